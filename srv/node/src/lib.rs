@@ -1,1 +1,20 @@
-//! Not written yet.
+//! The node: runs the instances of one machine, keeps its images, and exports both as a 9P tree.
+//!
+//! Never: knows of updates, of a service's history or of other nodes; decides what a failed probe
+//! or an exit means (it only tells); links the container runtime (each instance has a shim
+//! process of its own, which outlives this one).
+
+use std::ffi::OsString;
+
+/// Serve the node until it is told to end; `args` are the words after `deployfs node`.
+///
+/// `-r STATEDIR` names the state directory (required), `--net CIDR` the addresses of the bridge,
+/// `-D` prints every 9P message, `-v` says more. The process ends by SIGTERM or SIGINT, which
+/// leave all instances running for the next start to adopt, or by the verb `down`, which stops
+/// them first. Gives the process' exit status: 0 after an end that was asked for, 1 when the node
+/// could not serve, 2 when the words make no sense. Runs its own tokio runtime, so it must not be
+/// called from inside another.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
+    let _ = args.into_iter().count();
+    todo!()
+}
