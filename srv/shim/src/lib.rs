@@ -1,1 +1,78 @@
-//! Not written yet.
+//! The parent of one instance: it starts the container, keeps its output, waits for its end and
+//! says how it ended. `run` is the whole program `deployfs shim`.
+//!
+//! Never: needs a server to be alive, listens on a network, has a second thread, decides about
+//! restarts or health, or reads a file of the container's root by a path the kernel may follow out.
+//!
+//! # The contract with the node
+//!
+//! ```text
+//! deployfs shim DIR                     run the instance of DIR; ends when the container has ended
+//! deployfs shim --reap DIR              the shim of DIR is dead: kill, clean, write `exit` if none
+//! deployfs shim --sweep PARENT [ID…]    remove every cgroup below PARENT that no ID owns
+//! ```
+//!
+//! Spawn: empty environment, stdin `/dev/null`, stdout and stderr to `DIR/shim.log`, nothing else
+//! open but the network namespace when there is one. Exit status 0: the instance has an `exit` file.
+//! 1: it has not, stderr says why. 2: wrong words.
+//!
+//! ## `DIR/shim.json`, written by the node before the spawn ([`wire::Config`])
+//!
+//! ```json
+//! {"id":"web-17","cgroup_parent":"/deploy-1a2b3c4d",
+//!  "layers":["/store/layers/AAA/fs","/store/layers/BBB/fs"],"rootfs":null,
+//!  "image_config":{"config":{"Env":[],"Entrypoint":[],"Cmd":[],"WorkingDir":"","User":"",
+//!                            "StopSignal":""}},
+//!  "spec":{…the instance spec, unknown keys are passed over…},
+//!  "address":"10.89.0.5/16","gateway":"10.89.0.1","netns_fd":3,
+//!  "hosts":"127.0.0.1 localhost\n","resolv":"nameserver 10.89.0.1\n"}
+//! ```
+//!
+//! `layers` has the top-most last; `rootfs` (an absolute directory, never written to) is used when
+//! it is not null. `netns_fd` null means the machine's own network. `spec.port` is the port the
+//! program must listen on; in the machine's network it is the one the node picked. The shim gives
+//! it as `PORT`, beside `INSTANCE_ID`, `SERVICE` and `HOSTNAME`.
+//!
+//! ## Files the shim writes in DIR
+//!
+//! | file | what |
+//! |---|---|
+//! | `log`, `log.1` … | `2026-11-20T12:34:05.123Z stdout text`, a line at most 16 KiB of text |
+//! | `pid` | `{"boot_id":"…","shim":{"pid":N,"start":N},"init":{"pid":N,"start":N}}`, `init` null until created; `start` is field 22 of `/proc/PID/stat` |
+//! | `exit` | [`wire::Exit`] as JSON, durable before anybody is told |
+//! | `sock` | the control socket |
+//! | `hosts` `hostname` `resolv.conf` | bound read-only into the container |
+//! | `upper` `work` `merged` `run` | the root file system; all four are gone when the shim is |
+//!
+//! ## `DIR/sock`: a unix stream, one JSON object a line both ways ([`wire::State`], [`wire::Request`])
+//!
+//! From the shim, a snapshot on connect and a line at every change:
+//!
+//! ```json
+//! {"state":"starting"}
+//! {"state":"running","pid":42,"started_ms":1793000000000,"warnings":["…"]}
+//! {"state":"exited","code":137,"signal":"KILL","oom":false,"reason":null,"finished_ms":1793000000000}
+//! {"state":"failed","reason":"command not found in the image: \"nope\"","permanent":true}
+//! ```
+//!
+//! `failed` means that the program never ran; `exit` then has `"code"` 125, 126 or 127 and the two
+//! further keys `"failed":true,"permanent":…`. After `exited` or `failed` the connection stays
+//! open until cgroup, mounts and upper are gone: end of file means that nothing is left.
+//! End of file without an `exit` file means that the shim died: run `--reap`.
+//!
+//! To the shim:
+//!
+//! ```json
+//! {"signal":"TERM"}
+//! {"stop":{"signal":"TERM","timeout_ms":10000}}
+//! {"kill":true}
+//! {"n":7,"exec":{"argv":["/bin/check"],"timeout_ms":5000}}
+//! ```
+//!
+//! Both keys of `stop` may be left out or null: then the spec's, the image's, `TERM` and 10 s hold.
+//! A stop that comes while starting is done as soon as the program runs. The answer to `exec` is
+//! `{"n":7,"exec":{"code":0,"output":"first 1 KiB"}}`; when it could not be run or did not end in
+//! time, `code` is 125, 126, 127 or 137 and `output` says why. A line that cannot be understood, or
+//! a refused request, is answered by `{"error":"…"}` with the request's `n` where it had one.
+
+pub mod wire;
