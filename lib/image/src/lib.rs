@@ -1,1 +1,17 @@
-//! Not written yet.
+//! Container images on this machine: fetched from registries, archives and directories, verified
+//! byte by byte, unpacked to one directory a layer, built from a directory or a program, listed
+//! and collected.
+//!
+//! One [`Store`] owns one directory. Everything that enters it is named by the SHA-256 digest of
+//! its bytes and checked against it, whoever it came from.
+//!
+//! Never: starts anything, mounts anything, runs a program of an image, follows an address that
+//! stands inside a manifest, or writes outside of its own directory.
+
+mod error;
+mod image;
+mod store;
+
+pub use error::{Error, Result};
+pub use image::{Collected, Image, Listed, Progress, Usage};
+pub use store::Store;
