@@ -1,0 +1,205 @@
+//! What the file tree shows of a service: reads, which never enter a decision.
+
+use crate::{Id, Instance, Millis, Outcome, Service, Spec, Update, Version};
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::fmt;
+
+/// `update_status` of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// No update, and the last one did not fail.
+    None,
+    /// One is in flight.
+    Rolling,
+    /// One stands.
+    Paused,
+    /// The last one failed, or a place was given up.
+    Failed,
+}
+
+/// `update_phase` of the tree, as far as the decision knows it (lock, pre-flight and build are
+/// before it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing moves.
+    Idle,
+    /// A node is looked for.
+    Place,
+    /// The image is fetched.
+    Pull,
+    /// A process is started.
+    Start,
+    /// The first healthy answer is waited for.
+    Health,
+    /// The edges are told of a new backend.
+    Route,
+    /// The edges let go of an old one, and it finishes its requests.
+    Drain,
+    /// An old one is stopped.
+    Stop,
+    /// The rest between two batches.
+    Pause,
+    /// After an update: exits of the new version are counted.
+    Validate,
+}
+
+/// `health` of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// As many serve as are wanted.
+    Healthy,
+    /// Fewer.
+    Degraded,
+    /// None.
+    Unhealthy,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::None => "none",
+            Status::Rolling => "rolling",
+            Status::Paused => "paused",
+            Status::Failed => "failed",
+        })
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Idle => "idle",
+            Phase::Place => "place",
+            Phase::Pull => "pull",
+            Phase::Start => "start",
+            Phase::Health => "health",
+            Phase::Route => "route",
+            Phase::Drain => "drain",
+            Phase::Stop => "stop",
+            Phase::Pause => "pause",
+            Phase::Validate => "validate",
+        })
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Health::Healthy => "healthy",
+            Health::Degraded => "degraded",
+            Health::Unhealthy => "unhealthy",
+        })
+    }
+}
+
+impl Service {
+    /// A service that nothing was deployed of, whose ids begin at `first`: where those of an
+    /// earlier service of that name ended (law 10), else 0.
+    pub fn new(first: Id) -> Service {
+        Service { next: first, ..Service::default() }
+    }
+
+    /// The id that the next instance will have; only grows.
+    pub fn next_id(&self) -> Id {
+        self.next
+    }
+
+    /// Every record, gone ones included, in the order of their making.
+    pub fn instances(&self) -> &BTreeMap<Id, Instance> {
+        &self.instances
+    }
+
+    /// The instance at a place: the one that is there, else the newest whose log is kept.
+    pub fn at(&self, number: u32) -> Option<&Instance> {
+        let mut here = self.instances.values().filter(|i| i.number == number);
+        here.clone().rfind(|i| !i.is_gone()).or_else(|| here.next_back())
+    }
+
+    /// The spec of a version that may still be gone to.
+    pub fn spec(&self, version: Version) -> Option<&Spec> {
+        self.specs.get(&version)
+    }
+
+    /// `version`: the last one whose update completed.
+    pub fn current(&self) -> Option<Version> {
+        self.current
+    }
+
+    /// `target_version`: the one an update is going to, or that failed.
+    pub fn target(&self) -> Option<Version> {
+        match &self.update {
+            Some(update) => update.to,
+            None => self.failed,
+        }
+    }
+
+    /// Where a `rollback` without a version goes when an update is in flight, paused or failed.
+    /// `None`: take the previous one from the history.
+    pub fn rollback_target(&self) -> Option<Version> {
+        self.target().and(self.current)
+    }
+
+    /// The update in flight.
+    pub fn update(&self) -> Option<&Update> {
+        self.update.as_ref()
+    }
+
+    /// The backends that the newest table gives.
+    pub fn routed(&self) -> &BTreeSet<Id> {
+        &self.routes.backends
+    }
+
+    /// The generation of the newest table, as in [`crate::Action::Publish`].
+    pub fn generation(&self) -> u64 {
+        self.routes.generation
+    }
+
+    /// Edges hold requests that find no backend, for at most `drain`: an `update replace` is
+    /// between its old and its new instances.
+    pub fn holding(&self) -> bool {
+        self.routes.hold
+    }
+
+    /// The service was stopped, or is being stopped.
+    pub fn stopped(&self) -> bool {
+        todo!()
+    }
+
+    /// The record may be deleted.
+    pub fn removed(&self) -> bool {
+        todo!()
+    }
+
+    /// `update_status`.
+    pub fn status(&self) -> Status {
+        todo!()
+    }
+
+    /// `update_phase`.
+    pub fn phase(&self, now: Millis) -> Phase {
+        let _ = now;
+        todo!()
+    }
+
+    /// `update_progress`: instances of the target (else current) version that serve, and how many
+    /// are wanted of it.
+    pub fn progress(&self) -> (u32, u32) {
+        todo!()
+    }
+
+    /// `replicas`: instances that serve and are healthy, and how many are wanted, of all versions.
+    pub fn replicas(&self) -> (u32, u32) {
+        todo!()
+    }
+
+    /// `health`.
+    pub fn health(&self) -> Health {
+        todo!()
+    }
+
+    /// How the last update ended, or that it stands paused; `None` while one is in flight, and
+    /// before the first. Its `Display` is the line of `wait`.
+    pub fn outcome(&self) -> Option<Outcome> {
+        todo!()
+    }
+}
