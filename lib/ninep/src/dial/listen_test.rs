@@ -1,0 +1,126 @@
+//! Facts about listening, connecting and who the peer is.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::super::{SOCKET_PATH_MAX, connect};
+use super::*;
+
+fn unix(dir: &tempfile::TempDir, name: &str) -> (Address, PathBuf) {
+    let path = dir.path().join(name);
+    (Address::Unix(path.clone()), path)
+}
+
+async fn refusal(address: &Address) -> String {
+    listen(address).await.expect_err("listens").to_string()
+}
+
+/// What a connection carries arrives, and the peer is as told.
+async fn check_talk(listener: &Listener) -> Peer {
+    let address = listener.address().unwrap();
+    let (accepted, connected) = tokio::join!(listener.accept(), connect(&address));
+    let ((mut server, peer), mut client) = (accepted.unwrap(), connected.unwrap());
+    client.write_all(b"hello").await.unwrap();
+    let mut heard = [0; 5];
+    server.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"hello");
+    peer
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_open_to_all_and_knows_its_peer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, path) = unix(&dir, "a/b/sock");
+    let listener = listen(&address).await.unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o666);
+    assert_eq!(mode(path.parent().unwrap()) & 0o022, 0);
+    match check_talk(&listener).await {
+        Peer::Unix { uid, gid, groups, pid, name: _ } => {
+            assert_eq!(uid, nix::unistd::geteuid().as_raw());
+            assert_eq!(gid, nix::unistd::getegid().as_raw());
+            assert!(groups.contains(&gid));
+            assert_eq!(pid, Some(std::process::id() as i32));
+        }
+        Peer::Tcp(from) => panic!("{from} came by tcp"),
+    }
+    drop(listener);
+    assert!(!path.exists(), "the socket goes with its listener");
+}
+
+#[tokio::test]
+async fn a_socket_that_answers_is_left_alone_and_a_stale_one_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, path) = unix(&dir, "sock");
+    let dead = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    assert_eq!(refusal(&address).await, format!("{address}: already served"));
+    drop(dead);
+    assert!(path.exists());
+    let listener = listen(&address).await.unwrap();
+    check_talk(&listener).await;
+    assert_eq!(refusal(&address).await, format!("{address}: already served"));
+    // The one who asked whether anybody answers comes first.
+    listener.accept().await.unwrap();
+    check_talk(&listener).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_never_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, path) = unix(&dir, "precious");
+    std::fs::write(&path, "gold").unwrap();
+    let want = format!("{address}: there is a file of that name that is not a socket: remove it");
+    assert_eq!(refusal(&address).await, want);
+    assert_eq!(std::fs::read(&path).unwrap(), b"gold");
+}
+
+#[tokio::test]
+async fn a_socket_made_later_at_the_same_place_outlives_the_old_listener() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, path) = unix(&dir, "sock");
+    let old = listen(&address).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let new = listen(&address).await.unwrap();
+    drop(old);
+    check_talk(&new).await;
+}
+
+#[tokio::test]
+async fn a_path_too_long_for_a_socket_is_named_with_the_limit() {
+    let path = format!("/tmp/{}", "x".repeat(SOCKET_PATH_MAX));
+    let address = Address::Unix(PathBuf::from(&path));
+    let want = format!("{address}: the path has 112 bytes, a unix socket has room for 107");
+    assert_eq!(refusal(&address).await, want);
+    assert_eq!(connect(&address).await.expect_err("connects").to_string(), want);
+}
+
+#[tokio::test]
+async fn tcp_is_for_loopback_and_without_a_name() {
+    let everywhere: Address = "tcp!0.0.0.0!0".parse().unwrap();
+    let want = "tcp!0.0.0.0!0: tcp is served on loopback only: use tcp!127.0.0.1!port";
+    assert_eq!(refusal(&everywhere).await, want);
+    let listener = listen(&"tcp!127.0.0.1!0".parse().unwrap()).await.unwrap();
+    assert!(matches!(check_talk(&listener).await, Peer::Tcp(from) if from.ip().is_loopback()));
+}
+
+#[tokio::test]
+async fn tls_and_ssh_say_that_they_are_not_there_yet() {
+    for (text, what) in [("tls!box!564", "tls"), ("ssh!root@box", "ssh")] {
+        let address: Address = text.parse().unwrap();
+        let want = format!("{text}: {what} is not supported yet: use unix!path or tcp!host!port");
+        assert_eq!(refusal(&address).await, want);
+        assert_eq!(connect(&address).await.expect_err("connects").to_string(), want);
+    }
+}
+
+#[test]
+fn only_an_error_of_the_socket_itself_ends_accepting() {
+    let check = |errno: Errno, want| assert_eq!(weight(&errno.into()), want, "{errno}");
+    check(Errno::EMFILE, Weight::Shortage);
+    check(Errno::ENOMEM, Weight::Shortage);
+    check(Errno::ECONNABORTED, Weight::Connection);
+    check(Errno::ENETDOWN, Weight::Connection);
+    check(Errno::EBADF, Weight::Listener);
+}
