@@ -5,6 +5,8 @@
 
 mod place;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 pub use place::{Node, Resources, place, room};
 pub use refusal::{Reason, Refusal};
