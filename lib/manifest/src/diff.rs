@@ -1,12 +1,14 @@
 //! What changed between two manifests, key by key, and what that costs.
 
-use crate::keys::Effect;
+use crate::keys::{Effect, Id, Key, keys};
 use crate::manifest::Manifest;
+use crate::print::{changed, join};
 
-/// One changed key. `env` and `config` change variable by variable (`env LANG`).
+/// One changed key. `env` and `config` change entry by entry (`env LANG`); of other keys that
+/// repeat, each line is a change of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The key, with the variable's name where it has one.
+    /// The key, with the entry's name where it has one.
     pub key: String,
     /// Its words before; `None` when it was left to its default.
     pub old: Option<String>,
@@ -29,9 +31,25 @@ pub enum Outcome {
 
 /// The changes from `old` to `new`, in the table's order, each manifest with the digest its image
 /// was resolved to: an image that moved or was renamed and has the same digest did not change.
+/// There are none exactly when both have the same version.
 #[must_use]
-pub fn diff(_old: &Manifest, _old_digest: &str, _new: &Manifest, _new_digest: &str) -> Vec<Change> {
-    todo!()
+pub fn diff(old: &Manifest, old_digest: &str, new: &Manifest, new_digest: &str) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for key in keys() {
+        if key.id == Id::Image && old_digest != new_digest {
+            changes.push(Change {
+                key: key.name.to_owned(),
+                old: Some(image(old, old_digest)),
+                new: Some(image(new, new_digest)),
+                effect: key.effect,
+            });
+        } else if key.repeat && !matches!(key.id, Id::CapAdd | Id::CapDrop) {
+            repeated(key, old, new, &mut changes);
+        } else if !matches!(key.id, Id::Name | Id::Image) {
+            single(key, old, new, &mut changes);
+        }
+    }
+    changes
 }
 
 /// What these changes need.
@@ -44,4 +62,47 @@ pub fn outcome(changes: &[Change]) -> Outcome {
     } else {
         Outcome::Update
     }
+}
+
+/// The bytes, and in brackets what they were called: `app@sha256:… (app:1.9)`.
+fn image(manifest: &Manifest, digest: &str) -> String {
+    format!("{} ({})", manifest.image.at_digest(digest), manifest.image)
+}
+
+fn single(key: &Key, old: &Manifest, new: &Manifest, changes: &mut Vec<Change>) {
+    let text = |m: &Manifest| changed(key, m).first().map(|words| join(words));
+    let (old, new) = (text(old), text(new));
+    if old != new {
+        changes.push(Change { key: key.name.to_owned(), old, new, effect: key.effect });
+    }
+}
+
+fn repeated(key: &Key, old: &Manifest, new: &Manifest, changes: &mut Vec<Change>) {
+    let (old, new) = (entries(key, old), entries(key, new));
+    let names = old.iter().chain(new.iter().filter(|(name, _)| find(&old, name).is_none()));
+    for (name, _) in names {
+        let (before, after) = (find(&old, name), find(&new, name));
+        if before != after {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            let (old, new) = (owned(before), owned(after));
+            let named = matches!(key.id, Id::Env | Id::Config);
+            let key_name = if named { format!("{} {name}", key.name) } else { key.name.to_owned() };
+            changes.push(Change { key: key_name, old, new, effect: key.effect });
+        }
+    }
+}
+
+/// The lines of a key with what each is known by: an entry's name, or the whole line.
+fn entries(key: &Key, manifest: &Manifest) -> Vec<(String, String)> {
+    let named = matches!(key.id, Id::Env | Id::Config);
+    let lines = changed(key, manifest);
+    let entry = |words: Vec<String>| match words.first().and_then(|word| word.split_once('=')) {
+        Some((name, value)) if named => (name.to_owned(), join(&[value.to_owned()])),
+        Some(_) | None => (join(&words), join(&words)),
+    };
+    lines.into_iter().map(entry).collect()
+}
+
+fn find<'a>(entries: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    entries.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
 }

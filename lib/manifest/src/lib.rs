@@ -8,6 +8,8 @@
 //! Never: reads a file, the clock, the environment or the network; resolves an image (a
 //! digest comes in as data); decides what an update does.
 
+mod args;
+mod check;
 mod diff;
 mod edit;
 mod error;
@@ -15,12 +17,17 @@ mod keys;
 mod kinds;
 pub mod limits;
 mod manifest;
+mod nearest;
 mod parse;
+mod paths;
 mod print;
 mod problem;
+mod read;
 mod reference;
+mod show;
 pub mod units;
 mod version;
+mod words;
 
 pub use diff::{Change, Outcome, diff, outcome};
 pub use edit::with_replicas;

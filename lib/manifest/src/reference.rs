@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::limits::{REPOSITORY_CHARS_MAX, TAG_CHARS_MAX};
+use crate::paths::check_path;
 
 /// An image as a manifest names it; Display is the text it was parsed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +38,8 @@ pub enum Reference {
 /// A repository of a registry, and which image of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
-    /// `host[:port]` when the reference names one.
+    /// `host[:port]` when the reference names one: its first part has a dot or a colon, or is
+    /// `localhost`, as registries' clients have always told hosts from repositories.
     pub registry: Option<String>,
     /// `team/app`, without the registry.
     pub repository: String,
@@ -47,12 +50,31 @@ pub struct Repository {
 }
 
 impl Reference {
-    /// Reads a reference.
+    /// Reads a reference. Paths are absolute, because the server has no current directory that
+    /// its users would know.
     ///
     /// # Errors
     /// [`Error`], saying which part is wrong and how it is written.
-    pub fn parse(_text: &str) -> Result<Reference, Error> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Reference, Error> {
+        if let Some(path) = text.strip_prefix("oci:") {
+            let (dir, tag) = split_tag(path);
+            check_path(dir)?;
+            let tag = tag.map(check_tag).transpose()?;
+            return Ok(Reference::OciLayout { dir: dir.to_owned(), tag });
+        }
+        if let Some(file) = text.strip_prefix("oci-archive:") {
+            check_path(file)?;
+            return Ok(Reference::OciArchive { file: file.to_owned() });
+        }
+        if let Some(file) = text.strip_prefix("docker-archive:") {
+            check_path(file)?;
+            return Ok(Reference::DockerArchive { file: file.to_owned() });
+        }
+        if let Some(dir) = text.strip_prefix("dir:") {
+            check_path(dir)?;
+            return Ok(Reference::Rootfs { dir: dir.to_owned() });
+        }
+        Repository::parse(text).map(Reference::Registry)
     }
 
     /// The digest the reference itself names: such an image needs no resolving.
@@ -67,15 +89,120 @@ impl Reference {
         }
     }
 
-    /// The reference that always means these bytes: `repo@sha256:…`, `oci:/dir@sha256:…`.
+    /// The text that always means these bytes: `repo@sha256:…` without the tag, or
+    /// `oci:/dir@sha256:…`.
     #[must_use]
-    pub fn at_digest(&self, _digest: &str) -> String {
-        todo!()
+    pub fn at_digest(&self, digest: &str) -> String {
+        match self {
+            Reference::Registry(repository) => format!("{}@{digest}", repository.path()),
+            Reference::OciLayout { .. }
+            | Reference::OciArchive { .. }
+            | Reference::DockerArchive { .. }
+            | Reference::Rootfs { .. } => format!("{self}@{digest}"),
+        }
+    }
+}
+
+impl Repository {
+    fn parse(text: &str) -> Result<Repository, Error> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(check_digest(digest)?)),
+            None => (text, None),
+        };
+        let (path, tag) = split_tag(rest);
+        let tag = tag.map(check_tag).transpose()?;
+        if path.len() > REPOSITORY_CHARS_MAX {
+            return Err(Error::RepositoryLong(path.to_owned()));
+        }
+        let (registry, repository) = match path.split_once('/') {
+            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => {
+                (Some(host.to_owned()), rest)
+            }
+            Some(_) | None => (None, path),
+        };
+        let host_is_right = registry.as_deref().is_none_or(is_registry);
+        if !host_is_right || !repository.split('/').all(is_component) {
+            return Err(Error::Image(text.to_owned()));
+        }
+        Ok(Repository { registry, repository: repository.to_owned(), tag, digest })
+    }
+
+    /// Registry and repository, without tag and digest.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match &self.registry {
+            Some(registry) => format!("{registry}/{}", self.repository),
+            None => self.repository.clone(),
+        }
     }
 }
 
 impl fmt::Display for Reference {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reference::Registry(repository) => {
+                f.write_str(&repository.path())?;
+                repository.tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
+                repository.digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
+            }
+            Reference::OciLayout { dir, tag: None } => write!(f, "oci:{dir}"),
+            Reference::OciLayout { dir, tag: Some(tag) } => write!(f, "oci:{dir}:{tag}"),
+            Reference::OciArchive { file } => write!(f, "oci-archive:{file}"),
+            Reference::DockerArchive { file } => write!(f, "docker-archive:{file}"),
+            Reference::Rootfs { dir } => write!(f, "dir:{dir}"),
+        }
     }
+}
+
+/// What follows the last colon, when it is no part of a host's port or of a path.
+fn split_tag(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        Some((rest, tag)) if !tag.contains('/') => (rest, Some(tag)),
+        Some(_) | None => (text, None),
+    }
+}
+
+fn check_tag(tag: &str) -> Result<String, Error> {
+    let right = (1..=TAG_CHARS_MAX).contains(&tag.len())
+        && !tag.starts_with(['.', '-'])
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    if right { Ok(tag.to_owned()) } else { Err(Error::Tag(tag.to_owned())) }
+}
+
+fn check_digest(digest: &str) -> Result<String, Error> {
+    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+    if hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        Ok(digest.to_owned())
+    } else {
+        Err(Error::Digest(digest.to_owned()))
+    }
+}
+
+/// `host[:port]`, or an IPv6 address in brackets.
+fn is_registry(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        Some(_) | None => (text, None),
+    };
+    let host_is_right = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        }),
+    };
+    host_is_right && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// One part of a repository: `[a-z0-9]+` joined by `.`, `_`, `__` or dashes (OCI distribution
+/// specification, pulling manifests).
+fn is_component(text: &str) -> bool {
+    let separators = text.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let ends = text.starts_with(['.', '_', '-']) || text.ends_with(['.', '_', '-']);
+    let known = |separator: &str| {
+        matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-')
+    };
+    !text.is_empty() && !ends && separators.into_iter().all(known)
 }
