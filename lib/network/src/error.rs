@@ -1,5 +1,10 @@
 //! What can go wrong; the texts are what a user reads in a node's warning.
 
+use std::io;
+use std::net::Ipv4Addr;
+
+use nix::libc;
+
 use crate::Cidr;
 
 /// Why the network did not do what was asked.
@@ -22,20 +27,20 @@ pub enum Error {
         link: String,
     },
     /// The process lacks CAP_NET_ADMIN or CAP_SYS_ADMIN here.
-    #[error("no privilege for {0}: run as root with CAP_NET_ADMIN and CAP_SYS_ADMIN")]
-    Privilege(&'static str),
+    #[error("no privilege to {0}: CAP_NET_ADMIN and CAP_SYS_ADMIN are needed")]
+    Privilege(String),
     /// The kernel lacks a part.
-    #[error("the kernel cannot do {0}: load or build the modules bridge and veth")]
-    Kernel(&'static str),
+    #[error("the kernel cannot {0}: load or build its modules bridge and veth")]
+    Kernel(String),
     /// An address that the range does not hold.
-    #[error("address {address} is not in {cidr}")]
+    #[error("address {address} is not one for an instance in {cidr}")]
     Outside {
         /// The address.
-        address: std::net::Ipv4Addr,
+        address: Ipv4Addr,
         /// The range.
         cidr: Cidr,
     },
-    /// Every address or port is taken or resting.
+    /// Every address or port is taken.
     #[error("no {what} left in {range}: stop instances or widen the range")]
     Exhausted {
         /// `address` or `port`.
@@ -49,6 +54,25 @@ pub enum Error {
         /// What was tried.
         what: String,
         /// What the kernel said.
-        why: std::io::Error,
+        why: io::Error,
     },
+}
+
+impl Error {
+    /// The kernel's `why` when it was asked to `what`, with the two cases people can mend told
+    /// apart.
+    pub(crate) fn from_kernel(what: &str, why: io::Error) -> Error {
+        match why.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => Error::Privilege(what.to_owned()),
+            Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT) => {
+                Error::Kernel(what.to_owned())
+            }
+            Some(_) | None => Error::Io { what: what.to_owned(), why },
+        }
+    }
+
+    /// Whether the kernel said that it is there already.
+    pub(crate) fn exists(&self) -> bool {
+        matches!(self, Error::Io { why, .. } if why.kind() == io::ErrorKind::AlreadyExists)
+    }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Instances of one server reach each other and the world; nobody outside reaches an instance
-//! but this host. Of the host an instance reaches the DNS ports and what [`Settings`] adds.
+//! but this host. Of the host an instance reaches ping and the ports in [`Settings`], nothing else.
 //!
 //! Never: forks (the one program it starts is `nft`), keeps a file or a pin (everything is read
 //! back from the kernel), maps ports, knows what an instance runs.
@@ -17,15 +17,15 @@ mod cidr;
 mod error;
 mod instance;
 mod link;
+mod network;
 mod pool;
 mod ports;
+mod ring;
 mod table;
-
-use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
 
 pub use cidr::Cidr;
 pub use error::Error;
+pub use network::Network;
 pub use pool::Pool;
 pub use ports::Ports;
 
@@ -43,83 +43,15 @@ pub struct Settings {
     pub mtu: Option<u32>,
     /// Whether to keep the nft table; without it instances have no way out of the machine.
     pub table: bool,
-    /// Ports of this host, TCP and UDP, that instances may reach at the gateway.
+    /// Ports of this host, TCP and UDP, that instances may reach, at whatever address of it.
     pub host_ports: Vec<u16>,
 }
 
 impl Settings {
-    /// The usual settings for `tag`: default addresses, the uplink's MTU, the table, DNS ports.
+    /// The usual settings for `tag`: default addresses, the uplink's MTU, the table, and the host
+    /// ports of DNS and of the web (an instance may call a public name that this host serves).
     pub fn new(tag: impl Into<String>) -> Settings {
-        let host_ports = vec![53, 5353];
+        let host_ports = vec![53, 80, 443, 5353];
         Settings { tag: tag.into(), cidr: None, mtu: None, table: true, host_ports }
-    }
-}
-
-/// An open network: the bridge is there and instances can be joined to it.
-#[derive(Debug)]
-pub struct Network {
-    tag: String,
-    cidr: Cidr,
-    warnings: Vec<String>,
-}
-
-impl Network {
-    /// Whether this process can make bridges and namespaces, tried for real in a namespace that
-    /// is gone afterwards. The error's text says why not; then `network host` is what is left.
-    pub async fn usable() -> Result<(), Error> {
-        todo!()
-    }
-
-    /// Makes the bridge, its address and the table, or finds them as an earlier run left them;
-    /// what cannot be had but is not needed becomes a warning.
-    ///
-    /// Errors: no privilege, no kernel support, addresses in use by another link.
-    pub async fn open(settings: Settings) -> Result<Network, Error> {
-        todo!("{settings:?}")
-    }
-
-    /// The addresses in use, for [`Pool::new`].
-    pub fn cidr(&self) -> Cidr {
-        self.cidr
-    }
-
-    /// The host's address on the bridge: an instance's default route and name server.
-    pub fn gateway(&self) -> Ipv4Addr {
-        self.cidr.gateway()
-    }
-
-    /// The bridge's name, `dp<tag>`.
-    pub fn bridge(&self) -> String {
-        format!("dp{}", self.tag)
-    }
-
-    /// What could not be had, a line each, for the node's status.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// Makes a network namespace for instance `id` with `lo` and `eth0` up, `address` on `eth0`
-    /// and the default route through the bridge. Nothing pins it: it lives as long as the
-    /// descriptor or a process in it, and the kernel takes the veth pair away with it.
-    /// A half-made one of the same id is replaced.
-    pub async fn create(&self, id: &str, address: Ipv4Addr) -> Result<OwnedFd, Error> {
-        todo!("{id} {address}")
-    }
-
-    /// Takes the instance's link away; one that is gone already is fine. The kernel needs 15 to
-    /// 35 ms for it, so do not make anybody wait.
-    pub async fn delete(&self, id: &str) -> Result<(), Error> {
-        todo!("{id}")
-    }
-
-    /// Removes every link on our bridge that no id in `keep` owns; answers their names.
-    pub async fn sweep(&self, keep: &[String]) -> Result<Vec<String>, Error> {
-        todo!("{keep:?}")
-    }
-
-    /// Takes everything away: all instances' links, the bridge, the table. `ip_forward` stays as
-    /// it is, since others may rely on it by now.
-    pub async fn close(self) -> Result<(), Error> {
-        todo!()
     }
 }

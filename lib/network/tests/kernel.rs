@@ -1,0 +1,283 @@
+//! The network against the real kernel, each test in a network namespace of its own that is gone
+//! with the test's thread. Needs root.
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use network::{Cidr, Network, Pool, Settings};
+use nix::sched::{CloneFlags, setns, unshare};
+use rtnetlink::packet_core::NetlinkPayload;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::{LinkBridge, MulticastGroup};
+
+/// How long a connection that must not come about is tried.
+const REFUSED_MS: u64 = 250;
+/// How long anything that must happen may take.
+const DEADLINE_S: u64 = 10;
+
+/// Runs `case` on a machine with nothing but `lo`.
+fn alone<F: Future<Output = ()>>(case: impl FnOnce() -> F + Send) {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(case());
+        });
+        if let Err(failed) = thread.join() {
+            std::panic::resume_unwind(failed);
+        }
+    });
+}
+
+/// Runs `what` inside an instance's namespace.
+fn inside<T: Send>(namespace: &OwnedFd, what: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            what()
+        });
+        thread.join().unwrap()
+    })
+}
+
+async fn open(tag: &str, change: impl FnOnce(&mut Settings)) -> Network {
+    let mut settings = Settings::new(tag);
+    change(&mut settings);
+    Network::open(settings).await.unwrap()
+}
+
+fn listen(address: Ipv4Addr, port: u16) -> TcpListener {
+    TcpListener::bind((address, port)).unwrap()
+}
+
+/// Connects from `namespace` to a listener elsewhere; answers whom the listener saw.
+fn dial(from: &OwnedFd, listener: &TcpListener) -> io::Result<SocketAddr> {
+    let to = listener.local_addr()?;
+    let limit = Duration::from_millis(REFUSED_MS);
+    let _stream = inside(from, || TcpStream::connect_timeout(&to, limit))?;
+    Ok(listener.accept()?.1)
+}
+
+fn links() -> Vec<String> {
+    let output = Command::new("ip").args(["-o", "link"]).output().unwrap();
+    let name = |line: &str| line.split([':', '@']).nth(1).map(|name| name.trim().to_owned());
+    String::from_utf8(output.stdout).unwrap().lines().filter_map(name).collect()
+}
+
+fn tables() -> String {
+    let output = Command::new("nft").args(["list", "tables"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn root_may_and_nobody_is_told_why_not() {
+    if std::env::var_os("NETWORK_TEST_NOBODY").is_some() {
+        alone_is_not_needed();
+        return;
+    }
+    alone(|| async { Network::usable().await.unwrap() });
+    // A copy, since nobody may not look into the build directory everywhere.
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("test");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), open).unwrap();
+    let mut again = Command::new(program);
+    again.args(["--exact", "root_may_and_nobody_is_told_why_not", "--nocapture"]);
+    let output = again.env("NETWORK_TEST_NOBODY", "1").uid(65_534).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("no privilege to delete link dp-none: CAP_NET_ADMIN"), "{text}");
+}
+
+/// What the copy that runs as nobody does: says why it may not.
+fn alone_is_not_needed() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(Network::usable()).unwrap_err();
+    println!("{error}");
+}
+
+#[test]
+fn instances_reach_each_other_and_the_gateway() {
+    alone(|| async {
+        let net = open("0badcafe", |_| {}).await;
+        assert_eq!(net.warnings(), [""; 0]);
+        assert_eq!(net.cidr().to_string(), "10.89.0.0/16");
+        let mut pool = Pool::new(net.cidr());
+        let (a, b) = (pool.take().unwrap(), pool.take().unwrap());
+        let first = net.create("web-1", a).await.unwrap();
+        let second = net.create("web-2", b).await.unwrap();
+        let server = inside(&second, || listen(b, 8080));
+        assert_eq!(dial(&first, &server).unwrap().ip(), a);
+        let dns = listen(net.gateway(), 53);
+        assert_eq!(dial(&first, &dns).unwrap().ip(), a);
+        let own = inside(&first, || listen(Ipv4Addr::LOCALHOST, 80));
+        dial(&first, &own).unwrap();
+    });
+}
+
+#[test]
+fn of_the_host_only_the_listed_ports_are_reached() {
+    alone(|| async {
+        let net = open("0badcafe", |settings| settings.host_ports = vec![53, 8443]).await;
+        let instance = net.create("web-1", Ipv4Addr::new(10, 89, 0, 2)).await.unwrap();
+        for (port, reached) in [(53, true), (8443, true), (22, false), (8080, false)] {
+            let listener = listen(net.gateway(), port);
+            assert_eq!(dial(&instance, &listener).is_ok(), reached, "port {port}");
+        }
+    });
+}
+
+#[test]
+fn an_instance_reaches_the_world_under_the_hosts_address_and_nobody_reaches_it() {
+    alone(|| async {
+        let net = open("0badcafe", |_| {}).await;
+        let world = open("00000001", |settings| settings.table = false).await;
+        let (ours, theirs) = (net.gateway().to_bits() + 1, world.gateway().to_bits() + 1);
+        let (ours, theirs) = (Ipv4Addr::from_bits(ours), Ipv4Addr::from_bits(theirs));
+        let instance = net.create("web-1", ours).await.unwrap();
+        let outside = world.create("out", theirs).await.unwrap();
+        let server = inside(&outside, || listen(theirs, 80));
+        assert_eq!(dial(&instance, &server).unwrap().ip(), world.gateway());
+        let hidden = inside(&instance, || listen(ours, 80));
+        assert_eq!(dial(&outside, &hidden).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn opening_again_finds_what_is_there_and_closing_leaves_nothing() {
+    alone(|| async {
+        let before = (links(), tables());
+        let net = open("0badcafe", |_| {}).await;
+        let held = net.create("web-1", Ipv4Addr::new(10, 89, 0, 2)).await.unwrap();
+        drop(net);
+        let net = open("0badcafe", |_| {}).await;
+        assert_eq!(net.cidr().to_string(), "10.89.0.0/16");
+        assert!(tables().contains("deploy_0badcafe"), "{}", tables());
+        let dns = listen(net.gateway(), 53);
+        dial(&held, &dns).unwrap();
+        net.close().await.unwrap();
+        assert_eq!((links(), tables()), before);
+    });
+}
+
+#[test]
+fn a_half_made_instance_is_made_again() {
+    alone(|| async {
+        let net = open("0badcafe", |_| {}).await;
+        let left = net.create("web-1", Ipv4Addr::new(10, 89, 0, 2)).await.unwrap();
+        let made = net.create("web-1", Ipv4Addr::new(10, 89, 0, 3)).await.unwrap();
+        let dns = listen(net.gateway(), 53);
+        assert_eq!(dial(&made, &dns).unwrap().ip(), Ipv4Addr::new(10, 89, 0, 3));
+        dial(&left, &dns).unwrap_err();
+    });
+}
+
+#[test]
+fn a_sweep_takes_what_no_instance_owns_and_nothing_of_another_server() {
+    alone(|| async {
+        let net = open("0badcafe", |_| {}).await;
+        let other = open("0badcaff", |_| {}).await;
+        let mut kept = Vec::new();
+        for (place, id) in ["web-1", "web-2", "web-3"].into_iter().enumerate() {
+            let address = |net: &Network| {
+                Ipv4Addr::from_bits(net.gateway().to_bits() + 1 + u32::try_from(place).unwrap())
+            };
+            kept.push(net.create(id, address(&net)).await.unwrap());
+            kept.push(other.create(id, address(&other)).await.unwrap());
+        }
+        assert_eq!(net.sweep(&["web-2".to_owned()]).await.unwrap().len(), 2);
+        let (dns, others) = (listen(net.gateway(), 53), listen(other.gateway(), 53));
+        for (instance, listener, reached) in [
+            (&kept[0], &dns, false),
+            (&kept[2], &dns, true),
+            (&kept[4], &dns, false),
+            (&kept[1], &others, true),
+            (&kept[5], &others, true),
+        ] {
+            assert_eq!(dial(instance, listener).is_ok(), reached);
+        }
+        net.delete("web-2").await.unwrap();
+        net.delete("web-2").await.unwrap();
+        assert!(dial(&kept[2], &dns).is_err());
+    });
+}
+
+#[test]
+fn an_instance_that_nobody_holds_is_taken_away_by_the_kernel() {
+    alone(|| async {
+        let (driver, _handle, mut news) =
+            rtnetlink::new_multicast_connection(&[MulticastGroup::Link]).unwrap();
+        tokio::spawn(driver);
+        let net = open("0badcafe", |_| {}).await;
+        drop(net.create("web-1", Ipv4Addr::new(10, 89, 0, 2)).await.unwrap());
+        let gone = async {
+            while let Some((message, _)) = news.next().await {
+                if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(_)) =
+                    message.payload
+                {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(DEADLINE_S), gone).await.unwrap();
+        assert!(!links().iter().any(|name| name.starts_with("dv")), "{:?}", links());
+    });
+}
+
+#[test]
+fn a_range_in_use_is_refused_and_a_default_one_passed_over() {
+    alone(|| async {
+        let (driver, handle, _) = rtnetlink::new_connection().unwrap();
+        tokio::spawn(driver);
+        handle.link().add(LinkBridge::new("br0").build()).execute().await.unwrap();
+        let links = handle.link().get().match_name("br0".to_owned()).execute();
+        let index = std::pin::pin!(links).next().await.unwrap().unwrap().header.index;
+        let address = Ipv4Addr::new(10, 89, 7, 1).into();
+        handle.address().add(index, address, 24).execute().await.unwrap();
+        let asked: Cidr = "10.89.0.0/16".parse().unwrap();
+        let settings = Settings { cidr: Some(asked), ..Settings::new("00000003") };
+        let text = Network::open(settings).await.unwrap_err().to_string();
+        assert!(text.starts_with("address range 10.89.0.0/16 overlaps 10.89.7."), "{text}");
+        assert!(text.ends_with(" of br0: choose another range"), "{text}");
+        assert_eq!(open("00000003", |_| {}).await.cidr().to_string(), "10.93.0.0/16");
+        assert_eq!(open("00000003", |_| {}).await.cidr().to_string(), "10.93.0.0/16");
+        assert_eq!(open("0000000d", |_| {}).await.cidr().to_string(), "10.94.0.0/16");
+    });
+}
+
+#[test]
+fn another_range_waits_until_no_instance_uses_the_old_one() {
+    alone(|| async {
+        let asked: Cidr = "10.200.0.0/24".parse().unwrap();
+        let ask = |settings: &mut Settings| settings.cidr = Some(asked);
+        let net = open("0badcafe", |_| {}).await;
+        let held = net.create("web-1", Ipv4Addr::new(10, 89, 0, 2)).await.unwrap();
+        let net = open("0badcafe", ask).await;
+        let text = "addresses 10.89.0.0/16 stay until no instance runs; 10.200.0.0/24 comes then";
+        assert_eq!(net.warnings(), [text]);
+        net.delete("web-1").await.unwrap();
+        drop(held);
+        let net = open("0badcafe", ask).await;
+        assert_eq!((net.cidr(), net.warnings().len()), (asked, 0));
+        let outside = net.create("web-2", Ipv4Addr::new(10, 89, 0, 3)).await.unwrap_err();
+        let text = "address 10.89.0.3 is not one for an instance in 10.200.0.0/24";
+        assert_eq!(outside.to_string(), text);
+    });
+}
+
+#[test]
+fn a_tag_that_is_not_eight_hex_digits_is_refused() {
+    alone(|| async {
+        for tag in ["", "abc", "0BADCAFE", "0badcafe0", "0badcaf\u{e9}", "-badcafe"] {
+            let error = Network::open(Settings::new(tag)).await.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("bad network tag `{tag}`")), "{error}");
+        }
+    });
+}
