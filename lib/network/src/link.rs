@@ -170,9 +170,9 @@ impl From<LinkMessage> for Link {
 
 fn held(message: &AddressMessage) -> Option<Use> {
     let (bits, link) = (message.header.prefix_len, message.header.index);
-    message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(address)) => Some(Use { address: *address, bits, link }),
-        _ => None,
+    message.attributes.iter().find_map(|attribute| {
+        let AddressAttribute::Local(IpAddr::V4(address)) = attribute else { return None };
+        Some(Use { address: *address, bits, link })
     })
 }
 
@@ -198,9 +198,10 @@ fn absent(error: &rtnetlink::Error) -> bool {
 }
 
 fn refused(what: &str, error: rtnetlink::Error) -> Error {
-    let why = match error {
-        rtnetlink::Error::NetlinkError(message) => message.to_io(),
-        other => io::Error::other(other),
+    let why = if let rtnetlink::Error::NetlinkError(message) = error {
+        message.to_io()
+    } else {
+        io::Error::other(error)
     };
     Error::from_kernel(what, why)
 }

@@ -1,5 +1,7 @@
 //! The network against the real kernel, each test in a network namespace of its own that is gone
-//! with the test's thread. Needs root.
+//! with the test's thread. Needs root, `ip` and `nft`.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::future::Future;
 use std::io;
@@ -78,7 +80,7 @@ fn tables() -> String {
 #[test]
 fn root_may_and_nobody_is_told_why_not() {
     if std::env::var_os("NETWORK_TEST_NOBODY").is_some() {
-        alone_is_not_needed();
+        say_why_not();
         return;
     }
     alone(|| async { Network::usable().await.unwrap() });
@@ -97,7 +99,7 @@ fn root_may_and_nobody_is_told_why_not() {
 }
 
 /// What the copy that runs as nobody does: says why it may not.
-fn alone_is_not_needed() {
+fn say_why_not() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = runtime.block_on(Network::usable()).unwrap_err();
     println!("{error}");
