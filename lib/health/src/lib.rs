@@ -95,3 +95,11 @@ pub trait Exec: Send + Sync {
     /// it took too long, for people to read.
     fn exec<'a>(&'a self, argv: &'a [String], timeout: Duration) -> Running<'a>;
 }
+
+/// `text` as one line of at most `bytes`: control characters and runs of blanks are one blank.
+pub(crate) fn one_line(text: &str, bytes: usize) -> String {
+    let blank = |c: char| c.is_control() || c.is_whitespace();
+    let mut line = text.split(blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    line.truncate(line.floor_char_boundary(bytes));
+    line
+}
