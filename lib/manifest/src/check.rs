@@ -43,7 +43,7 @@ pub(crate) fn check(m: &Manifest, told: &mut Told) {
     needs(told, Id::Build, Id::Source, "build: needs a source; add the line source PATH");
     times(m, told);
     capabilities(m, told);
-    default_health(m, told);
+    default_health(told);
     file_health(m, told);
 }
 
@@ -83,8 +83,8 @@ fn capabilities(m: &Manifest, told: &mut Told) {
     }
 }
 
-fn default_health(m: &Manifest, told: &mut Told) {
-    if m.health != Health::Running || told.keys.contains_key(&Id::Health) {
+fn default_health(told: &mut Told) {
+    if [Id::Health, Id::Port].iter().any(|key| told.keys.contains_key(key)) {
         return;
     }
     let place = told.keys.get(&Id::Image).copied().unwrap_or(Place { line: 1, column: 1 });

@@ -4,50 +4,51 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not a service's name.
-    #[error("{word} is not a name; use 1 to 40 of a-z, 0-9 and -, with - only inside", word = quoted(.0))]
+    #[error("{} is not a name; use 1 to 40 of a-z, 0-9 and, inside, -", quoted(.0))]
     Name(String),
     /// Not a version's name.
-    #[error("{word} is not a version; use its 12 digits of 0-9 and a-f", word = quoted(.0))]
+    #[error("{} is not a version; use its 12 digits of 0-9 and a-f", quoted(.0))]
     Version(String),
     /// Not a time.
-    #[error("{word} is not a time; write seconds (10, 0.5) or 500ms, 5s, 1m30s, 2h", word = quoted(.0))]
+    #[error("{} is not a time; write seconds (10, 0.5), 500ms, 1m30s or 2h", quoted(.0))]
     Time(String),
     /// Not a size.
-    #[error("{word} is not a size; write bytes or 64K, 64M, 1.5G, 512Ki, 512Mi, 1Gi", word = quoted(.0))]
+    #[error("{} is not a size; write 64K, 64M, 1.5G, 512Ki, 512Mi or bytes", quoted(.0))]
     Size(String),
     /// Not a number of cores.
-    #[error("{word} is not a number of cores; write 0.25 or 2", word = quoted(.0))]
+    #[error("{} is not a number of cores; write 0.25 or 2", quoted(.0))]
     Cpu(String),
     /// More digits behind the point than mean anything.
-    #[error("{word} is finer than {least}; leave the last digits out", word = quoted(.0), least = .1)]
+    #[error("{} is finer than {}; leave the last digits out", quoted(.0), .1)]
     Fine(String, &'static str),
     /// More digits before the point than any limit allows.
-    #[error("{word} is too large; the most is {most}", word = quoted(.0), most = .1)]
+    #[error("{} is too large; the most is {}", quoted(.0), .1)]
     Large(String, &'static str),
     /// Not a repository.
     #[error(
-        "{word} is not an image; write registry/repo:tag in lower case, or oci:DIR, \
+        "{} is not an image; write registry/repo:tag in lower case, or oci:DIR, \
          oci-archive:FILE, docker-archive:FILE, dir:ROOTFS",
-        word = quoted(.0)
+        quoted(.0)
     )]
     Image(String),
     /// A repository longer than registries take.
-    #[error("{word} is too long for a repository; the most is 255 characters", word = quoted(.0))]
+    #[error("{} is too long for a repository; the most is 255 characters", quoted(.0))]
     RepositoryLong(String),
     /// Not a tag.
     #[error(
-        "{word} is not a tag; use 1 to 128 of A-Z, a-z, 0-9, _, . and -, not beginning with . or -",
-        word = quoted(.0)
+        "{} is not a tag; use 1 to 128 of A-Z, a-z, 0-9, _, . and -, \
+         not beginning with . or -",
+        quoted(.0)
     )]
     Tag(String),
     /// Not a digest.
-    #[error("{word} is not a digest; write sha256: and 64 digits of 0-9 and a-f", word = quoted(.0))]
+    #[error("{} is not a digest; write sha256: and 64 digits of 0-9 and a-f", quoted(.0))]
     Digest(String),
     /// Not an absolute path.
-    #[error("{word} is not an absolute path; begin it with / and leave .. out", word = quoted(.0))]
+    #[error("{} is not an absolute path; begin it with / and leave .. out", quoted(.0))]
     Path(String),
     /// A path longer than the kernel takes.
-    #[error("{word} is too long for a path; the most is 4095 bytes", word = quoted(.0))]
+    #[error("{} is too long for a path; the most is 4095 bytes", quoted(.0))]
     PathLong(String),
 }
 

@@ -25,6 +25,8 @@ mod problem;
 mod read;
 mod reference;
 mod show;
+#[cfg(test)]
+mod tests;
 pub mod units;
 mod version;
 mod words;

@@ -5,16 +5,23 @@ const WORD_CHARS_MAX: usize = 40;
 
 /// The nearest of the known words, when a third of the letters or fewer are wrong.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.trim_end_matches([':', '=']).to_lowercase().replace('-', "_");
-    let word: Vec<char> = word.chars().take(WORD_CHARS_MAX + 1).collect();
+    // Who thinks of another language writes `key: word` or `key=word`.
+    let word = word.split([':', '=']).next().unwrap_or_default();
+    let word = letters(word);
     if word.is_empty() || word.len() > WORD_CHARS_MAX {
         return None;
     }
     known
-        .map(|candidate| (distance(&word, &candidate.chars().collect::<Vec<_>>()), candidate))
+        .map(|candidate| (distance(&word, &letters(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= (candidate.len().min(word.len()) / 3).max(1))
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// The letters that are compared: case, and which of the two dashes it is, make no difference.
+fn letters(word: &str) -> Vec<char> {
+    let small = word.chars().take(WORD_CHARS_MAX + 1).flat_map(char::to_lowercase);
+    small.map(|c| if c == '-' { '_' } else { c }).collect()
 }
 
 /// Letters to insert, leave out, change or swap with their neighbour.

@@ -74,15 +74,14 @@ pub(crate) fn read(m: &mut Manifest, args: &mut Args<'_>) -> Option<()> {
     Some(())
 }
 
-pub(crate) const RESTARTS: [(&str, Restart); 3] =
+const RESTARTS: [(&str, Restart); 3] =
     [("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
-pub(crate) const FAILURES: [(&str, UpdateFailure); 3] = [
+const FAILURES: [(&str, UpdateFailure); 3] = [
     ("abort", UpdateFailure::Abort),
     ("rollback", UpdateFailure::Rollback),
     ("pause", UpdateFailure::Pause),
 ];
-pub(crate) const NETWORKS: [(&str, Network); 2] =
-    [("bridge", Network::Bridge), ("host", Network::Host)];
+const NETWORKS: [(&str, Network); 2] = [("bridge", Network::Bridge), ("host", Network::Host)];
 const SWITCH: [(&str, bool); 4] = [("on", true), ("off", false), ("true", true), ("false", false)];
 /// A canary's number is read after its word; the 0 here stands for it.
 const UPDATES: [(&str, Update); 4] = [

@@ -89,7 +89,7 @@ fn check_characters(line: &str, span: std::ops::Range<usize>) -> Result<(), Unre
     for (offset, c) in line[span].char_indices() {
         inside_quotes ^= c == '\'';
         let stray = is_blank(c) && !inside_quotes;
-        if (c.is_control() && c != '\t') || (stray && c != '\t') {
+        if c != '\t' && (c.is_control() || stray) {
             let code = u32::from(c);
             let text =
                 format!("the character U+{code:04X} cannot stand here; use a space or remove it");
