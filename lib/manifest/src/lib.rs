@@ -1,6 +1,6 @@
 //! What a service should be: the text of a manifest to one plain type, and back.
 //!
-//! [`parse`] reads the flat language and tells all its errors at once; [`print`] writes a
+//! [`parse`] reads the flat language and tells all its errors at once; [`print()`] writes a
 //! manifest that parses to an equal one; [`Manifest::version`] names its meaning; [`diff`]
 //! says what changed and whether anything has to restart for it. The keys are one table
 //! ([`keys`]) from which parser, printer and help are made.
