@@ -1,0 +1,261 @@
+//! What the holders of a connection share with the task that owns its socket.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+
+use super::ClientError;
+use super::fid::Fid;
+use super::message::{self, Ask, Expect, Reply, ROOT};
+use super::table::{Effect, FIDS_MAX, REQUESTS_MAX, Slot, Table, Ticket, To};
+
+/// The most names one Twalk carries (walk(5)).
+const WALK_MAX: usize = 16;
+
+/// Keeps the connection: when the last one is dropped, it is closed.
+pub(super) struct Link(pub(super) Arc<Shared>);
+
+/// Both sides' state.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// There is something to write, or the connection is to be closed.
+    pub(super) wake: Notify,
+    /// One permit a free request tag.
+    tags: Semaphore,
+    lost: watch::Sender<Option<ClientError>>,
+    /// The largest message, in bytes, as agreed.
+    pub(super) msize: u32,
+}
+
+struct State {
+    table: Table,
+    out: BytesMut,
+    closing: bool,
+    dead: Option<ClientError>,
+}
+
+/// What the socket's task is to do.
+pub(super) enum Work {
+    /// Write these bytes; none: wait for `wake`.
+    Write(BytesMut),
+    /// Nobody holds the connection any more.
+    Close,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.0.state().closing = true;
+        self.0.wake.notify_one();
+    }
+}
+
+impl Shared {
+    pub(super) fn new(msize: u32) -> Arc<Self> {
+        let state =
+            State { table: Table::new(), out: BytesMut::new(), closing: false, dead: None };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            tags: Semaphore::new(usize::from(REQUESTS_MAX)),
+            lost: watch::Sender::new(None),
+            msize,
+        })
+    }
+
+    /// Waits until the connection is lost, and says why.
+    pub(super) async fn lost(&self) -> ClientError {
+        let mut lost = self.lost.subscribe();
+        match lost.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            Ok(None) | Err(_) => closed(),
+        }
+    }
+
+    /// What to do next; takes the bytes that wait to be written.
+    pub(super) fn work(&self) -> Work {
+        let mut state = self.state();
+        if state.closing { Work::Close } else { Work::Write(state.out.split()) }
+    }
+
+    /// Takes one whole message. An error says what is wrong with it.
+    pub(super) fn receive(&self, frame: bytes::Bytes) -> Result<(), String> {
+        let (tag, answer) = message::answer(&frame)?;
+        let finished = self.state().table.answer(tag, answer)?;
+        if finished.is_some() {
+            self.tags.add_permits(1);
+        }
+        // The request, dropped here, may hold the last of a fid, which takes the lock again.
+        drop(finished);
+        Ok(())
+    }
+
+    /// Ends everything that waits, with the reason.
+    pub(super) fn fail(&self, why: ClientError) {
+        let left = {
+            let mut state = self.state();
+            if state.dead.is_some() {
+                return;
+            }
+            state.dead = Some(why.clone());
+            state.table.drain()
+        };
+        for mut slot in left {
+            slot.tell(Err(why.clone()));
+        }
+        self.tags.close();
+        self.lost.send_replace(Some(why));
+    }
+
+    /// Called when the last holder of a fid lets it go.
+    pub(super) fn retire(&self, fid: u32, known: bool) {
+        let mut state = self.state();
+        if state.dead.is_some() {
+            return;
+        }
+        if known {
+            let tag = state.table.clunk(fid);
+            Ask::Clunk.put(tag, fid, &mut state.out);
+            self.wake.notify_one();
+        } else {
+            state.table.free_fid(fid);
+        }
+    }
+
+    /// Gives a request up.
+    fn flush(&self, ticket: Ticket) {
+        let mut state = self.state();
+        if state.dead.is_some() {
+            return;
+        }
+        if let Some(tag) = state.table.flush(ticket) {
+            message::put_flush(tag, ticket.tag(), &mut state.out);
+            self.wake.notify_one();
+        }
+    }
+
+    fn take_fid(self: &Arc<Self>) -> Result<Arc<Fid>, ClientError> {
+        let number = self.state().table.take_fid().ok_or(ClientError::Full(FIDS_MAX))?;
+        Ok(Fid::new(number, self.clone()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Requests on one fid that are written together.
+pub(super) struct Batch<'a> {
+    shared: &'a Arc<Shared>,
+    /// None: a new one.
+    fid: Option<Arc<Fid>>,
+    requests: Vec<(Request<'a>, Expect, Effect)>,
+}
+
+enum Request<'a> {
+    /// From the root to the new fid.
+    Walk(Vec<&'a str>),
+    /// From the fid to itself.
+    Further(Vec<&'a str>),
+    Ask(Ask<'a>),
+}
+
+impl Link {
+    /// Begins requests on a new fid; to walk it comes first.
+    pub(super) fn batch(&self) -> Batch<'_> {
+        Batch { shared: &self.0, fid: None, requests: Vec::new() }
+    }
+
+    /// Begins requests on a fid that is there.
+    pub(super) fn batch_on(&self, fid: &Arc<Fid>) -> Batch<'_> {
+        Batch { shared: &self.0, fid: Some(fid.clone()), requests: Vec::new() }
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// Walks the new fid to `names` from the root, in as many messages as that takes.
+    pub(super) fn walk(&mut self, names: &[&'a str]) {
+        let (first, more) = names.split_at(names.len().min(WALK_MAX));
+        let mut add = |request, names: &[&str], effect| {
+            self.requests.push((request, Expect::Walk(names.len()), effect));
+        };
+        add(Request::Walk(first.to_vec()), first, Effect::Makes);
+        for names in more.chunks(WALK_MAX) {
+            add(Request::Further(names.to_vec()), names, Effect::None);
+        }
+    }
+
+    /// Adds a request on the fid.
+    pub(super) fn ask(&mut self, ask: Ask<'a>) {
+        let effect = if ask.ends_fid() { Effect::Ends } else { Effect::None };
+        let expect = ask.expect();
+        self.requests.push((Request::Ask(ask), expect, effect));
+    }
+
+    /// Sends them in one piece, when there are tags for all; the answers come in this order.
+    pub(super) async fn send(self) -> Result<(Arc<Fid>, Vec<Pending>), ClientError> {
+        let shared = self.shared;
+        let Ok(permits) = shared.tags.acquire_many(self.requests.len() as u32).await else {
+            return Err(shared.state().dead.clone().unwrap_or_else(closed));
+        };
+        // Before the lock is taken, so that it is dropped after the lock is let go.
+        let fid = match self.fid {
+            Some(fid) => fid,
+            None => shared.take_fid()?,
+        };
+        let mut pending = Vec::with_capacity(self.requests.len());
+        let mut state = shared.state();
+        if let Some(why) = &state.dead {
+            return Err(why.clone());
+        }
+        for (request, expect, effect) in self.requests {
+            let (to, from) = oneshot::channel();
+            let slot = Slot { expect, effect, fid: fid.clone(), to: To::Waiter(to) };
+            // A permit is a free tag, so there is one.
+            let ticket = state.table.start(slot).ok_or_else(closed)?;
+            request.put(ticket.tag(), fid.number(), &mut state.out);
+            pending.push(Pending { shared: shared.clone(), ticket, from });
+        }
+        permits.forget();
+        drop(state);
+        shared.wake.notify_one();
+        Ok((fid, pending))
+    }
+}
+
+impl Request<'_> {
+    fn put(&self, tag: u16, fid: u32, out: &mut BytesMut) {
+        match self {
+            Self::Walk(names) => message::put_walk(tag, ROOT, fid, names, out),
+            Self::Further(names) => message::put_walk(tag, fid, fid, names, out),
+            Self::Ask(ask) => ask.put(tag, fid, out),
+        }
+    }
+}
+
+/// An answer on its way; dropping it flushes the request.
+pub(super) struct Pending {
+    shared: Arc<Shared>,
+    ticket: Ticket,
+    from: oneshot::Receiver<Result<Reply, ClientError>>,
+}
+
+impl Future for Pending {
+    type Output = Result<Reply, ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.from).poll(cx).map(|told| told.unwrap_or_else(|_| Err(closed())))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.shared.flush(self.ticket);
+    }
+}
+
+fn closed() -> ClientError {
+    ClientError::Lost("closed".to_owned())
+}

@@ -1,0 +1,100 @@
+//! The task that owns a connection's socket: whole messages in, waiting bytes out.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::ClientError;
+use super::link::{Shared, Work};
+
+/// The shortest message: size, type, tag (intro(5)).
+const HEADER: usize = 7;
+
+/// Room that is made for a read at least, in bytes: many small answers come with one read.
+const READ_ROOM: usize = 16 * 1024;
+
+/// Moves bytes until the connection is lost or nobody holds it any more, and then tells
+/// everybody who waits.
+pub(super) async fn run<S>(stream: S, input: BytesMut, shared: Arc<Shared>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let why = pump(stream, input, &shared).await;
+    shared.fail(why);
+}
+
+async fn pump<S>(stream: S, mut input: BytesMut, shared: &Shared) -> ClientError
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut output = BytesMut::new();
+    loop {
+        if let Err(why) = take(&mut input, shared) {
+            return ClientError::Protocol(why);
+        }
+        if output.is_empty() {
+            output = match shared.work() {
+                Work::Close => return ClientError::Lost("closed here".to_owned()),
+                Work::Write(bytes) => bytes,
+            };
+        }
+        // Each of the three loses nothing when another one is first.
+        tokio::select! {
+            read = fill(&mut reader, &mut input) => match read {
+                Ok(()) => {}
+                Err(error) => return lost(&error),
+            },
+            written = writer.write(&output), if !output.is_empty() => match written {
+                Ok(0) => return lost(&io::ErrorKind::WriteZero.into()),
+                Ok(count) => output.advance(count),
+                Err(error) => return lost(&error),
+            },
+            () = shared.wake.notified(), if output.is_empty() => {}
+        }
+    }
+}
+
+/// Hands every whole message in `input` on.
+fn take(input: &mut BytesMut, shared: &Shared) -> Result<(), String> {
+    while let Some(frame) = next_frame(input, shared.msize)? {
+        shared.receive(frame)?;
+    }
+    Ok(())
+}
+
+/// The next whole message of `input`, with its header; `most` is the largest there may be.
+pub(super) fn next_frame(input: &mut BytesMut, most: u32) -> Result<Option<Bytes>, String> {
+    let Some(size) = input.first_chunk::<4>() else { return Ok(None) };
+    let size = u32::from_le_bytes(*size);
+    if size > most {
+        return Err(format!("a message of {size} bytes where at most {most} were agreed on"));
+    }
+    let size = size as usize;
+    if size < HEADER {
+        return Err(format!("a message of {size} bytes, the shortest has {HEADER}"));
+    }
+    if input.len() < size {
+        input.reserve(size - input.len());
+        return Ok(None);
+    }
+    Ok(Some(input.split_to(size).freeze()))
+}
+
+/// Reads what there is; the end of the stream is an error.
+pub(super) async fn fill<R>(reader: &mut R, input: &mut BytesMut) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+{
+    input.reserve(READ_ROOM);
+    match reader.read_buf(input).await? {
+        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server ended it")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn lost(error: &io::Error) -> ClientError {
+    ClientError::Lost(error.to_string())
+}

@@ -1,0 +1,139 @@
+//! Refusals: one text and one number for each fact.
+
+use std::borrow::Cow;
+
+use nix::errno::Errno;
+use rs9p::errstr;
+
+use crate::wire::Malformed;
+
+/// What an operation of a tree or of the protocol gives.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a request is refused.
+///
+/// `Display` is the text of 9P2000's Rerror; where Linux' 9p client has a text for the fact
+/// (net/9p/error.c), it is that one, so that its programs get the right errno. `errno` is
+/// what 9P2000.L's Rlerror carries.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No such name.
+    #[error("{}", errstr::ENOENT_FILE2)]
+    NotFound,
+    /// The mode bits, or the tree, say no.
+    #[error("{}", errstr::EACCES2)]
+    PermissionDenied,
+    /// The name is taken.
+    #[error("{}", errstr::EEXIST3)]
+    Exists,
+    /// A directory is needed here.
+    #[error("{}", errstr::ENOTDIR2)]
+    NotDir,
+    /// A directory will not do here.
+    #[error("is a directory")]
+    IsDir,
+    /// It still has entries.
+    #[error("{}", errstr::ENOTEMPTY2)]
+    NotEmpty,
+    /// The file is open already and allows one at a time.
+    #[error("{}", errstr::EAGAIN2)]
+    InUse,
+    /// The root stays.
+    #[error("{}", errstr::EPERM_RMROOT)]
+    IsRoot,
+    /// An open mode that makes no sense here.
+    #[error("{}", errstr::EINVAL2)]
+    BadMode,
+    /// A name no file can have.
+    #[error("{}", errstr::ENAMETOOLONG2)]
+    BadName,
+    /// A directory read that neither starts again nor goes on.
+    #[error("{}", errstr::ESPIPE2)]
+    BadOffset,
+    /// A count below what one directory entry needs.
+    #[error("count is too small for one directory entry")]
+    SmallCount,
+    /// A generated file can be emptied but not given a length.
+    #[error("{}", errstr::EPERM_TRUNCATE)]
+    Length,
+    /// A fid nobody made.
+    #[error("{}", errstr::EBADF2)]
+    UnknownFid,
+    /// A new fid that is in use.
+    #[error("{}", errstr::EBADF4)]
+    FidInUse,
+    /// The fid is not open, or not for this, or open where it must not be.
+    #[error("{}", errstr::EBADF3)]
+    BadUse,
+    /// A tag whose request has not been answered yet.
+    #[error("tag already in use")]
+    TagInUse,
+    /// A limit of the server is reached; it is named.
+    #[error("{0}: try again later")]
+    TooMany(&'static str),
+    /// Nobody need prove who they are by Tauth.
+    #[error("authentication not required")]
+    NoAuth,
+    /// A request before Tversion agreed on a dialect.
+    #[error("no version agreed on: send Tversion first")]
+    NoVersion,
+    /// An msize a session cannot live with.
+    #[error("msize {0} is too small: {1} is the least")]
+    SmallMsize(u32, u32),
+    /// The message is not as the protocol says.
+    #[error("protocol botch: {0}")]
+    Malformed(#[from] Malformed),
+    /// The operation is none of this server's.
+    #[error("{}", errstr::EOPNOTSUPP)]
+    NotSupported,
+    /// The request was given up before it had an answer.
+    #[error("interrupted")]
+    Interrupted,
+    /// The fact is the tree's own: a short lower-case text and the nearest errno.
+    #[error("{text}")]
+    Text {
+        /// The nearest number of Linux' errno(3).
+        errno: u32,
+        /// What is wrong, where, and what to do.
+        text: Cow<'static, str>,
+    },
+}
+
+impl Error {
+    /// A refusal in the tree's own words, with `EINVAL` as its number.
+    #[must_use]
+    pub fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::with(Errno::EINVAL as u32, text)
+    }
+
+    /// A refusal in the tree's own words with an errno(3) of its own.
+    #[must_use]
+    pub fn with(errno: u32, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Text { errno, text: text.into() }
+    }
+
+    /// The number 9P2000.L carries, one of errno(3) as Linux' generic table has it.
+    #[must_use]
+    pub fn errno(&self) -> u32 {
+        let errno = match self {
+            Self::NotFound => Errno::ENOENT,
+            Self::PermissionDenied => Errno::EACCES,
+            Self::Exists => Errno::EEXIST,
+            Self::NotDir => Errno::ENOTDIR,
+            Self::IsDir => Errno::EISDIR,
+            Self::NotEmpty => Errno::ENOTEMPTY,
+            Self::InUse | Self::IsRoot => Errno::EBUSY,
+            Self::BadMode | Self::SmallCount | Self::SmallMsize(..) => Errno::EINVAL,
+            Self::BadName => Errno::ENAMETOOLONG,
+            Self::BadOffset => Errno::ESPIPE,
+            Self::Length => Errno::EPERM,
+            Self::UnknownFid | Self::FidInUse | Self::BadUse => Errno::EBADF,
+            Self::TagInUse | Self::NoVersion | Self::Malformed(_) => Errno::EPROTO,
+            Self::TooMany(_) => Errno::EAGAIN,
+            Self::NoAuth | Self::NotSupported => Errno::EOPNOTSUPP,
+            Self::Interrupted => Errno::EINTR,
+            Self::Text { errno, .. } => return *errno,
+        };
+        errno as u32
+    }
+}
