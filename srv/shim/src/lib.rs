@@ -75,4 +75,110 @@
 //! time, `code` is 125, 126, 127 or 137 and `output` says why. A line that cannot be understood, or
 //! a refused request, is answered by `{"error":"…"}` with the request's `n` where it had one.
 
+mod clock;
+mod conn;
+mod end;
+mod error;
+mod exec;
+mod log;
+mod maker;
+mod plan;
+mod reap;
+mod record;
+mod setup;
+mod stop;
 pub mod wire;
+mod world;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use container::Site;
+
+use crate::conn::Conns;
+use crate::error::Error;
+use crate::record::{EXIT, now_ms};
+use crate::wire::Exit;
+use crate::world::World;
+
+/// What the words ask for.
+enum Words {
+    Run(PathBuf),
+    Reap(PathBuf),
+    Sweep(String, Vec<String>),
+}
+
+/// Does what the words after `shim` say, and returns the exit status of the process, which must
+/// have been started for this and have one thread.
+pub fn run(args: impl Iterator<Item = OsString>) -> i32 {
+    let done = match setup::stdio().and_then(|()| words(args)) {
+        Ok(Words::Run(dir)) => in_dir(&dir).and_then(|dir| instance(&dir)),
+        Ok(Words::Reap(dir)) => in_dir(&dir).and_then(|dir| reap::reap(&dir)),
+        Ok(Words::Sweep(parent, keep)) => reap::sweep(&parent, &keep),
+        Err(error) => {
+            eprintln!("shim: {error}");
+            return 2;
+        }
+    };
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("shim: {error}");
+            1
+        }
+    }
+}
+
+fn words(args: impl Iterator<Item = OsString>) -> Result<Words, Error> {
+    let args: Vec<OsString> = args.collect();
+    let text = |word: &OsString| word.to_str().map(str::to_owned).ok_or(Error::Usage);
+    match args.as_slice() {
+        [first, parent, keep @ ..] if first == "--sweep" => {
+            Ok(Words::Sweep(text(parent)?, keep.iter().map(text).collect::<Result<_, _>>()?))
+        }
+        [first, dir] if first == "--reap" => Ok(Words::Reap(PathBuf::from(dir))),
+        [dir] if !dir.to_string_lossy().starts_with('-') => Ok(Words::Run(PathBuf::from(dir))),
+        _ => Err(Error::Usage),
+    }
+}
+
+fn in_dir(dir: &Path) -> Result<PathBuf, Error> {
+    let dir = std::fs::canonicalize(dir).map_err(Error::io("find", dir))?;
+    std::env::set_current_dir(&dir).map_err(Error::io("enter", &dir))?;
+    Ok(dir)
+}
+
+/// The whole life of an instance. An id is one run: with an exit file there is nothing to do.
+fn instance(dir: &Path) -> Result<(), Error> {
+    let lock = record::lock(dir)?;
+    if Path::new(EXIT).exists() {
+        return Ok(());
+    }
+    let mut conns = Conns::listen()?;
+    let (exit, cgroup) = match world::begin(dir, lock) {
+        Ok(begun) => {
+            let mut world = World::new(begun, conns);
+            let exit = world.run().unwrap_or_else(|error| never_ran(&error));
+            conns = world.conns;
+            (exit, Some(world.cgroup))
+        }
+        Err(error) => (never_ran(&error), None),
+    };
+    end::record(&exit)?;
+    end::tell(&mut conns, exit);
+    end::clean(cgroup.as_ref(), &Site::new(dir));
+    Ok(())
+}
+
+fn never_ran(error: &Error) -> Exit {
+    eprintln!("shim: {error}");
+    Exit {
+        code: 125,
+        signal: None,
+        oom: false,
+        reason: Some(error.to_string()),
+        finished_ms: now_ms(),
+        failed: true,
+        permanent: error.permanent(),
+    }
+}
