@@ -12,17 +12,27 @@
 extern crate alloc;
 
 mod action;
+mod answers;
+mod crash;
 mod event;
 mod fact;
+mod fail;
+mod finish;
 mod id;
 mod instance;
 mod outcome;
+mod outstanding;
 mod refusal;
+mod replace;
+mod rolling;
+mod settle;
 mod show;
 mod span;
 mod spec;
 mod state;
 mod step;
+mod turn;
+mod verbs;
 
 pub use action::Action;
 pub use event::{Event, Exit};

@@ -1,6 +1,7 @@
 //! Which verbs are acceptable now, and the words for those that are not.
 
-use crate::{Id, Kind, Service, Version};
+use crate::state::Stand;
+use crate::{Event, Id, Instance, Kind, Service, Update, Version};
 use thiserror::Error;
 
 /// A verb as the server is asked for it, before it becomes an event.
@@ -94,6 +95,90 @@ fn going(to: &Option<Version>) -> alloc::string::String {
 /// # Errors
 /// The reason for the refusal, in the user's words.
 pub fn may(service: &Service, verb: Verb) -> Result<(), Refusal> {
-    let _ = (service, verb);
-    todo!()
+    if matches!(service.stand, Stand::Removing | Stand::Removed) {
+        return Err(Refusal::Removing);
+    }
+    match (&service.update, verb) {
+        (None, Verb::Stop) if service.stand == Stand::New => Err(Refusal::NothingDeployed),
+        (Some(update), Verb::Stop) if update.kind == Kind::Stop => {
+            Err(Refusal::InFlight { kind: update.kind, to: update.to })
+        }
+        (_, Verb::Stop | Verb::Remove) => Ok(()),
+        (_, Verb::RestartInstance(id)) => {
+            let there = service.instances.get(&id).is_some_and(Instance::holds);
+            there.then_some(()).ok_or(Refusal::NoInstance { id })
+        }
+        (Some(update), verb) => in_flight(service, update, verb),
+        (None, verb) => at_rest(service, verb),
+    }
+}
+
+/// What may be asked of a service whose update is in flight.
+fn in_flight(service: &Service, update: &Update, verb: Verb) -> Result<(), Refusal> {
+    let busy = Refusal::InFlight { kind: update.kind, to: update.to };
+    match verb {
+        Verb::Apply | Verb::Scale | Verb::Restart => Err(busy),
+        Verb::Pause | Verb::Resume | Verb::Cancel if update.ending.is_some() => {
+            Err(Refusal::Ending)
+        }
+        Verb::Pause | Verb::Resume | Verb::Cancel | Verb::Rollback if !update.is_forward() => {
+            Err(busy)
+        }
+        Verb::Pause if update.paused.is_some() => Err(Refusal::AlreadyPaused),
+        Verb::Resume if update.paused.is_none() => Err(Refusal::NotPaused),
+        Verb::Rollback if update.kind == Kind::Rollback => {
+            Err(Refusal::RollingBack { to: update.to })
+        }
+        Verb::Rollback if service.current.is_none() => Err(Refusal::NoPrevious),
+        Verb::Pause | Verb::Resume | Verb::Cancel | Verb::Rollback => Ok(()),
+        Verb::Stop | Verb::Remove | Verb::RestartInstance(_) => Ok(()),
+    }
+}
+
+/// What may be asked of a service that no update moves.
+fn at_rest(service: &Service, verb: Verb) -> Result<(), Refusal> {
+    let stopped = service.stand == Stand::Stopped;
+    match verb {
+        Verb::Pause | Verb::Resume | Verb::Cancel => Err(Refusal::NotInFlight),
+        Verb::Rollback if service.current.is_none() => Err(Refusal::NoPrevious),
+        Verb::Scale | Verb::Restart if service.current.is_none() => Err(Refusal::NothingDeployed),
+        Verb::Scale | Verb::Restart if stopped => Err(Refusal::Stopped),
+        Verb::Restart => match service.failed {
+            Some(to) => Err(Refusal::Failed { to }),
+            None => Ok(()),
+        },
+        Verb::Apply | Verb::Scale | Verb::Rollback => Ok(()),
+        Verb::Stop | Verb::Remove | Verb::RestartInstance(_) => Ok(()),
+    }
+}
+
+/// The verb behind an event, when there is one.
+pub(crate) fn asks(event: &Event) -> Option<Verb> {
+    match event {
+        Event::Applied { .. } => Some(Verb::Apply),
+        // In place means: of what is deployed and runs.
+        Event::Changed { .. } => Some(Verb::Scale),
+        Event::Paused => Some(Verb::Pause),
+        Event::Resumed => Some(Verb::Resume),
+        Event::Cancelled => Some(Verb::Cancel),
+        Event::RolledBack { .. } => Some(Verb::Rollback),
+        Event::Restarted => Some(Verb::Restart),
+        Event::InstanceRestarted { id } => Some(Verb::RestartInstance(*id)),
+        Event::Stopped => Some(Verb::Stop),
+        Event::Removed => Some(Verb::Remove),
+        Event::Pulled { .. }
+        | Event::PullFailed { .. }
+        | Event::Placed { .. }
+        | Event::NoRoom { .. }
+        | Event::Started { .. }
+        | Event::StartFailed { .. }
+        | Event::Healthy { .. }
+        | Event::Unhealthy { .. }
+        | Event::Exited { .. }
+        | Event::Forgotten { .. }
+        | Event::Lost { .. }
+        | Event::Served { .. }
+        | Event::Drained { .. }
+        | Event::Woke => None,
+    }
 }

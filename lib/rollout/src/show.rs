@@ -1,6 +1,9 @@
 //! What the file tree shows of a service: reads, which never enter a decision.
 
-use crate::{Id, Instance, Millis, Outcome, Service, Spec, Update, Version};
+use crate::answers::serves;
+use crate::instance::Stage;
+use crate::state::{Stand, Step};
+use crate::{Id, Instance, Millis, Outcome, Service, Spec, Update, Verdict, Version};
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::fmt;
 
@@ -19,7 +22,7 @@ pub enum Status {
 
 /// `update_phase` of the tree, as far as the decision knows it (lock, pre-flight and build are
 /// before it).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Nothing moves.
     Idle,
@@ -162,44 +165,90 @@ impl Service {
 
     /// The service was stopped, or is being stopped.
     pub fn stopped(&self) -> bool {
-        todo!()
+        self.stand == Stand::Stopped
     }
 
     /// The record may be deleted.
     pub fn removed(&self) -> bool {
-        todo!()
+        self.stand == Stand::Removed
     }
 
     /// `update_status`.
     pub fn status(&self) -> Status {
-        todo!()
+        let gave_up = self.instances.values().any(|i| i.stage == Stage::GaveUp);
+        match &self.update {
+            Some(update) if update.paused.is_some() => Status::Paused,
+            Some(_) => Status::Rolling,
+            None if gave_up || self.failed.is_some() => Status::Failed,
+            None => Status::None,
+        }
     }
 
-    /// `update_phase`.
+    /// `update_phase`: what the update waits for, the earliest first; steady repairs are none.
     pub fn phase(&self, now: Millis) -> Phase {
-        let _ = now;
-        todo!()
+        if self.update.is_none() {
+            return if self.watch.is_some() { Phase::Validate } else { Phase::Idle };
+        }
+        let waits = self.instances.values().filter_map(phase_of).min();
+        let resting = match self.aim.step {
+            Step::Between { until } => until > now,
+            Step::Surging | Step::Retiring => false,
+        };
+        waits.unwrap_or(if resting { Phase::Pause } else { Phase::Idle })
     }
 
     /// `update_progress`: instances of the target (else current) version that serve, and how many
     /// are wanted of it.
     pub fn progress(&self) -> (u32, u32) {
-        todo!()
+        let version = self.target().or(self.current);
+        let first = self.update.as_ref().map_or(Id(0), |_| self.aim.first);
+        let there = |i: &&Instance| Some(i.version) == version && i.id >= first;
+        let wanted = version.and_then(|v| self.specs.get(&v)).map_or(0, |spec| spec.replicas);
+        let serve = self.instances.values().filter(there).filter(|i| serves(i)).count() as u32;
+        (serve, if self.stand == Stand::Up { wanted } else { 0 })
     }
 
     /// `replicas`: instances that serve and are healthy, and how many are wanted, of all versions.
     pub fn replicas(&self) -> (u32, u32) {
-        todo!()
+        let serve = self.instances.values().filter(|i| serves(i)).count() as u32;
+        (serve, self.aim.counts.values().sum())
     }
 
     /// `health`.
     pub fn health(&self) -> Health {
-        todo!()
+        match self.replicas() {
+            (serve, wanted) if serve >= wanted => Health::Healthy,
+            (0, _) => Health::Unhealthy,
+            (_, _) => Health::Degraded,
+        }
     }
 
     /// How the last update ended, or that it stands paused; `None` while one is in flight, and
     /// before the first. Its `Display` is the line of `wait`.
     pub fn outcome(&self) -> Option<Outcome> {
-        todo!()
+        let Some(update) = &self.update else { return self.last.clone() };
+        update.paused.map(|ended| Outcome {
+            verdict: Verdict::Paused,
+            kind: update.kind,
+            reason: update.reason.clone(),
+            from: update.from,
+            to: update.to,
+            started: update.started,
+            ended,
+        })
+    }
+}
+
+/// What an instance waits for.
+fn phase_of(i: &Instance) -> Option<Phase> {
+    match i.stage {
+        Stage::Waiting { .. } | Stage::Placing => Some(Phase::Place),
+        Stage::Ready => Some(Phase::Pull),
+        Stage::Starting => Some(Phase::Start),
+        Stage::Checking { .. } | Stage::Settled => Some(Phase::Health),
+        Stage::Routing { .. } => Some(Phase::Route),
+        Stage::Leaving { .. } | Stage::Draining { .. } => Some(Phase::Drain),
+        Stage::Stopping => Some(Phase::Stop),
+        Stage::Serving | Stage::Exited | Stage::Ended | Stage::GaveUp | Stage::Forgetting => None,
     }
 }

@@ -177,7 +177,9 @@ pub struct Update {
     pub reason: Option<String>,
     /// How it will end, once that is decided.
     pub(crate) ending: Option<Ending>,
-    /// The last step forward, and how far it led (`score`).
+    /// Instances from here on were made by it.
+    pub(crate) first: Id,
+    /// The last step forward, and how far it led.
     pub(crate) moved: Millis,
     pub(crate) score: i64,
     pub(crate) progress_deadline_ms: u64,

@@ -1,0 +1,182 @@
+//! The end of an update: exactly one for each (law 5), and what is tidied then.
+
+use crate::instance::{Again, Instance, Kept, Stage};
+use crate::outcome::{Outcome, Verdict};
+use crate::state::{Ending, Stand, Watch};
+use crate::turn::Turn;
+use crate::{Fact, Id, Kind, Version};
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Logs of failed instances kept for one service at most; the oldest go first.
+const KEPT_MAX: usize = 16;
+/// Exits prolong the watch after an update to so many times its length at most.
+const WATCH_TIMES_MAX: u64 = 3;
+
+impl Turn<'_> {
+    /// Ends the update when its aim is reached, or when its last moment has come.
+    pub(crate) fn finish(&mut self) {
+        self.tidy();
+        let settled = self.is_settled();
+        let Some(update) = &self.s.update else {
+            if settled {
+                self.renumber();
+            }
+            if self.s.stand == Stand::Removing && self.s.instances.is_empty() {
+                self.removed();
+            }
+            return;
+        };
+        let verdict = match (update.ending, update.kind) {
+            (Some(Ending::Failed { by }), _) if settled || by <= self.now => Verdict::Failed,
+            (Some(Ending::Cancelled { by }), _) if settled || by <= self.now => Verdict::Cancelled,
+            (Some(_), _) => return,
+            (None, _) if !settled || update.paused.is_some() => return,
+            (None, Kind::Remove) if !self.s.instances.is_empty() => return,
+            (None, Kind::Rollback) => Verdict::RolledBack,
+            (None, Kind::Deploy | Kind::Change | Kind::Restart | Kind::Stop | Kind::Remove) => {
+                Verdict::Done
+            }
+        };
+        self.close(verdict);
+    }
+
+    /// Nothing is missing, nothing is too many, nothing moves.
+    fn is_settled(&self) -> bool {
+        let mut parts = self.parts();
+        let gave_up = |id: &Id| self.s.instances.get(id).is_some_and(|i| i.stage == Stage::GaveUp);
+        parts.kept.retain(|id| !gave_up(id));
+        parts.missing.is_empty()
+            && parts.surplus.is_empty()
+            && !self.any_leaving()
+            && self.at_ease(&parts.kept)
+            && self.s.instances.values().all(|i| i.again == Again::No)
+    }
+
+    /// Ends the update in flight, if there is one, with this verdict.
+    pub(crate) fn close(&mut self, verdict: Verdict) {
+        if self.is_settled() {
+            self.renumber();
+        }
+        let Some(update) = self.s.update.take() else { return };
+        self.changed = true;
+        match verdict {
+            Verdict::Done | Verdict::RolledBack => self.reached(update.kind, update.to, verdict),
+            Verdict::Failed => self.s.failed = update.to,
+            Verdict::Cancelled | Verdict::Paused => {}
+        }
+        let deployed = verdict == Verdict::Done && update.kind == Kind::Deploy;
+        if deployed && update.before.stand == Stand::Up {
+            self.watch(update.from, update.to);
+        }
+        let outcome = Outcome {
+            verdict,
+            kind: update.kind,
+            reason: update.reason,
+            from: update.from,
+            to: update.to,
+            started: update.started,
+            ended: self.now,
+        };
+        self.s.last = Some(outcome.clone());
+        self.tell(Fact::Ended(outcome));
+        if update.kind == Kind::Remove && verdict == Verdict::Done {
+            self.removed();
+        }
+        self.drop_specs();
+    }
+
+    /// Nothing is left: the record may go, too.
+    fn removed(&mut self) {
+        self.s.stand = Stand::Removed;
+        self.s.failed = None;
+        self.tell(Fact::Removed { at: self.now });
+    }
+
+    /// The aim of an update was reached: its version is the current one. After a success the logs
+    /// of what failed before are let go.
+    fn reached(&mut self, kind: Kind, to: Option<Version>, verdict: Verdict) {
+        self.s.failed = None;
+        self.s.current = to.or(self.s.current);
+        let success = match kind {
+            Kind::Deploy | Kind::Restart | Kind::Change => verdict == Verdict::Done,
+            Kind::Rollback | Kind::Stop | Kind::Remove => false,
+        };
+        if success {
+            for id in self.ids(|i| i.stage == Stage::Exited) {
+                self.go(id, Stage::Forgetting);
+            }
+        }
+    }
+
+    /// Begins the watch over a new version.
+    fn watch(&mut self, from: Option<Version>, to: Option<Version>) {
+        let (Some(previous), Some(version)) = (from, to) else { return };
+        let window = self.s.specs.get(&version).map_or(0, |spec| spec.validate_ms);
+        if window == 0 || previous == version || !self.s.specs.contains_key(&previous) {
+            return;
+        }
+        let until = self.now.saturating_add(window);
+        let at_most = self.now.saturating_add(window.saturating_mul(WATCH_TIMES_MAX));
+        self.s.watch = Some(Watch { version, previous, until, at_most, exits: 0 });
+    }
+
+    /// The progress deadline has passed.
+    pub(crate) fn out_of_time(&mut self, reason: String) {
+        let Some(update) = &mut self.s.update else { return };
+        match update.kind {
+            Kind::Deploy | Kind::Change | Kind::Restart | Kind::Rollback => {
+                self.fail(None, reason);
+            }
+            Kind::Stop | Kind::Remove => {
+                update.reason = Some(reason);
+                self.close(Verdict::Failed);
+            }
+        }
+    }
+
+    /// Counts places from 0 again, in their order.
+    fn renumber(&mut self) {
+        let mut places: Vec<(u32, Id)> =
+            self.s.instances.values().filter(|i| i.holds()).map(|i| (i.number, i.id)).collect();
+        places.sort();
+        let mut moved = false;
+        for (number, (old, id)) in (0..).zip(places) {
+            if number != old
+                && let Some(i) = self.s.instances.get_mut(&id)
+            {
+                i.number = number;
+                moved = true;
+            }
+        }
+        if moved {
+            self.tell(Fact::Renumbered);
+        }
+    }
+
+    /// Lets go of logs: all of them when the service is removed, the oldest when they are many.
+    fn tidy(&mut self) {
+        let removing = self.s.stand == Stand::Removing;
+        let kept = self.ids(|i| i.stage == Stage::Exited || removing && i.is_at_rest());
+        let many = if removing { kept.len() } else { kept.len().saturating_sub(KEPT_MAX) };
+        for id in kept.into_iter().take(many) {
+            if let Some(i) = self.s.instances.get_mut(&id) {
+                i.kept = Kept::No;
+            }
+            self.go(id, Stage::Forgetting);
+        }
+    }
+
+    /// Forgets what was known of versions that nothing leads to any more.
+    fn drop_specs(&mut self) {
+        let mut used: BTreeSet<Version> =
+            self.s.instances.values().map(|i: &Instance| i.version).collect();
+        used.extend(self.s.current);
+        used.extend(self.s.failed);
+        used.extend(self.s.watch.as_ref().map(|watch| watch.previous));
+        used.extend(self.s.aim.counts.keys().copied());
+        self.s.specs.retain(|version, _| used.contains(version));
+        self.s.images.retain(|version, _| used.contains(version));
+    }
+}

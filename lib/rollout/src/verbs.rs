@@ -1,0 +1,226 @@
+//! What people ask for, once it was accepted: each verb sets an aim; reaching it is `settle`'s.
+
+use crate::instance::{Again, Instance, Stage};
+use crate::outcome::Verdict;
+use crate::state::{Aim, Before, Ending, How, Stand, Step, Update};
+use crate::turn::Turn;
+use crate::{Fact, Id, Kind, Spec, Strategy, Version};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+/// The progress deadline of what has no manifest any more (`stop`, `remove`).
+const PROGRESS_DEADLINE_MS: u64 = 600_000;
+
+impl Turn<'_> {
+    pub(crate) fn applied(&mut self, version: Version, spec: Spec) {
+        let from = self.s.current;
+        let before = self.before();
+        self.begin(version, &spec);
+        self.start(Kind::Deploy, from, Some(version), &spec, before);
+        self.tell(Fact::UpdateStarted { from, to: version, strategy: spec.strategy });
+    }
+
+    pub(crate) fn changed(&mut self, version: Version, spec: Spec) {
+        let from = self.s.current;
+        let mut before = self.before();
+        if let Some(current) = from {
+            if current == version {
+                before.spec = self.s.specs.get(&current).cloned();
+            } else {
+                self.relabel(current, version);
+            }
+        }
+        self.begin(version, &spec);
+        self.s.aim.how = if spec.turn_round { How::TurnRound } else { How::Surge };
+        self.start(Kind::Change, from, Some(version), &spec, before);
+        self.tell(Fact::ChangeStarted { from, to: version, replicas: spec.replicas });
+    }
+
+    pub(crate) fn restarted(&mut self) {
+        let Some(current) = self.s.current else { return };
+        let Some(spec) = self.s.specs.get(&current).cloned() else { return };
+        let before = self.before();
+        self.begin(current, &spec);
+        self.s.aim.first = self.s.next;
+        self.start(Kind::Restart, Some(current), Some(current), &spec, before);
+        let strategy = spec.strategy;
+        self.tell(Fact::UpdateStarted { from: Some(current), to: current, strategy });
+    }
+
+    pub(crate) fn rolled_back(&mut self, version: Version, spec: Spec) {
+        self.turn_back(version, &spec, None);
+    }
+
+    /// `stop` and `remove`: an update in flight ends cancelled, and everything is sent away at
+    /// once.
+    pub(crate) fn stopped(&mut self, kind: Kind) {
+        self.relabel_back();
+        self.close(Verdict::Cancelled);
+        let before = self.before();
+        self.rest_places();
+        self.s.watch = None;
+        self.s.failed = None;
+        // At once: no batch is too large for it.
+        self.s.aim = Aim { batch: u32::MAX, ..Aim::default() };
+        let spec = Spec { progress_deadline_ms: PROGRESS_DEADLINE_MS, ..Spec::default() };
+        let from = self.s.current;
+        self.start(kind, from, None, &spec, before);
+        let removes = kind == Kind::Remove;
+        self.s.stand = if removes { Stand::Removing } else { Stand::Stopped };
+        self.tell(if removes { Fact::Removing } else { Fact::Stopping });
+    }
+
+    pub(crate) fn paused(&mut self, reason: Option<String>) {
+        let now = self.now;
+        if let Some(update) = &mut self.s.update {
+            update.paused = Some(now);
+            update.reason = reason.clone();
+            self.tell(Fact::Paused { reason });
+        }
+    }
+
+    /// The clock of the update stood still: all its times move on by the length of the pause.
+    pub(crate) fn resumed(&mut self) {
+        let Some(since) = self.s.update.as_ref().and_then(|u| u.paused) else { return };
+        let stood = self.now.saturating_sub(since);
+        for id in self.ids(|i| self.s.is_fresh(i)) {
+            if let Some(i) = self.s.instances.get_mut(&id)
+                && let Stage::Checking { since: began } = &mut i.stage
+            {
+                let stood = self.now.saturating_sub(since.max(*began));
+                *began = began.saturating_add(stood);
+            }
+        }
+        if let Step::Between { until } = &mut self.s.aim.step
+            && *until > 0
+        {
+            *until = until.saturating_add(stood);
+        }
+        if let Some(update) = &mut self.s.update {
+            update.moved = update.moved.saturating_add(stood);
+            update.paused = None;
+            update.reason = None;
+        }
+        self.tell(Fact::Resumed);
+    }
+
+    /// Back to how things were before the update: the new ones that do not serve are stopped at
+    /// once, those that do when old ones serve in their place. It ends in bounded time; what is
+    /// left then goes on without an update.
+    pub(crate) fn cancelled(&mut self) {
+        self.relabel_back();
+        let Some(update) = &self.s.update else { return };
+        let (to, before) = (update.to, update.before.clone());
+        let wanted = match before.stand {
+            Stand::Up => self.s.current.map(|v| (v, before.replicas)),
+            Stand::New | Stand::Stopped | Stand::Removing | Stand::Removed => None,
+        };
+        let by = self.wind_up(to);
+        self.aim_at(wanted.into_iter().collect());
+        self.s.stand = before.stand;
+        if let Some(update) = &mut self.s.update {
+            update.ending = Some(Ending::Cancelled { by });
+            update.paused = None;
+            update.reason = None;
+        }
+        self.tell(Fact::Cancelling);
+    }
+
+    pub(crate) fn instance_restarted(&mut self, id: Id) {
+        let Some(i) = self.s.instances.get_mut(&id) else { return };
+        i.again = Again::Asked;
+        i.restarts = 0;
+        i.failures.clear();
+        let until = self.now;
+        match i.stage {
+            Stage::Waiting { .. } | Stage::Placing | Stage::Ready => {
+                i.again = Again::No;
+                self.go(id, Stage::Waiting { until });
+            }
+            Stage::Starting | Stage::Checking { .. } | Stage::Settled => {
+                self.go(id, Stage::Stopping);
+            }
+            Stage::Routing { .. } | Stage::Serving => self.leave(id),
+            Stage::Ended | Stage::GaveUp => {
+                self.succeed(id, 0);
+                self.go(id, Stage::Forgetting);
+            }
+            Stage::Leaving { .. }
+            | Stage::Draining { .. }
+            | Stage::Stopping
+            | Stage::Exited
+            | Stage::Forgetting => {}
+        }
+    }
+
+    /// How things are, to go back to.
+    pub(crate) fn before(&self) -> Before {
+        let stand = self.s.stand;
+        let spec = self.s.current.and_then(|version| self.s.specs.get(&version));
+        let replicas = if stand == Stand::Up { spec.map_or(0, |s| s.replicas) } else { 0 };
+        Before { replicas, stand, spec: None }
+    }
+
+    /// Aims at a version. Places that were given up count no longer, and nothing backs off.
+    pub(crate) fn begin(&mut self, version: Version, spec: &Spec) {
+        self.rest_places();
+        let old: u32 = self.s.aim.counts.values().sum();
+        self.s.aim = Aim {
+            counts: BTreeMap::from([(version, spec.replicas)]),
+            first: Id(0),
+            floor: old.min(spec.replicas),
+            most: old.max(spec.replicas),
+            batch: spec.batch.max(1),
+            pause_ms: spec.pause_ms,
+            how: match (spec.strategy, spec.turn_round) {
+                (Strategy::Replace, _) => How::Replace,
+                (Strategy::Rolling, true) => How::TurnRound,
+                (Strategy::Rolling, false) => How::Surge,
+            },
+            step: Step::default(),
+        };
+        self.s.specs.insert(version, spec.clone());
+        self.s.stand = Stand::Up;
+        self.s.watch = None;
+        let until = self.now;
+        let wait = |i: &Instance| i.version == version && matches!(i.stage, Stage::Waiting { .. });
+        for id in self.ids(wait) {
+            self.go(id, Stage::Waiting { until });
+        }
+        self.changed = true;
+    }
+
+    /// Begins the story of an update. Its aim is set already.
+    fn start(
+        &mut self,
+        kind: Kind,
+        from: Option<Version>,
+        to: Option<Version>,
+        spec: &Spec,
+        before: Before,
+    ) {
+        self.s.failed = None;
+        self.s.update = Some(Update {
+            kind,
+            from,
+            to,
+            strategy: spec.strategy,
+            started: self.now,
+            paused: None,
+            reason: None,
+            ending: None,
+            first: self.s.next,
+            moved: self.now,
+            score: i64::MIN,
+            progress_deadline_ms: spec.progress_deadline_ms,
+            before,
+        });
+    }
+
+    /// Lets go of the places that are empty for good; their logs are kept.
+    fn rest_places(&mut self) {
+        for id in self.ids(Instance::is_at_rest) {
+            self.dismiss(id);
+        }
+    }
+}
