@@ -52,6 +52,15 @@ pub enum Error {
     /// A put is bound to a lease that is gone.
     #[error("lease {0} is gone")]
     NoLease(Lease),
+    /// A key without a letter.
+    #[error("a key must not be empty")]
+    NoKey,
+    /// A lease shorter than the limit.
+    #[error("a lease of {asked} s is too short: at least {} s", crate::LEASE_TTL_S_MIN)]
+    ShortLease {
+        /// What was asked for.
+        asked: u32,
+    },
     /// A key twice in one transaction.
     #[error("key `{0}` is named twice in one transaction")]
     Twice(String),
@@ -75,6 +84,7 @@ impl Error {
             Error::Locked(_) | Error::Corrupt { .. } | Error::Unavailable => false,
             Error::Compacted(_) | Error::Future { .. } | Error::NoLease(_) => false,
             Error::Twice(_) | Error::TooLarge { .. } => false,
+            Error::NoKey | Error::ShortLease { .. } => false,
         }
     }
 }

@@ -3,18 +3,25 @@
 //!
 //! One small trait, [`Store`], shaped so that etcd fits it (its KV, Watch and Lease services);
 //! [`Redb`] keeps it in one file, [`Memory`] in memory with faults from a seed. The suite in
-//! `conformance` says what every one of them must do.
+//! `conformance` (behind the feature of that name) says what every one of them must do.
 //!
 //! Never: knows what the bytes mean, retries by itself, drops an acknowledged write.
 
+mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod election;
+mod embedded;
 mod error;
 mod memory;
-mod redb;
+mod plan;
 
 use std::future::Future;
 use std::pin::Pin;
 
-pub use self::redb::Redb;
+pub use clock::{Clock, HandClock};
+pub use election::campaign;
+pub use embedded::{LOG_REVISIONS_MAX, Redb};
 pub use error::Error;
 pub use memory::{Faults, Memory};
 
@@ -158,7 +165,7 @@ pub trait Store: Send + Sync {
     /// Ends a lease now and deletes its keys in one revision; a gone one is fine.
     fn revoke(&self, lease: Lease) -> Answer<'_, ()>;
 
-    /// Forgets the change log before `revision`. Keys stay as they are. Errors: a revision that
-    /// is not there yet, or one compacted already.
+    /// Forgets the change log before `revision`. Keys stay as they are. A store may also forget
+    /// old changes by itself. Errors: a revision that is not there yet, or one compacted already.
     fn compact(&self, revision: Revision) -> Answer<'_, ()>;
 }
