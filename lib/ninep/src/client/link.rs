@@ -4,16 +4,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use super::ClientError;
 use super::fid::Fid;
-use super::message::{self, Ask, Expect, Reply, ROOT};
+use super::message::{Answer, Ask, Expect, ROOT, Reply, few};
 use super::table::{Effect, FIDS_MAX, REQUESTS_MAX, Slot, Table, Ticket, To};
-
-/// The most names one Twalk carries (walk(5)).
-const WALK_MAX: usize = 16;
+use crate::wire::{Dialect, IO_HEADER_BYTES, Names, Tmsg, WALK_NAMES_MAX};
 
 /// Keeps the connection: when the last one is dropped, it is closed.
 pub(super) struct Link(pub(super) Arc<Shared>);
@@ -32,17 +30,11 @@ pub(super) struct Shared {
 
 struct State {
     table: Table,
-    out: BytesMut,
+    /// Encoded requests that the task has not taken yet: bounded by the tags, each of which
+    /// stands for one message of `msize` bytes at most.
+    out: Vec<u8>,
     closing: bool,
     dead: Option<ClientError>,
-}
-
-/// What the socket's task is to do.
-pub(super) enum Work {
-    /// Write these bytes; none: wait for `wake`.
-    Write(BytesMut),
-    /// Nobody holds the connection any more.
-    Close,
 }
 
 impl Drop for Link {
@@ -54,8 +46,7 @@ impl Drop for Link {
 
 impl Shared {
     pub(super) fn new(msize: u32) -> Arc<Self> {
-        let state =
-            State { table: Table::new(), out: BytesMut::new(), closing: false, dead: None };
+        let state = State { table: Table::new(), out: Vec::new(), closing: false, dead: None };
         Arc::new(Self {
             state: Mutex::new(state),
             wake: Notify::new(),
@@ -74,22 +65,31 @@ impl Shared {
         }
     }
 
-    /// What to do next; takes the bytes that wait to be written.
-    pub(super) fn work(&self) -> Work {
-        let mut state = self.state();
-        if state.closing { Work::Close } else { Work::Write(state.out.split()) }
+    /// Whether nobody holds the connection any more.
+    pub(super) fn closing(&self) -> bool {
+        self.state().closing
+    }
+
+    /// Takes the bytes that wait to be written.
+    pub(super) fn output(&self) -> Bytes {
+        std::mem::take(&mut self.state().out).into()
     }
 
     /// Takes one whole message. An error says what is wrong with it.
-    pub(super) fn receive(&self, frame: bytes::Bytes) -> Result<(), String> {
-        let (tag, answer) = message::answer(&frame)?;
-        let finished = self.state().table.answer(tag, answer)?;
+    pub(super) fn receive(&self, frame: Bytes) -> Result<(), String> {
+        let answer = Answer::decode(&frame)?;
+        let finished = self.state().table.answer(answer)?;
         if finished.is_some() {
             self.tags.add_permits(1);
         }
         // The request, dropped here, may hold the last of a fid, which takes the lock again.
         drop(finished);
         Ok(())
+    }
+
+    /// The most bytes of a file that one message carries.
+    pub(super) fn payload(&self) -> u32 {
+        self.msize - IO_HEADER_BYTES
     }
 
     /// Ends everything that waits, with the reason.
@@ -117,7 +117,7 @@ impl Shared {
         }
         if known {
             let tag = state.table.clunk(fid);
-            Ask::Clunk.put(tag, fid, &mut state.out);
+            Tmsg::Clunk { fid }.encode(tag, Dialect::P9, &mut state.out);
             self.wake.notify_one();
         } else {
             state.table.free_fid(fid);
@@ -131,7 +131,8 @@ impl Shared {
             return;
         }
         if let Some(tag) = state.table.flush(ticket) {
-            message::put_flush(tag, ticket.tag(), &mut state.out);
+            let flush = Tmsg::Flush { oldtag: ticket.tag() };
+            flush.encode(tag, Dialect::P9, &mut state.out);
             self.wake.notify_one();
         }
     }
@@ -156,9 +157,9 @@ pub(super) struct Batch<'a> {
 
 enum Request<'a> {
     /// From the root to the new fid.
-    Walk(Vec<&'a str>),
+    Walk(Names<'a>),
     /// From the fid to itself.
-    Further(Vec<&'a str>),
+    Further(Names<'a>),
     Ask(Ask<'a>),
 }
 
@@ -175,16 +176,19 @@ impl Link {
 }
 
 impl<'a> Batch<'a> {
-    /// Walks the new fid to `names` from the root, in as many messages as that takes.
-    pub(super) fn walk(&mut self, names: &[&'a str]) {
-        let (first, more) = names.split_at(names.len().min(WALK_MAX));
-        let mut add = |request, names: &[&str], effect| {
-            self.requests.push((request, Expect::Walk(names.len()), effect));
-        };
-        add(Request::Walk(first.to_vec()), first, Effect::Makes);
-        for names in more.chunks(WALK_MAX) {
-            add(Request::Further(names.to_vec()), names, Effect::None);
+    /// Walks the new fid to `names` from the root, in as many messages as that takes, and gives
+    /// their number.
+    pub(super) fn walk(&mut self, names: &[&'a str]) -> usize {
+        let (first, more) = names.split_at(names.len().min(WALK_NAMES_MAX));
+        self.add_walk(Request::Walk(few(first)), first.len(), Effect::Makes);
+        for names in more.chunks(WALK_NAMES_MAX) {
+            self.add_walk(Request::Further(few(names)), names.len(), Effect::None);
         }
+        self.requests.len()
+    }
+
+    fn add_walk(&mut self, request: Request<'a>, names: usize, effect: Effect) {
+        self.requests.push((request, Expect::Walk(names), effect));
     }
 
     /// Adds a request on the fid.
@@ -226,12 +230,13 @@ impl<'a> Batch<'a> {
 }
 
 impl Request<'_> {
-    fn put(&self, tag: u16, fid: u32, out: &mut BytesMut) {
-        match self {
-            Self::Walk(names) => message::put_walk(tag, ROOT, fid, names, out),
-            Self::Further(names) => message::put_walk(tag, fid, fid, names, out),
-            Self::Ask(ask) => ask.put(tag, fid, out),
-        }
+    fn put(self, tag: u16, fid: u32, out: &mut Vec<u8>) {
+        let message = match self {
+            Self::Walk(names) => Tmsg::Walk { fid: ROOT, newfid: fid, names },
+            Self::Further(names) => Tmsg::Walk { fid, newfid: fid, names },
+            Self::Ask(ask) => ask.message(fid),
+        };
+        message.encode(tag, Dialect::P9, out);
     }
 }
 

@@ -133,11 +133,8 @@ impl Table {
 
     /// Takes an answer, and gives the request that it finished, which must not be dropped under
     /// a lock that its fid takes. An error says what the server did wrong.
-    pub(super) fn answer(
-        &mut self,
-        tag: u16,
-        answer: Answer<'_>,
-    ) -> Result<Option<Slot>, String> {
+    pub(super) fn answer(&mut self, answer: Answer<'_>) -> Result<Option<Slot>, String> {
+        let tag = answer.tag;
         if tag >= CLUNK {
             return self.clunked(tag, &answer);
         }

@@ -7,10 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::ClientError;
-use super::link::{Shared, Work};
-
-/// The shortest message: size, type, tag (intro(5)).
-const HEADER: usize = 7;
+use super::link::Shared;
+use crate::wire::frame_size;
 
 /// Room that is made for a read at least, in bytes: many small answers come with one read.
 const READ_ROOM: usize = 16 * 1024;
@@ -30,16 +28,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut output = BytesMut::new();
+    let mut output = Bytes::new();
     loop {
         if let Err(why) = take(&mut input, shared) {
             return ClientError::Protocol(why);
         }
+        // Nothing is owed to the server then: the end of a connection clunks every fid.
+        if shared.closing() {
+            return ClientError::Lost("closed here".to_owned());
+        }
         if output.is_empty() {
-            output = match shared.work() {
-                Work::Close => return ClientError::Lost("closed here".to_owned()),
-                Work::Write(bytes) => bytes,
-            };
+            output = shared.output();
         }
         // Each of the three loses nothing when another one is first.
         tokio::select! {
@@ -52,7 +51,7 @@ where
                 Ok(count) => output.advance(count),
                 Err(error) => return lost(&error),
             },
-            () = shared.wake.notified(), if output.is_empty() => {}
+            () = shared.wake.notified() => {}
         }
     }
 }
@@ -67,20 +66,14 @@ fn take(input: &mut BytesMut, shared: &Shared) -> Result<(), String> {
 
 /// The next whole message of `input`, with its header; `most` is the largest there may be.
 pub(super) fn next_frame(input: &mut BytesMut, most: u32) -> Result<Option<Bytes>, String> {
-    let Some(size) = input.first_chunk::<4>() else { return Ok(None) };
-    let size = u32::from_le_bytes(*size);
-    if size > most {
-        return Err(format!("a message of {size} bytes where at most {most} were agreed on"));
+    match frame_size(input, most).map_err(|why| why.to_string())? {
+        Some(size) if size <= input.len() => Ok(Some(input.split_to(size).freeze())),
+        Some(size) => {
+            input.reserve(size - input.len());
+            Ok(None)
+        }
+        None => Ok(None),
     }
-    let size = size as usize;
-    if size < HEADER {
-        return Err(format!("a message of {size} bytes, the shortest has {HEADER}"));
-    }
-    if input.len() < size {
-        input.reserve(size - input.len());
-        return Ok(None);
-    }
-    Ok(Some(input.split_to(size).freeze()))
 }
 
 /// Reads what there is; the end of the stream is an error.
