@@ -1,2 +1,38 @@
-//! Not written yet.
-fn main() {}
+//! `deployfs`: one binary, its programs chosen by the first word.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: deployfs [flags]          serve the deployment file tree
+       deployfs down [flags]     end every instance, the node and the server
+       deployfs node -r DIR      run the instances of this machine (started by the server)
+       deployfs shim DIR         be the parent of one instance (started by the node)
+       deployfs help
+
+flags, each also as the variable named:
+";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1).peekable();
+    let first = words.peek().and_then(|word| word.to_str()).unwrap_or_default().to_string();
+    let code = match first.as_str() {
+        "node" => node::run(words.skip(1)),
+        "shim" => shim::run(words.skip(1)),
+        "down" => deployfs::server::down(words.skip(1)),
+        "help" | "-h" | "--help" => {
+            print!("{HELP}{}", flags());
+            0
+        }
+        _ => deployfs::server::run(words.collect::<Vec<OsString>>()),
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+fn flags() -> String {
+    let rows = deployfs::config::FLAGS.iter().map(|(short, long, word, variable, meaning)| {
+        let flag = format!("{short}{long} {word}");
+        format!("  {:<14} {variable:<20} {meaning}\n", flag.trim())
+    });
+    rows.collect()
+}

@@ -1,0 +1,206 @@
+//! The seams of the loop: everything that can arrive in it, and everything it can ask for.
+
+use crate::clock::Millis;
+use crate::record::By;
+use crate::report::{Container, Report};
+use crate::verbs;
+use place::Resources;
+use rollout::Id;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tokio::sync::oneshot;
+
+/// Where the answer to a user's write goes: nothing, or the refusal in full.
+pub type Answer = oneshot::Sender<Result<(), String>>;
+
+/// What can arrive.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A user wrote something: answered when it is saved, or refused.
+    Asked(Request, Answer),
+    /// Something has happened.
+    Heard(Heard),
+}
+
+/// What a user asks for by a write.
+#[derive(Debug)]
+pub enum Request {
+    /// Verbs in a `ctl`, all applied or none.
+    Verbs {
+        /// The lines.
+        lines: Vec<verbs::Line>,
+        /// Who.
+        by: By,
+    },
+    /// A verb in an instance's `ctl`.
+    Instance {
+        /// The service.
+        service: String,
+        /// The instance.
+        id: Id,
+        /// What is asked.
+        verb: InstanceVerb,
+    },
+    /// A manifest, written and closed. One with errors is kept, and refused by them.
+    Manifest {
+        /// The service.
+        service: String,
+        /// Its text.
+        text: String,
+    },
+    /// A manifest's removal.
+    Unlink {
+        /// The service.
+        service: String,
+    },
+}
+
+/// What has happened. It stays so, whether or not it can be saved at once.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// The node told something.
+    Told(Report),
+    /// The node answers, for the first time or again, and this is what it runs.
+    NodeUp {
+        /// Its name.
+        name: String,
+        /// What it has to give.
+        capacity: Resources,
+        /// Its containers by name.
+        containers: BTreeMap<String, Container>,
+    },
+    /// The node's connection was lost.
+    NodeDown {
+        /// Why, as far as that is known.
+        reason: String,
+    },
+    /// The node refused to start a container.
+    StartRefused {
+        /// Its name.
+        container: String,
+        /// The node's words.
+        reason: String,
+    },
+    /// The node knows nothing of a container it was told to stop.
+    Missing {
+        /// Its name.
+        container: String,
+    },
+    /// Every edge serves the table of that generation.
+    Served {
+        /// The service.
+        service: String,
+        /// The generation.
+        generation: u64,
+    },
+    /// Nothing is in flight to an instance.
+    Drained {
+        /// The service.
+        service: String,
+        /// The instance.
+        id: Id,
+    },
+    /// A service's timer went off.
+    Woke {
+        /// The service.
+        service: String,
+    },
+    /// The end of a failed instance's log.
+    Logged {
+        /// The service.
+        service: String,
+        /// The instance's place.
+        number: u32,
+        /// Its last lines.
+        lines: Vec<String>,
+    },
+}
+
+/// What can be asked of one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstanceVerb {
+    /// Out of the routes, drained, stopped, started anew.
+    Restart,
+    /// Told to stop; its restart policy says what follows.
+    Stop,
+    /// Sent a signal.
+    Signal(String),
+}
+
+/// What the loop can ask for, performed by `act.rs` after the state was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Have an image.
+    Pull {
+        /// Which.
+        reference: String,
+    },
+    /// Make an image.
+    Push {
+        /// What it shall be called.
+        name: String,
+        /// Of what.
+        path: PathBuf,
+    },
+    /// Remove images nothing uses.
+    Collect {
+        /// Digests that are kept.
+        keep: Vec<String>,
+    },
+    /// Have a container run.
+    Start {
+        /// Its name.
+        container: String,
+        /// What it shall be, as the node reads it.
+        spec: String,
+    },
+    /// Tell a container to stop.
+    Stop {
+        /// Its name.
+        container: String,
+    },
+    /// Send a container a signal.
+    Signal {
+        /// Its name.
+        container: String,
+        /// Which signal.
+        signal: String,
+    },
+    /// Have nothing left of a container.
+    Remove {
+        /// Its name.
+        container: String,
+    },
+    /// Read the end of a failed container's log → `Logged`.
+    Tail {
+        /// The service.
+        service: String,
+        /// The instance's place.
+        number: u32,
+        /// The container's name.
+        container: String,
+    },
+    /// Give the edges a table → `Served`. Without an edge it is served at once.
+    Publish {
+        /// The service.
+        service: String,
+        /// The generation.
+        generation: u64,
+    },
+    /// Wait until nothing is in flight to an instance → `Drained`. Without an edge, at once.
+    Drain {
+        /// The service.
+        service: String,
+        /// The instance.
+        id: Id,
+    },
+    /// Send `Woke` at that moment; a service has one timer.
+    Wake {
+        /// The service.
+        service: String,
+        /// When.
+        at: Millis,
+    },
+    /// End every instance, the node, and this server.
+    Down,
+}

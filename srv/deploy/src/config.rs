@@ -1,0 +1,152 @@
+//! The words `deployfs` is started with; each also as `DEPLOYFS_*` in the environment.
+
+use lexopt::{Arg, Parser, ValueExt};
+use ninep::dial::Address;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// What a server needs to know to start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `-D`: print every 9P message.
+    pub transcript: bool,
+    /// `-v`: tell more.
+    pub verbose: bool,
+    /// `-r`: where state is kept.
+    pub state: PathBuf,
+    /// `-s`: where clients are served.
+    pub addresses: Vec<Address>,
+    /// `-g`: who besides root may write.
+    pub group: String,
+    /// `--net`: addresses for instances; absent: the node chooses.
+    pub net: Option<String>,
+}
+
+/// Where state is kept unless told otherwise.
+pub const STATE: &str = "/var/lib/deploy";
+/// Where clients are served unless told otherwise.
+pub const ADDRESS: &str = "unix!/run/deploy/deploy.sock";
+/// Who may write unless told otherwise.
+pub const GROUP: &str = "deploy";
+
+/// The flags, one a row: short, long, the word it takes, the variable, what it means.
+pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
+    ("-D", "", "", "DEPLOYFS_TRANSCRIPT", "print each 9P message in one line"),
+    ("-v", "", "", "DEPLOYFS_VERBOSE", "tell more on stderr"),
+    ("-r", "", "DIR", "DEPLOYFS_STATE", "state directory (/var/lib/deploy)"),
+    (
+        "-s",
+        "",
+        "ADDRESS",
+        "DEPLOYFS_ADDRESS",
+        "serve here; repeatable (unix!/run/deploy/deploy.sock)",
+    ),
+    ("-g", "", "GROUP", "DEPLOYFS_GROUP", "the group that may write (deploy)"),
+    ("", "--net", "CIDR", "DEPLOYFS_NET", "addresses for instances (10.89.0.0/16)"),
+];
+
+/// Why the words were not understood.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A flag that is not in the table, or one without its word.
+    #[error("{0}; deployfs help lists the flags")]
+    Flag(#[from] lexopt::Error),
+    /// An address that is none.
+    #[error("-s {0}: {1}")]
+    Address(String, String),
+    /// A state directory must not depend on where the server was started.
+    #[error("-r {0}: give an absolute path")]
+    Relative(PathBuf),
+}
+
+/// Reads the words after the program's name, over the environment, over the defaults.
+///
+/// # Errors
+/// An unknown flag, a flag without its word, an address that does not parse.
+pub fn parse(
+    words: impl IntoIterator<Item = OsString>,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<Config, Error> {
+    let text = |name: &str| env(name).and_then(|v| v.into_string().ok());
+    let mut addresses = Vec::new();
+    let mut config = Config {
+        transcript: env("DEPLOYFS_TRANSCRIPT").is_some(),
+        verbose: env("DEPLOYFS_VERBOSE").is_some(),
+        state: env("DEPLOYFS_STATE").unwrap_or_else(|| STATE.into()).into(),
+        addresses: Vec::new(),
+        group: text("DEPLOYFS_GROUP").unwrap_or_else(|| GROUP.to_string()),
+        net: text("DEPLOYFS_NET"),
+    };
+    let mut words = Parser::from_args(words);
+    while let Some(arg) = words.next()? {
+        match arg {
+            Arg::Short('D') => config.transcript = true,
+            Arg::Short('v') => config.verbose = true,
+            Arg::Short('r') => config.state = words.value()?.into(),
+            Arg::Short('s') => addresses.push(words.value()?.string()?),
+            Arg::Short('g') => config.group = words.value()?.string()?,
+            Arg::Long("net") => config.net = Some(words.value()?.string()?),
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
+    }
+    if addresses.is_empty() {
+        addresses = text("DEPLOYFS_ADDRESS").map_or(vec![ADDRESS.to_string()], |v| {
+            v.split_whitespace().map(String::from).collect()
+        });
+    }
+    for address in addresses {
+        let parsed = address.parse::<Address>();
+        config.addresses.push(parsed.map_err(|e| Error::Address(address, e.to_string()))?);
+    }
+    if config.state.is_relative() {
+        return Err(Error::Relative(config.state));
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str, env: &[(&str, &str)]) -> Result<Config, Error> {
+        let env: Vec<(String, OsString)> =
+            env.iter().map(|(k, v)| ((*k).to_string(), OsString::from(*v))).collect();
+        parse(line.split_whitespace().map(OsString::from), |name| {
+            env.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone())
+        })
+    }
+
+    #[test]
+    fn without_words_the_defaults_of_the_manual_hold() {
+        let config = words("", &[]).unwrap();
+        assert_eq!(config.state, PathBuf::from(STATE));
+        assert_eq!(config.addresses[0].to_string(), ADDRESS);
+        assert_eq!(config.group, GROUP);
+        assert!(!config.verbose && !config.transcript);
+    }
+
+    #[test]
+    fn a_flag_is_stronger_than_the_environment() {
+        let env = [("DEPLOYFS_STATE", "/e"), ("DEPLOYFS_ADDRESS", "unix!/e.sock")];
+        let config = words("-r /f -s unix!/a -s tcp!127.0.0.1!5640", &env).unwrap();
+        assert_eq!(config.state, PathBuf::from("/f"));
+        assert_eq!(config.addresses.len(), 2);
+        assert_eq!(words("", &env).unwrap().addresses[0].to_string(), "unix!/e.sock");
+    }
+
+    #[test]
+    fn an_unknown_flag_or_a_wrong_word_is_refused_by_name() {
+        for (line, want) in [
+            ("--fast", "invalid option '--fast'"),
+            ("-r", "missing argument for option '-r'"),
+            ("-r here", "-r here: give an absolute path"),
+            ("-s nowhere", "-s nowhere"),
+        ] {
+            let told = words(line, &[]).unwrap_err().to_string();
+            assert!(told.starts_with(want), "{line}: {told}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! What users ask for: verbs become events of the decision, or are refused with the reason.
+
+use crate::arrival::{Answer, InstanceVerb, Order};
+use crate::record::{By, Draft, Edition, Preparing, Record, spec};
+use crate::turn::Turn;
+use crate::verbs::{Line, Verb};
+use crate::world::{SERVICES_MAX, Service, World, container};
+use manifest::Manifest;
+use place::Resources;
+use rollout::{Event, Id, Version};
+use std::sync::Arc;
+
+type Result = std::result::Result<(), String>;
+
+impl World {
+    /// Applies all lines of a write or none.
+    pub(crate) fn verbs(&mut self, lines: Vec<Line>, by: &By, answer: Answer, turn: &mut Turn) {
+        let pushes = lines.iter().any(|line| matches!(line.verb, Verb::Push { .. }));
+        if pushes && lines.len() > 1 {
+            let text = "invalid argument: push must be the only line of its write".to_string();
+            turn.answers.push((answer, Err(self.refused(None, text))));
+            return;
+        }
+        // A scratch turn: when a line is refused, nothing of the lines before it remains.
+        let mut scratch = Turn::new(turn.now);
+        for line in lines {
+            let service = line.service.clone();
+            let done = self.verb(line.service.as_deref(), line.verb, by, &mut scratch);
+            if let Err(reason) = done {
+                self.undo(&scratch);
+                let text = if reason.starts_with("manifest") {
+                    reason
+                } else {
+                    format!("{}: {reason}", line.text)
+                };
+                turn.answers.push((answer, Err(self.refused(service.as_deref(), text))));
+                return;
+            }
+        }
+        match scratch.orders.first() {
+            Some(Order::Push { name, .. }) => turn.pushes.push((name.clone(), answer)),
+            Some(_) | None => turn.answers.push((answer, Ok(()))),
+        }
+        turn.absorb(scratch);
+    }
+
+    /// Keeps a refusal where `error` files show it, and gives it back.
+    pub fn refused(&mut self, service: Option<&str>, text: String) -> String {
+        if let Some(service) = service.and_then(|name| self.services.get_mut(name)) {
+            service.error.clone_from(&text);
+        }
+        self.error.clone_from(&text);
+        text
+    }
+
+    fn verb(&mut self, name: Option<&str>, verb: Verb, by: &By, turn: &mut Turn) -> Result {
+        let Some(name) = name else { return self.server_verb(verb, turn) };
+        let Some(service) = self.services.get(name) else {
+            return Err(format!("service does not exist: {name}; write manifests/{name} first"));
+        };
+        let rollout = &service.record.rollout;
+        let may = |verb| rollout::may(rollout, verb).map_err(|refusal| refusal.to_string());
+        let preparing = service.record.preparing.is_some();
+        match verb {
+            Verb::Apply => may(rollout::Verb::Apply).and_then(|()| self.apply(name, by, turn)),
+            Verb::Cancel if preparing => {
+                self.unprepare(name, "cancelled before anything was started", turn);
+                Ok(())
+            }
+            _ if preparing && verb != Verb::Remove && verb != Verb::Stop => {
+                Err("an apply is in flight, its image is being fetched; wait for it, or cancel it \
+                     first"
+                    .to_string())
+            }
+            Verb::Pause => {
+                may(rollout::Verb::Pause).map(|()| self.event(name, Event::Paused, turn))
+            }
+            Verb::Resume => {
+                may(rollout::Verb::Resume).map(|()| self.event(name, Event::Resumed, turn))
+            }
+            Verb::Cancel => {
+                may(rollout::Verb::Cancel).map(|()| self.event(name, Event::Cancelled, turn))
+            }
+            Verb::Restart => {
+                may(rollout::Verb::Restart).map(|()| self.event(name, Event::Restarted, turn))
+            }
+            Verb::Stop => may(rollout::Verb::Stop).map(|()| {
+                self.forget_apply(name, turn);
+                self.event(name, Event::Stopped, turn);
+            }),
+            Verb::Remove => may(rollout::Verb::Remove).map(|()| {
+                self.forget_apply(name, turn);
+                self.event(name, Event::Removed, turn);
+            }),
+            Verb::Rollback(to) => {
+                may(rollout::Verb::Rollback)?;
+                self.rollback(name, to.as_deref(), turn)
+            }
+            Verb::Scale(replicas) => {
+                may(rollout::Verb::Scale)?;
+                self.scale(name, replicas, by, turn)
+            }
+            Verb::Push { .. } | Verb::Collect | Verb::Down => self.server_verb(verb, turn),
+        }
+    }
+
+    fn server_verb(&mut self, verb: Verb, turn: &mut Turn) -> Result {
+        if !self.node.up {
+            return Err("node does not answer; look at nodes/ and try again".to_string());
+        }
+        match verb {
+            Verb::Push { name, path } => turn.orders.push(Order::Push { name, path }),
+            Verb::Collect => {
+                let editions = self.services.values().flat_map(|s| s.record.versions.values());
+                let keep = editions.map(|edition| edition.digest.clone()).collect();
+                turn.orders.push(Order::Collect { keep });
+            }
+            Verb::Down => turn.orders.push(Order::Down),
+            // The parser gives all others a service.
+            Verb::Apply
+            | Verb::Pause
+            | Verb::Resume
+            | Verb::Cancel
+            | Verb::Rollback(_)
+            | Verb::Restart
+            | Verb::Scale(_)
+            | Verb::Stop
+            | Verb::Remove => return Err("which service?".to_string()),
+        }
+        Ok(())
+    }
+
+    /// A verb that was allowed, as an event. What the last apply came to is of the past then.
+    fn event(&mut self, name: &str, event: Event, turn: &mut Turn) {
+        if let Some(service) = self.touch(name, turn) {
+            service.record.outcome = None;
+        }
+        self.step(name, event, turn);
+    }
+
+    fn apply(&mut self, name: &str, by: &By, turn: &mut Turn) -> Result {
+        let service = self.services.get(name).ok_or("service does not exist")?;
+        if service.record.preparing.is_some() {
+            return Err("another apply is in flight; wait for it, or cancel it first".to_string());
+        }
+        let Some(draft) = &service.record.draft else {
+            return Err(format!("no manifest to apply; write manifests/{name} first"));
+        };
+        let text = draft.text.clone();
+        let manifest = read(name, &text)?;
+        self.room(name, &manifest)?;
+        let reference = manifest.image.to_string();
+        let preparing = Preparing { text, reference, by: by.clone(), at: turn.now };
+        let reference = preparing.reference.clone();
+        turn.tell(name, format!("pulling {reference}"));
+        turn.orders.push(Order::Pull { reference });
+        if let Some(service) = self.touch(name, turn) {
+            service.record.preparing = Some(preparing);
+            service.record.outcome = None;
+        }
+        Ok(())
+    }
+
+    /// Refuses what cannot fit before anything is touched. Gives whether the update has to turn
+    /// round: stop before it starts, for want of room for the surge.
+    pub(crate) fn room(
+        &self,
+        name: &str,
+        manifest: &Manifest,
+    ) -> std::result::Result<bool, String> {
+        let nodes = self.nodes(name);
+        let want = Resources { cpu_milli: manifest.cpu_milli, memory_bytes: manifest.memory_bytes };
+        let service = self.services.get(name);
+        let runs = service.map_or(0, |s| s.record.rollout.replicas().1);
+        let replaces = manifest.update == manifest::Update::Replace;
+        let needs = match runs {
+            0 => manifest.replicas,
+            _ if replaces => manifest.replicas.saturating_sub(runs),
+            _ => manifest.batch().max(manifest.replicas.saturating_sub(runs)),
+        };
+        let fits = place::room(&nodes, want, needs);
+        if nodes.is_empty() || fits >= needs {
+            return Ok(false);
+        }
+        let reasons = match place::place(&nodes, want) {
+            Ok(_) => format!("{} of {needs} instances fit", fits),
+            Err(refusals) => {
+                refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            }
+        };
+        match (runs, manifest.replicas) {
+            (1.., 2..) if !replaces && manifest.replicas <= runs => Ok(true),
+            (1.., _) if !replaces && manifest.replicas <= runs => Err(format!(
+                "no room for a second instance beside the one that runs: {reasons}; make room, or \
+                 say update replace"
+            )),
+            _ => Err(format!("no room: {reasons}")),
+        }
+    }
+
+    fn rollback(&mut self, name: &str, to: Option<&str>, turn: &mut Turn) -> Result {
+        let service = self.services.get(name).ok_or("service does not exist")?;
+        let record = &service.record;
+        let version =
+            match to {
+                Some(word) => {
+                    record.find(word).ok_or(format!("version {word} is not in history/{name}"))?
+                }
+                None => record.rollout.rollback_target().or(record.previous).ok_or(
+                    "no previous version to go back to; history has only what is deployed",
+                )?,
+            };
+        let known = record.versions.get(&version).zip(service.manifests.get(&version));
+        let (edition, manifest) = known.ok_or(format!("version {version} is not kept any more"))?;
+        if !edition.completed {
+            return Err(format!("version {version} ({}) never completed", edition.name));
+        }
+        let quiet = record.rollout.update().is_none() && record.rollout.target().is_none();
+        if quiet && record.rollout.current() == Some(version) && !record.rollout.stopped() {
+            return Err(format!("version {version} ({}) is deployed already", edition.name));
+        }
+        let turn_round = self.room(name, &Arc::clone(manifest)).unwrap_or(false);
+        let spec = spec(manifest, turn_round);
+        self.event(name, Event::RolledBack { version, spec }, turn);
+        Ok(())
+    }
+
+    fn scale(&mut self, name: &str, replicas: u32, by: &By, turn: &mut Turn) -> Result {
+        let service = self.services.get(name).ok_or("service does not exist")?;
+        let (edition, old) = service.current().ok_or("nothing is deployed; apply first")?;
+        if old.replicas == replicas {
+            return Err(format!("runs {replicas} already"));
+        }
+        let text = manifest::with_replicas(&edition.text, replicas);
+        let manifest = read(name, &text)?;
+        self.room(name, &manifest)?;
+        let same = service.record.draft.as_ref().is_some_and(|draft| draft.text == edition.text);
+        let edition = Edition::new(&manifest, &text, &edition.digest, by.clone(), turn.now);
+        let version = self.number(name, edition, turn).ok_or("service does not exist")?;
+        if let Some(service) = self.touch(name, turn).filter(|_| same) {
+            // The manifest was what is deployed, and stays so: the next apply changes nothing.
+            service.record.draft = Some(Draft { text, at: turn.now });
+        }
+        let spec = spec(&manifest, false);
+        self.event(name, Event::Changed { version, spec }, turn);
+        Ok(())
+    }
+
+    /// Gives a version its number and keeps it.
+    pub(crate) fn number(&mut self, name: &str, new: Edition, turn: &mut Turn) -> Option<Version> {
+        let service = self.touch(name, turn)?;
+        let version = service.record.number(new);
+        service.manifests.remove(&version);
+        service.parse_manifests(name);
+        Some(version)
+    }
+
+    /// Takes a written manifest; one with errors is kept, so that an editor can mend it, and they
+    /// are told to whoever closed it and in `error`.
+    pub(crate) fn written(&mut self, name: &str, text: String, turn: &mut Turn) -> Result {
+        let parsed = manifest::parse(name, &text);
+        if !self.services.contains_key(name) {
+            if self.services.len() >= SERVICES_MAX {
+                return Err(self.refused(None, format!("no more than {SERVICES_MAX} services")));
+            }
+            self.last_incarnation += 1;
+            let record = Record::new(self.last_incarnation);
+            turn.touched.entry(name.to_string()).or_insert(None);
+            self.services.insert(name.to_string(), Service::new(name, record));
+        }
+        let Some(service) = self.touch(name, turn) else { return Ok(()) };
+        service.record.draft = Some(Draft { text, at: turn.now });
+        service.error = parsed.warnings.iter().map(|w| format!("warning: {w}\n")).collect();
+        if parsed.errors.is_empty() {
+            return Ok(());
+        }
+        let text = refusal(&parsed.errors);
+        Err(self.refused(Some(name), text))
+    }
+
+    /// Removes a manifest: a service that was never deployed goes with it.
+    pub(crate) fn unlinked(&mut self, name: &str, turn: &mut Turn) -> Result {
+        let Some(service) = self.touch(name, turn) else {
+            return Err(format!("file does not exist: manifests/{name}"));
+        };
+        service.record.draft = None;
+        let idle = service.record.preparing.is_none() && service.record.versions.is_empty();
+        if idle {
+            self.services.remove(name);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn instance(
+        &mut self,
+        name: &str,
+        id: Id,
+        verb: InstanceVerb,
+        turn: &mut Turn,
+    ) -> Result {
+        let gone = || "file does not exist: the instance is gone".to_string();
+        let service = self.services.get(name).ok_or_else(gone)?;
+        let container = container(name, id);
+        match verb {
+            InstanceVerb::Restart => {
+                rollout::may(&service.record.rollout, rollout::Verb::RestartInstance(id))
+                    .map_err(|refusal| self.refused(Some(name), refusal.to_string()))?;
+                self.event(name, Event::InstanceRestarted { id }, turn);
+            }
+            InstanceVerb::Stop => turn.orders.push(Order::Stop { container }),
+            InstanceVerb::Signal(signal) => turn.orders.push(Order::Signal { container, signal }),
+        }
+        Ok(())
+    }
+
+    fn forget_apply(&mut self, name: &str, turn: &mut Turn) {
+        if let Some(service) = self.touch(name, turn) {
+            service.record.preparing = None;
+        }
+    }
+}
+
+/// Reads a manifest that is to be used.
+fn read(name: &str, text: &str) -> std::result::Result<Manifest, String> {
+    let parsed = manifest::parse(name, text);
+    parsed.manifest.ok_or_else(|| refusal(&parsed.errors))
+}
+
+/// All that refuses a manifest, one a line.
+fn refusal(errors: &[manifest::Problem]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    match lines.len() {
+        1 => format!("manifest refused: {}", lines.concat()),
+        n => format!("manifest refused, {n} errors\n{}", lines.join("\n")),
+    }
+}

@@ -1,0 +1,284 @@
+//! The file tree as 9P sees it: places of the table, walked, listed, opened.
+
+mod draft;
+mod open;
+mod place;
+
+use crate::arrival::{Arrival, Request};
+use crate::clock;
+use crate::link::Link;
+use crate::logs::Logs;
+use crate::show;
+use crate::table::{File, Shape};
+use crate::world::Shared;
+use bytes::Bytes;
+use draft::{Draft, Scratch};
+use ninep::{Answer, Error, How, NewFile, Open, Result, Stat, Tree, User};
+use nix::unistd::Group;
+use open::{Ctl, Follow, InstanceCtl, Log, Wait, Watch};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+pub use place::Place;
+
+/// The tree, as served.
+#[derive(Debug)]
+pub struct Files {
+    world: Shared,
+    arrivals: mpsc::Sender<Arrival>,
+    link: Link,
+    logs: Arc<Logs>,
+    scratch: Arc<Scratch>,
+    gid: u32,
+    group: String,
+}
+
+impl Files {
+    /// The tree of a world; members of the group may write. A group that is not there leaves
+    /// writing to root.
+    #[must_use]
+    pub fn new(world: Shared, arrivals: mpsc::Sender<Arrival>, link: Link, group: &str) -> Files {
+        let found = Group::from_name(group).ok().flatten();
+        let (gid, group) = found.map_or((0, "root".to_string()), |g| (g.gid.as_raw(), g.name));
+        let logs = Arc::new(Logs::new(link.clone(), world.clone()));
+        Files { world, arrivals, link, logs, scratch: Arc::default(), gid, group }
+    }
+
+    /// The text of a plain file.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are the service's own")]
+    fn text(&self, at: &Place) -> Answer<Box<dyn Open>> {
+        if matches!(at.file, File::Images | File::NodeStatus) {
+            return self.node_text(at.file);
+        }
+        let world = self.world.lock();
+        let now = clock::now();
+        let Some(name) = &at.service else {
+            let text = show::at_root(&world, at.file, now).ok_or(Error::NotFound);
+            return text.map(|text| ninep::text(Bytes::from(text))).into();
+        };
+        let found = world.services.get(&**name).ok_or(Error::NotFound);
+        let text = found.and_then(|service| match at.file {
+            File::InstanceStatus => {
+                let instance = at.instance(service).ok_or(Error::NotFound)?;
+                Ok(show::instance(name, service, instance))
+            }
+            File::Past => {
+                let (version, edition) = at.edition(service).ok_or(Error::NotFound)?;
+                Ok(show::past(version, edition))
+            }
+            file => show::of_service(service, file, now).ok_or(Error::NotFound),
+        });
+        text.map(|text| ninep::text(Bytes::from(text))).into()
+    }
+
+    /// A text that only the node can give.
+    fn node_text(&self, file: File) -> Answer<Box<dyn Open>> {
+        let path = if file == File::Images { "images" } else { "status" };
+        let head = show::at_root(&self.world.lock(), file, 0).unwrap_or_default();
+        let Some(client) = self.link.client() else {
+            let down = Error::with(nix::errno::Errno::EIO as u32, "node does not answer");
+            return if file == File::NodeStatus {
+                Answer::Now(Ok(ninep::text(Bytes::from(head))))
+            } else {
+                Answer::Now(Err(down))
+            };
+        };
+        Answer::later(async move {
+            let text =
+                client.read(path).await.map_err(|error| Error::invalid(error.to_string()))?;
+            Ok(ninep::text(Bytes::from([head.into_bytes(), text].concat())))
+        })
+    }
+
+    fn open_grow(&self, at: &Place) -> Answer<Box<dyn Open>> {
+        if let Some(whose) = self.whose_log(at) {
+            let logs = Arc::clone(&self.logs);
+            return Answer::later(async move {
+                let view = logs.open(whose).await;
+                Ok(Box::new(Log::new(view)) as Box<dyn Open>)
+            });
+        }
+        match self.events(at) {
+            Some(grow) => Answer::Now(Ok(Box::new(Follow::new(grow)))),
+            None => Answer::Now(Err(Error::NotFound)),
+        }
+    }
+
+    fn open_draft(&self, at: &Place, how: How) -> Answer<Box<dyn Open>> {
+        let Some(name) = at.service.clone() else { return Answer::Now(Err(Error::NotFound)) };
+        let Some(text) = self.draft_text(&name) else { return Answer::Now(Err(Error::NotFound)) };
+        let text = if how.truncate { Vec::new() } else { text };
+        let draft = Draft::new(name, text, how, &self.scratch, &self.arrivals);
+        Answer::Now(Ok(Box::new(draft)))
+    }
+
+    /// The text of a manifest, one being written before one that is saved.
+    fn draft_text(&self, name: &str) -> Option<Vec<u8>> {
+        let saved = || {
+            let world = self.world.lock();
+            let draft = world.services.get(name)?.record.draft.as_ref()?;
+            Some(draft.text.clone().into_bytes())
+        };
+        self.scratch.get(name).or_else(saved)
+    }
+}
+
+impl Tree for Files {
+    type Node = Place;
+
+    fn attach(&self, _user: &User, aname: &[u8]) -> Result<Place> {
+        let names = aname.split(|b| *b == b'/').filter(|name| !name.is_empty());
+        names.into_iter().try_fold(Place::root(), |at, name| self.walk(&at, name))
+    }
+
+    fn walk(&self, at: &Place, name: &[u8]) -> Result<Place> {
+        let name = std::str::from_utf8(name).map_err(|_| Error::NotFound)?;
+        if at.file.row().shape != Shape::Dir {
+            return Err(Error::NotDir);
+        }
+        let row = at.file.children().find(|row| row.varies() || row.name() == name);
+        let place = at.below(row.ok_or(Error::NotFound)?.file, name);
+        if self.is_there(&place) { Ok(place) } else { Err(Error::NotFound) }
+    }
+
+    fn parent(&self, at: &Place) -> Place {
+        at.above()
+    }
+
+    fn stat(&self, at: &Place) -> Result<Stat> {
+        if self.is_there(at) { Ok(self.stat_of(at)) } else { Err(Error::NotFound) }
+    }
+
+    fn entries(&self, at: &Place) -> Result<Vec<Stat>> {
+        if !self.is_there(at) {
+            return Err(Error::NotFound);
+        }
+        Ok(self.below(at).iter().map(|place| self.stat_of(place)).collect())
+    }
+
+    fn open(&self, at: &Place, how: How, user: &User) -> Answer<Box<dyn Open>> {
+        if !self.is_there(at) {
+            return Answer::Now(Err(Error::NotFound));
+        }
+        match at.file.row().shape {
+            Shape::Dir => Answer::Now(Err(Error::IsDir)),
+            Shape::Text => self.text(at),
+            Shape::Grow => self.open_grow(at),
+            Shape::Wait if at.file == File::Wait => {
+                let name = at.service.as_deref().unwrap_or_default().to_string();
+                Answer::Now(Ok(Box::new(Wait::new(self.world.clone(), name))))
+            }
+            Shape::Wait => match self.events(at) {
+                Some(grow) => Answer::Now(Ok(Box::new(Watch::new(grow)))),
+                None => Answer::Now(Err(Error::NotFound)),
+            },
+            Shape::Ctl if at.file == File::InstanceCtl => match self.instance_of(at) {
+                Some((service, id)) => Answer::Now(Ok(Box::new(InstanceCtl {
+                    world: self.world.clone(),
+                    arrivals: self.arrivals.clone(),
+                    service,
+                    id,
+                }))),
+                None => Answer::Now(Err(Error::NotFound)),
+            },
+            Shape::Ctl => Answer::Now(Ok(Box::new(Ctl {
+                world: self.world.clone(),
+                arrivals: self.arrivals.clone(),
+                service: at.service.as_deref().map(String::from),
+                by: open::by(user),
+            }))),
+            Shape::Draft => self.open_draft(at, how),
+        }
+    }
+
+    fn create(
+        &self,
+        dir: &Place,
+        name: &[u8],
+        new: NewFile,
+        how: How,
+        _user: &User,
+    ) -> Answer<(Place, Option<Box<dyn Open>>)> {
+        if dir.file != File::Manifests || new.dir {
+            return Answer::Now(Err(Error::PermissionDenied));
+        }
+        let made = std::str::from_utf8(name).map_err(|_| Error::BadName).and_then(|name| {
+            self.scratch.make(name)?;
+            let how = How { truncate: true, ..how };
+            let place = dir.below(File::Draft, name);
+            let mut draft = Draft::new(name.into(), Vec::new(), how, &self.scratch, &self.arrivals);
+            draft.made();
+            Ok((place, Some(Box::new(draft) as Box<dyn Open>)))
+        });
+        made.into()
+    }
+
+    fn remove(&self, at: &Place, _user: &User) -> Answer<()> {
+        let (File::Draft, Some(name)) = (at.file, &at.service) else {
+            return Answer::Now(Err(Error::PermissionDenied));
+        };
+        let scratch = self.scratch.take(name).is_some();
+        if scratch && manifest::check_name(name).is_err() {
+            return Answer::Now(Ok(()));
+        }
+        ask(&self.arrivals, Request::Unlink { service: name.to_string() })
+    }
+
+    fn rename(&self, at: &Place, dir: &Place, name: &[u8], _user: &User) -> Answer<()> {
+        let (File::Draft, File::Manifests, Some(old)) = (at.file, dir.file, &at.service) else {
+            return Answer::Now(Err(Error::PermissionDenied));
+        };
+        let Ok(new) = std::str::from_utf8(name) else { return Answer::Now(Err(Error::BadName)) };
+        let Some(text) = self.draft_text(old) else { return Answer::Now(Err(Error::NotFound)) };
+        self.scratch.take(old);
+        let kept = self.world.lock().services.contains_key(&**old);
+        let unlink = kept.then(|| Request::Unlink { service: old.to_string() });
+        let write = match manifest::check_name(new) {
+            Ok(()) => Some(draft::request(new, text)),
+            Err(_) => match self.scratch.put(new, text) {
+                Ok(()) => None,
+                Err(error) => return Answer::Now(Err(error)),
+            },
+        };
+        let arrivals = self.arrivals.clone();
+        Answer::later(async move {
+            for request in write.into_iter().chain(unlink) {
+                // A manifest with errors is kept, and its file is where it was wanted.
+                let _ = send(&arrivals, request).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Asks the loop, and answers as it does.
+fn ask(arrivals: &mpsc::Sender<Arrival>, request: Request) -> Answer<()> {
+    let arrivals = arrivals.clone();
+    Answer::later(async move { send(&arrivals, request).await.map_err(refusal) })
+}
+
+/// Sends a request to the loop and waits until it is saved, or refused.
+async fn send(
+    arrivals: &mpsc::Sender<Arrival>,
+    request: Request,
+) -> std::result::Result<(), String> {
+    let (answer, answered) = oneshot::channel();
+    let ending = || "server is ending; try again".to_string();
+    arrivals.send(Arrival::Asked(request, answer)).await.map_err(|_| ending())?;
+    answered.await.map_err(|_| ending())?
+}
+
+/// A refusal's text with the number that fits it.
+fn refusal(text: String) -> Error {
+    use nix::errno::Errno;
+    let errno = if text.contains("does not exist") {
+        Errno::ENOENT
+    } else if text.contains("no room") || text.contains("no space") {
+        Errno::ENOSPC
+    } else if text.contains("in flight") {
+        Errno::EBUSY
+    } else {
+        Errno::EINVAL
+    };
+    Error::with(errno as u32, text)
+}

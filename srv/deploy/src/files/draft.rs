@@ -1,0 +1,150 @@
+//! Manifests being written. A file in `manifests/` is checked and saved when it is closed; until
+//! then, and for names that are no service's (an editor's temporary files), it lives here.
+
+use super::send;
+use crate::arrival::{Arrival, Request};
+use bytes::Bytes;
+use ninep::{Answer, Error, How, Open, Result};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// Files that are being written or are no service's, at most.
+const SCRATCH_MAX: usize = 64;
+/// Bytes of a name of such a file, at most.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Files in `manifests/` that are not saved.
+#[derive(Debug, Default)]
+pub(super) struct Scratch(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Scratch {
+    pub(super) fn get(&self, name: &str) -> Option<Vec<u8>> {
+        self.lock().get(name).cloned()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// Makes an empty file; one that is there is emptied.
+    pub(super) fn make(&self, name: &str) -> Result<()> {
+        self.put(name, Vec::new())
+    }
+
+    pub(super) fn put(&self, name: &str, text: Vec<u8>) -> Result<()> {
+        if name.len() > NAME_BYTES_MAX || name.contains('\n') {
+            return Err(Error::BadName);
+        }
+        let mut files = self.lock();
+        if files.len() >= SCRATCH_MAX && !files.contains_key(name) {
+            return Err(Error::TooMany("unsaved files in manifests/"));
+        }
+        files.insert(name.to_string(), text);
+        Ok(())
+    }
+
+    pub(super) fn take(&self, name: &str) -> Option<Vec<u8>> {
+        self.lock().remove(name)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One open of a manifest.
+#[derive(Debug)]
+pub(super) struct Draft {
+    name: Arc<str>,
+    text: Vec<u8>,
+    append: bool,
+    dirty: bool,
+    scratch: Arc<Scratch>,
+    arrivals: mpsc::Sender<Arrival>,
+}
+
+impl Draft {
+    pub(super) fn new(
+        name: Arc<str>,
+        text: Vec<u8>,
+        how: How,
+        scratch: &Arc<Scratch>,
+        arrivals: &mpsc::Sender<Arrival>,
+    ) -> Draft {
+        let (scratch, arrivals) = (Arc::clone(scratch), arrivals.clone());
+        Draft { name, text, append: how.append, dirty: how.truncate, scratch, arrivals }
+    }
+
+    /// The open made the file: it is to be there even if nothing is written.
+    pub(super) fn made(&mut self) {
+        self.dirty = true;
+    }
+
+    fn is_service(&self) -> bool {
+        manifest::check_name(&self.name).is_ok()
+    }
+}
+
+impl Open for Draft {
+    fn read(&mut self, offset: u64, count: u32) -> Answer<Bytes> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.text.len());
+        let to = from.saturating_add(count as usize).min(self.text.len());
+        Answer::Now(Ok(Bytes::copy_from_slice(&self.text[from..to])))
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> Answer<u32> {
+        let offset = if self.append { self.text.len() as u64 } else { offset };
+        let end = offset.saturating_add(data.len() as u64);
+        let limit = manifest::limits::TEXT_BYTES_MAX;
+        let (Ok(from), Ok(to)) = (usize::try_from(offset), usize::try_from(end)) else {
+            return Answer::Now(Err(Error::Length));
+        };
+        if to > limit {
+            let text = format!("manifest is too long: {limit} bytes are the most");
+            return Answer::Now(Err(Error::with(nix::errno::Errno::EFBIG as u32, text)));
+        }
+        self.text.resize(self.text.len().max(to), 0);
+        self.text[from..to].copy_from_slice(data);
+        self.dirty = true;
+        Answer::Now(u32::try_from(data.len()).map_err(|_| Error::Length))
+    }
+
+    fn truncate(&mut self, length: u64) -> Result<()> {
+        let length = usize::try_from(length).map_err(|_| Error::Length)?;
+        if length > self.text.len() {
+            return Err(Error::Length);
+        }
+        self.text.truncate(length);
+        self.dirty = true;
+        Ok(())
+    }
+
+    fn close(&mut self) -> Answer<()> {
+        if !self.dirty {
+            return Answer::Now(Ok(()));
+        }
+        let text = std::mem::take(&mut self.text);
+        if !self.is_service() {
+            return self.scratch.put(&self.name, text).into();
+        }
+        let (name, scratch) = (Arc::clone(&self.name), Arc::clone(&self.scratch));
+        let arrivals = self.arrivals.clone();
+        Answer::later(async move {
+            let result = send(&arrivals, request(&name, text)).await;
+            // It is saved now, with or without errors; until then it was found here.
+            scratch.take(&name);
+            result.map_err(super::refusal)
+        })
+    }
+}
+
+/// A written manifest on its way to the loop. Bytes that are no text become marks that the
+/// language refuses where they stand.
+pub(super) fn request(name: &str, text: Vec<u8>) -> Request {
+    let text = match String::from_utf8(text) {
+        Ok(text) => text,
+        Err(bytes) => String::from_utf8_lossy(bytes.as_bytes()).into_owned(),
+    };
+    Request::Manifest { service: name.to_string(), text }
+}

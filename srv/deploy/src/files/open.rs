@@ -1,0 +1,198 @@
+//! Open files that are more than a text: those that grow, those that wait, and `ctl`.
+
+use super::{refusal, send};
+use crate::arrival::{Arrival, InstanceVerb, Request};
+use crate::grow::{Grow, Read};
+use crate::logs::View;
+use crate::record::By;
+use crate::verbs;
+use crate::world::Shared;
+use bytes::Bytes;
+use ninep::{Answer, Error, Open, User};
+use rollout::Id;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Who a user is, for the history.
+pub(super) fn by(user: &User) -> By {
+    By { uid: user.uid, name: user.name.clone() }
+}
+
+/// A file that only grows.
+#[derive(Debug)]
+pub(super) struct Follow {
+    grow: Arc<Grow>,
+    generation: u32,
+}
+
+impl Follow {
+    pub(super) fn new(grow: Arc<Grow>) -> Follow {
+        let (_, generation) = grow.length();
+        Follow { grow, generation }
+    }
+}
+
+impl Open for Follow {
+    fn read(&mut self, offset: u64, count: u32) -> Answer<Bytes> {
+        match self.grow.read(self.generation, offset, count as usize) {
+            Read::Bytes(bytes) => Answer::Now(Ok(Bytes::from(bytes))),
+            // The file this reader has open ended; the name stands for a new one.
+            Read::Rotated => Answer::Now(Ok(Bytes::new())),
+        }
+    }
+}
+
+/// A log: a growing file that is there for as long as it is read.
+#[derive(Debug)]
+pub(super) struct Log {
+    follow: Follow,
+    _view: Arc<View>,
+}
+
+impl Log {
+    pub(super) fn new(view: Arc<View>) -> Log {
+        Log { follow: Follow::new(Arc::clone(&view.grow)), _view: view }
+    }
+}
+
+impl Open for Log {
+    fn read(&mut self, offset: u64, count: u32) -> Answer<Bytes> {
+        self.follow.read(offset, count)
+    }
+}
+
+/// A file whose reader waits at its end: each line as it happens, from the open on.
+#[derive(Debug)]
+pub(super) struct Watch {
+    grow: Arc<Grow>,
+    cursor: Arc<tokio::sync::Mutex<u64>>,
+}
+
+impl Watch {
+    pub(super) fn new(grow: Arc<Grow>) -> Watch {
+        let cursor = Arc::new(tokio::sync::Mutex::new(grow.now()));
+        Watch { grow, cursor }
+    }
+}
+
+impl Open for Watch {
+    fn read(&mut self, _offset: u64, count: u32) -> Answer<Bytes> {
+        let (grow, cursor) = (Arc::clone(&self.grow), Arc::clone(&self.cursor));
+        Answer::later(async move {
+            let mut cursor = cursor.lock().await;
+            Ok(Bytes::from(grow.next(&mut cursor, count as usize).await))
+        })
+    }
+
+    fn stream(&self) -> bool {
+        true
+    }
+}
+
+/// `wait`: the read waits until nothing is in flight, gives the outcome, and then the file ends.
+#[derive(Debug)]
+pub(super) struct Wait {
+    world: Shared,
+    name: String,
+    /// The outcome, once it is known: reads by offset are of this text.
+    text: Arc<tokio::sync::OnceCell<Bytes>>,
+}
+
+impl Wait {
+    pub(super) fn new(world: Shared, name: String) -> Wait {
+        Wait { world, name, text: Arc::default() }
+    }
+}
+
+impl Open for Wait {
+    fn read(&mut self, offset: u64, count: u32) -> Answer<Bytes> {
+        let (world, name, text) = (self.world.clone(), self.name.clone(), Arc::clone(&self.text));
+        Answer::later(async move {
+            let text = text.get_or_init(|| settled(world, name)).await;
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+            let to = from.saturating_add(count as usize).min(text.len());
+            Ok(text.slice(from..to))
+        })
+    }
+}
+
+/// Waits until the service has nothing in flight, and gives its outcome.
+async fn settled(world: Shared, name: String) -> Bytes {
+    let mut revision = world.lock().revision.subscribe();
+    loop {
+        revision.borrow_and_update();
+        let outcome = match world.lock().services.get(&name) {
+            None => Some("done remove".to_string()),
+            Some(service) if !service.in_flight() => Some(service.outcome()),
+            Some(_) => None,
+        };
+        match outcome {
+            Some(outcome) => return Bytes::from(format!("{outcome}\n")),
+            None if revision.changed().await.is_err() => return Bytes::new(),
+            None => {}
+        }
+    }
+}
+
+/// `ctl`: of a service, or at the root.
+#[derive(Debug)]
+pub(super) struct Ctl {
+    pub(super) world: Shared,
+    pub(super) arrivals: mpsc::Sender<Arrival>,
+    pub(super) service: Option<String>,
+    pub(super) by: By,
+}
+
+impl Open for Ctl {
+    fn write(&mut self, _offset: u64, data: &[u8]) -> Answer<u32> {
+        let lines = match verbs::parse(data, self.service.as_deref()) {
+            Ok(lines) => lines,
+            Err(refused) => {
+                let text = refused.to_string();
+                let text = self.world.lock().refused(self.service.as_deref(), text);
+                return Answer::Now(Err(Error::invalid(text)));
+            }
+        };
+        answer(&self.arrivals, Request::Verbs { lines, by: self.by.clone() }, data.len())
+    }
+}
+
+/// The `ctl` of one instance.
+#[derive(Debug)]
+pub(super) struct InstanceCtl {
+    pub(super) world: Shared,
+    pub(super) arrivals: mpsc::Sender<Arrival>,
+    pub(super) service: String,
+    pub(super) id: Id,
+}
+
+impl Open for InstanceCtl {
+    fn write(&mut self, _offset: u64, data: &[u8]) -> Answer<u32> {
+        let text = String::from_utf8_lossy(data);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let verb = match words.as_slice() {
+            ["restart"] => InstanceVerb::Restart,
+            ["stop"] => InstanceVerb::Stop,
+            ["signal", name] => InstanceVerb::Signal((*name).to_string()),
+            _ => {
+                let text = format!(
+                    "invalid argument: \"{}\": say: restart | stop | signal NAME",
+                    text.trim()
+                );
+                let text = self.world.lock().refused(Some(&self.service), text);
+                return Answer::Now(Err(Error::invalid(text)));
+            }
+        };
+        let request = Request::Instance { service: self.service.clone(), id: self.id, verb };
+        answer(&self.arrivals, request, data.len())
+    }
+}
+
+/// Asks the loop, and takes the whole write when it is saved.
+fn answer(arrivals: &mpsc::Sender<Arrival>, request: Request, written: usize) -> Answer<u32> {
+    let arrivals = arrivals.clone();
+    Answer::later(async move {
+        send(&arrivals, request).await.map_err(refusal)?;
+        u32::try_from(written).map_err(|_| Error::Length)
+    })
+}

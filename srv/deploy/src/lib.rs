@@ -1,0 +1,35 @@
+//! The deployment file server: one world, one loop, and a file tree that shows it.
+//!
+//! A write to a `ctl` is parsed (`verbs`), becomes an event (`ctl`), is taken by the decision
+//! (`lib/rollout`), saved (`save`), and only then performed (`act`) on the node (`link`), whose
+//! reports come back as arrivals (`told`). `run` is the loop around that. Reads print the world
+//! (`show`) and never enter a decision. `table` is the tree.
+//!
+//! Two things are otherwise than in the sketch of the design. The node's instances are made by
+//! name (`mkdir instances/web-7`) and not by opening a clone file, because an answer that was lost
+//! can then be asked for again without leaving an orphan. And a name is one run of a container: a
+//! restart is a new one, so that every order to the node is idempotent.
+//!
+//! Never: talks to a container, a user's socket or a registry by itself; it asks the node.
+
+pub mod act;
+pub mod arrival;
+pub mod clock;
+pub mod config;
+mod ctl;
+pub mod files;
+pub mod grow;
+pub mod link;
+pub mod logs;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod save;
+pub mod server;
+pub mod show;
+pub mod table;
+mod told;
+pub mod turn;
+pub mod verbs;
+mod wish;
+pub mod world;

@@ -1,0 +1,204 @@
+//! The link to a node: its tree over 9P, its events as arrivals, and its process where this
+//! server has to start it.
+
+use crate::arrival::{Arrival, Heard};
+use crate::config::Config;
+use crate::report::{self, Container};
+use ninep::client::{Client, ClientError};
+use ninep::dial::Address;
+use place::Resources;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::sync::{mpsc, watch};
+
+/// The shortest rest before a node that ended is started again.
+const RESTART_MS_MIN: u64 = 100;
+/// The longest.
+const RESTART_MS_MAX: u64 = 5_000;
+/// How much of an event line is asked for at once.
+const READ_BYTES: u32 = 64 * 1024;
+
+/// Why there is no link.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The node refused something, or its connection was lost.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// Its process could not be started, or ended before it served.
+    #[error("{0}")]
+    Process(String),
+}
+
+/// The way to the node: its connection while there is one.
+#[derive(Debug, Clone)]
+pub struct Link {
+    client: watch::Receiver<Option<Client>>,
+}
+
+impl Link {
+    /// The connection, if the node answers now.
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        self.client.borrow().clone()
+    }
+}
+
+/// Keeps a link to the node of this machine for as long as the server runs, starting the node
+/// when it is not there.
+#[must_use]
+pub fn keep(config: Arc<Config>, arrivals: mpsc::Sender<Arrival>) -> Link {
+    let (sender, client) = watch::channel(None);
+    tokio::spawn(async move {
+        let mut rest_ms = RESTART_MS_MIN;
+        loop {
+            match follow(&config, &arrivals, &sender, &mut rest_ms).await {
+                Ok(()) => return,
+                Err(error) => {
+                    sender.send_replace(None);
+                    let reason = error.to_string();
+                    tracing::warn!("node: {reason}");
+                    if arrivals.send(Arrival::Heard(Heard::NodeDown { reason })).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            // Not a wait for something: a node that ends at once must not be started in a loop.
+            tokio::time::sleep(Duration::from_millis(rest_ms)).await;
+            rest_ms = (rest_ms * 2).min(RESTART_MS_MAX);
+        }
+    });
+    Link { client }
+}
+
+/// One life of a connection. Ends well only when the loop is gone.
+async fn follow(
+    config: &Config,
+    arrivals: &mpsc::Sender<Arrival>,
+    sender: &watch::Sender<Option<Client>>,
+    rest_ms: &mut u64,
+) -> Result<(), Error> {
+    let client = connect(config).await?;
+    // The events are opened first: what happens while the statuses are read comes after them.
+    let mut events = client.open("events", ninep::client::Mode::Read).await?;
+    let (name, capacity) = capacity(&client).await?;
+    let containers = containers(&client).await?;
+    sender.send_replace(Some(client));
+    *rest_ms = RESTART_MS_MIN;
+    if arrivals.send(Arrival::Heard(Heard::NodeUp { name, capacity, containers })).await.is_err() {
+        return Ok(());
+    }
+    let mut rest = Vec::new();
+    loop {
+        let bytes = events.read_next(READ_BYTES).await?;
+        if bytes.is_empty() {
+            return Err(Error::Process("its events ended".to_string()));
+        }
+        rest.extend_from_slice(&bytes);
+        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            if line.starts_with("lost ") {
+                // What was missed is learned by asking for everything again.
+                return Err(Error::Process("its events came faster than they were read".into()));
+            }
+            match report::parse(line.trim_end()) {
+                Ok(report) => {
+                    if arrivals.send(Arrival::Heard(Heard::Told(report))).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Err(strange) => tracing::warn!("{strange}"),
+            }
+        }
+    }
+}
+
+/// The node's address in a state directory.
+#[must_use]
+pub fn address(config: &Config) -> Address {
+    Address::Unix(config.state.join("node.sock"))
+}
+
+async fn connect(config: &Config) -> Result<Client, Error> {
+    let address = address(config);
+    if let Ok(client) = Client::dial(&address, "").await {
+        return Ok(client);
+    }
+    start(config).await?;
+    Ok(Client::dial(&address, "").await?)
+}
+
+/// Starts a node in a session of its own, so that it outlives this server, and waits for the
+/// line by which it says that it serves.
+async fn start(config: &Config) -> Result<(), Error> {
+    let failed = |what: String| Error::Process(what);
+    let dir = config.state.join("node");
+    std::fs::create_dir_all(&dir).map_err(|e| failed(format!("{}: {e}", dir.display())))?;
+    let path = dir.join("node.log");
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    let log = log.map_err(|e| failed(format!("{}: {e}", path.display())))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("deployfs").arg("node").arg("-r").arg(&config.state);
+    if let Some(net) = &config.net {
+        command.arg("--net").arg(net);
+    }
+    if config.verbose {
+        command.arg("-v");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
+    let mut child = command.spawn().map_err(|e| failed(format!("cannot start the node: {e}")))?;
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        let read = BufReader::new(stdout).read_line(&mut line).await;
+        read.map_err(|e| failed(format!("cannot hear the node: {e}")))?;
+    }
+    if line.trim() == "ready" {
+        // Reaped when it ends; the broken connection tells of that.
+        tokio::spawn(async move { child.wait().await });
+        return Ok(());
+    }
+    let status = child.wait().await.map_err(|e| failed(e.to_string()))?;
+    Err(failed(format!("the node ended ({status}): {}", last_line(&path))))
+}
+
+fn last_line(path: &PathBuf) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().last().unwrap_or("it said nothing").to_string()
+}
+
+async fn capacity(client: &Client) -> Result<(String, Resources), Error> {
+    let text = client.read("status").await?;
+    let mut capacity = Resources::default();
+    let mut name = String::new();
+    for (key, value) in report::lines(&String::from_utf8_lossy(&text)) {
+        match key {
+            "name" => name = value,
+            "capacity_cpu" => capacity.cpu_milli = value.parse().unwrap_or(0),
+            "capacity_memory" => capacity.memory_bytes = value.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    Ok((name, capacity))
+}
+
+async fn containers(client: &Client) -> Result<BTreeMap<String, Container>, Error> {
+    let mut found = BTreeMap::new();
+    for stat in client.list("instances").await? {
+        let name = String::from_utf8_lossy(&stat.name).into_owned();
+        match client.read(&format!("instances/{name}/status")).await {
+            Ok(text) => {
+                found.insert(name, report::container(&String::from_utf8_lossy(&text)));
+            }
+            // It went between the listing and the look, and an event says so.
+            Err(ClientError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}

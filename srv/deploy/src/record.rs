@@ -1,0 +1,195 @@
+//! What is kept on disk of a service: everything a restarted server needs to go on.
+
+use crate::clock::Millis;
+use manifest::{Manifest, VersionName};
+use rollout::{OnFailure, Restart, Spec, Strategy, Version};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Versions of a service that are kept besides those in use. The sources ask for one at least.
+pub const HISTORY_MAX: usize = 10;
+
+/// One service, as saved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts services ever made, so that a service made again is another one.
+    pub incarnation: u64,
+    /// The text in `manifests/`.
+    pub draft: Option<Draft>,
+    /// By number; those in use and the last [`HISTORY_MAX`].
+    pub versions: BTreeMap<Version, Edition>,
+    /// The last number given out (law 10).
+    pub last_version: u32,
+    /// The version to which a rollback goes when nothing is in flight.
+    pub previous: Option<Version>,
+    /// An apply whose image is being fetched.
+    pub preparing: Option<Preparing>,
+    /// How the last apply that never became an update ended: unchanged, or no image.
+    pub outcome: Option<String>,
+    /// The decision's own state.
+    pub rollout: rollout::Service,
+}
+
+/// A manifest as it was written to `manifests/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// The text, to the byte.
+    pub text: String,
+    /// When it was written.
+    pub at: Millis,
+}
+
+/// Who did something: the uid behind the connection, and its name if it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// User id.
+    pub uid: u32,
+    /// Login name, or the number again.
+    pub name: String,
+}
+
+/// An apply that was accepted and waits for its image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparing {
+    /// The manifest's text at the moment of the apply.
+    pub text: String,
+    /// The image as the manifest names it.
+    pub reference: String,
+    /// Who asked.
+    pub by: By,
+    /// When.
+    pub at: Millis,
+}
+
+/// One version: a manifest with its image resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edition {
+    /// First 12 hex digits of the SHA-256 of the canonical form.
+    pub name: String,
+    /// The manifest as written.
+    pub text: String,
+    /// What the image's name resolved to.
+    pub digest: String,
+    /// Who applied it.
+    pub by: By,
+    /// When it was applied.
+    pub at: Millis,
+    /// How its last update ended.
+    pub ended: Option<String>,
+    /// Whether an update to it ever completed: only such a version is rolled back to.
+    pub completed: bool,
+}
+
+impl Record {
+    /// A service nobody has applied yet.
+    #[must_use]
+    pub fn new(incarnation: u64) -> Record {
+        Record {
+            incarnation,
+            draft: None,
+            versions: BTreeMap::new(),
+            last_version: 0,
+            previous: None,
+            preparing: None,
+            outcome: None,
+            rollout: rollout::Service::default(),
+        }
+    }
+
+    /// The edition with that number.
+    #[must_use]
+    pub fn edition(&self, version: Option<Version>) -> Option<&Edition> {
+        self.versions.get(&version?)
+    }
+
+    /// The number of the version of that name, or of that count (`v3`), if it is kept.
+    #[must_use]
+    pub fn find(&self, word: &str) -> Option<Version> {
+        let mut newest = self.versions.iter().rev();
+        newest.find(|(v, e)| e.name == word || v.to_string() == word).map(|(v, _)| *v)
+    }
+
+    /// The number for a version: that of an equal one that is kept, else a new one.
+    pub fn number(&mut self, edition: Edition) -> Version {
+        match self.find(&edition.name) {
+            Some(version) => {
+                let known = self.versions.entry(version).or_insert_with(|| edition.clone());
+                (known.text, known.by, known.at) = (edition.text, edition.by, edition.at);
+                version
+            }
+            None => {
+                self.last_version += 1;
+                let version = Version(self.last_version);
+                self.versions.insert(version, edition);
+                version
+            }
+        }
+    }
+
+    /// Lets go of versions that are neither in use nor among the last [`HISTORY_MAX`].
+    pub fn prune(&mut self) {
+        let rollout = &self.rollout;
+        let run = rollout.instances().values().map(|instance| instance.version);
+        let in_use: BTreeSet<Version> =
+            run.chain(rollout.current()).chain(rollout.target()).collect();
+        let spare = self.versions.len().saturating_sub(HISTORY_MAX);
+        let previous = self.previous;
+        let old: Vec<Version> = self.versions.keys().take(spare).copied().collect();
+        for version in old {
+            if !in_use.contains(&version) && previous != Some(version) {
+                self.versions.remove(&version);
+            }
+        }
+    }
+}
+
+impl Edition {
+    /// The version of a manifest whose image resolved to `digest`.
+    #[must_use]
+    pub fn new(manifest: &Manifest, text: &str, digest: &str, by: By, at: Millis) -> Edition {
+        let name: VersionName = manifest.version(digest);
+        Edition {
+            name: name.to_string(),
+            text: text.to_string(),
+            digest: digest.to_string(),
+            by,
+            at,
+            ended: None,
+            completed: false,
+        }
+    }
+}
+
+/// What the decision has to know of a manifest.
+#[must_use]
+pub fn spec(manifest: &Manifest, turn_round: bool) -> Spec {
+    Spec {
+        replicas: manifest.replicas,
+        strategy: match manifest.update {
+            manifest::Update::Replace => Strategy::Replace,
+            // The other kinds are refused when the manifest is read.
+            manifest::Update::Rolling
+            | manifest::Update::Canary(_)
+            | manifest::Update::BlueGreen => Strategy::Rolling,
+        },
+        batch: manifest.batch(),
+        pause_ms: manifest.update_pause_ms,
+        on_failure: match manifest.update_failure {
+            manifest::UpdateFailure::Abort => OnFailure::Abort,
+            manifest::UpdateFailure::Rollback => OnFailure::Rollback,
+            manifest::UpdateFailure::Pause => OnFailure::Pause,
+        },
+        health_deadline_ms: manifest.health_deadline_ms,
+        progress_deadline_ms: manifest.progress_deadline_ms,
+        validate_ms: manifest.validate_ms,
+        drain_ms: manifest.drain_ms,
+        stop_timeout_ms: manifest.stop_timeout_ms,
+        restart: match manifest.restart {
+            manifest::Restart::Always => Restart::Always,
+            manifest::Restart::OnFailure => Restart::OnFailure,
+            manifest::Restart::Never => Restart::Never,
+        },
+        max_restarts: manifest.max_restarts,
+        turn_round,
+    }
+}

@@ -1,0 +1,178 @@
+//! The loop: takes what has arrived, lets the world turn, saves, and only then acts, tells and
+//! answers. Everything that can change the world comes through here, one batch at a time.
+
+use crate::act::Hands;
+use crate::arrival::{Answer, Arrival, Heard, Order};
+use crate::clock::{self, Millis};
+use crate::save::{self, Journal};
+use crate::turn::Turn;
+use crate::world::Shared;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// Arrivals that may wait for the loop.
+pub const ARRIVALS_MAX: usize = 1_024;
+/// Arrivals taken in one turn, and saved together.
+const BATCH_MAX: usize = 64;
+/// How long the loop holds back when the state cannot be saved.
+const UNSAVED_MS: u64 = 1_000;
+
+/// Why the loop ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nobody can send it anything any more.
+    Alone,
+    /// `down` was asked, and the node was told.
+    Down,
+}
+
+/// The loop's own state.
+pub struct Loop {
+    world: Shared,
+    journal: Journal,
+    hands: Hands,
+    /// Each service's timer.
+    timers: BTreeMap<String, Millis>,
+    /// Pushes the node has not told the end of.
+    pushes: HashMap<String, Vec<Answer>>,
+    /// What could not be saved yet.
+    unsaved: Vec<Heard>,
+    /// The clock as the decision sees it: it never goes backwards.
+    now: Millis,
+}
+
+impl Loop {
+    /// A loop over a loaded world.
+    #[must_use]
+    pub fn new(world: Shared, journal: Journal, hands: Hands) -> Loop {
+        Loop {
+            world,
+            journal,
+            hands,
+            timers: BTreeMap::new(),
+            pushes: HashMap::new(),
+            unsaved: Vec::new(),
+            now: 0,
+        }
+    }
+
+    /// Turns until nobody is left or `down` was asked.
+    pub async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>) -> End {
+        loop {
+            let mut batch: Vec<Arrival> = self.unsaved.drain(..).map(Arrival::Heard).collect();
+            let held_back = !batch.is_empty();
+            let due = self.next_due(held_back);
+            tokio::select! {
+                biased;
+                first = arrivals.recv() => match first {
+                    Some(first) => batch.push(first),
+                    None => return End::Alone,
+                },
+                () = sleep_until(due) => {}
+            }
+            while batch.len() < BATCH_MAX {
+                let Ok(next) = arrivals.try_recv() else { break };
+                batch.push(next);
+            }
+            self.now = self.now.max(clock::now());
+            batch.extend(self.expired());
+            if self.turn(batch).await {
+                return End::Down;
+            }
+        }
+    }
+
+    /// When the loop has to wake by itself.
+    fn next_due(&self, held_back: bool) -> Instant {
+        let now = clock::now().max(self.now);
+        let timer = self.timers.values().min().copied();
+        let unsaved = held_back.then_some(now + UNSAVED_MS);
+        let due = timer.into_iter().chain(unsaved).min();
+        let wait = due.map_or(Duration::from_secs(3600), |due| {
+            Duration::from_millis(due.saturating_sub(now))
+        });
+        Instant::now() + wait
+    }
+
+    fn expired(&mut self) -> Vec<Arrival> {
+        let now = self.now;
+        let due = self.timers.iter().filter(|(_, at)| **at <= now);
+        let due: Vec<String> = due.map(|(service, _)| service.clone()).collect();
+        due.iter().for_each(|service| {
+            self.timers.remove(service);
+        });
+        due.into_iter().map(|service| Arrival::Heard(Heard::Woke { service })).collect()
+    }
+
+    /// One turn; true when the server is to end.
+    async fn turn(&mut self, batch: Vec<Arrival>) -> bool {
+        if batch.is_empty() {
+            return false;
+        }
+        let mut turn = Turn::new(self.now);
+        let repeatable: Vec<Heard> = batch.iter().filter_map(repeat).collect();
+        let (changes, last_event) = {
+            let mut world = self.world.lock();
+            let last_event = world.last_event;
+            for arrival in batch {
+                world.arrive(arrival, &mut turn);
+            }
+            (save::changes(&mut world, &turn), last_event)
+        };
+        if let Err(error) = self.journal.save(&changes).await {
+            let mut world = self.world.lock();
+            world.undo(&turn);
+            world.last_event = last_event;
+            let text = format!("{error}; nothing was changed");
+            tracing::error!("{text}");
+            world.refused(None, text.clone());
+            drop(world);
+            self.unsaved.extend(repeatable);
+            self.answer(turn, Some(&text));
+            return false;
+        }
+        self.world.lock().publish(&turn);
+        let down = turn.orders.contains(&Order::Down);
+        for order in turn.orders.drain(..) {
+            if let Order::Wake { service, at } = order {
+                self.timers.insert(service, at);
+            } else {
+                self.hands.perform(order);
+            }
+        }
+        self.answer(turn, None);
+        down
+    }
+
+    /// Answers those who wait, with the refusal that holds for all of them where there is one.
+    fn answer(&mut self, turn: Turn, refusal: Option<&str>) {
+        let refused = || refusal.map_or(Ok(()), |text| Err(text.to_string()));
+        for (answer, result) in turn.answers {
+            let _ = answer.send(result.and_then(|()| refused()));
+        }
+        for (name, answer) in turn.pushes {
+            match refusal {
+                Some(text) => {
+                    let _ = answer.send(Err(text.to_string()));
+                }
+                None => self.pushes.entry(name).or_default().push(answer),
+            }
+        }
+        for (name, result) in turn.pushed {
+            for answer in self.pushes.remove(&name).unwrap_or_default() {
+                let _ = answer.send(result.clone());
+            }
+        }
+    }
+}
+
+/// What has to be taken again when its turn could not be saved; a user's write is answered with
+/// the refusal instead.
+fn repeat(arrival: &Arrival) -> Option<Heard> {
+    match arrival {
+        Arrival::Asked(..) => None,
+        Arrival::Heard(heard) => Some(heard.clone()),
+    }
+}

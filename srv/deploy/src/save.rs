@@ -1,0 +1,138 @@
+//! The journal: services and events as they lie in the store. What is decided is on disk before
+//! it is done (law 7).
+
+use crate::record::Record;
+use crate::turn::{Line, Turn};
+use crate::world::{Service, World};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use store::{Op, Redb, Store};
+use thiserror::Error;
+
+/// Lines of `events` that are kept on disk.
+pub const EVENTS_MAX: u64 = 10_000;
+
+const SERVICE: &str = "service/";
+const EVENT: &str = "event/";
+
+/// Why the state could not be read or written.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The store's own words.
+    #[error("state: {0}")]
+    Store(#[from] store::Error),
+    /// A record that this program cannot read.
+    #[error("state: {0} is not readable by this version of deployfs: {1}")]
+    Record(String, serde_json::Error),
+}
+
+/// Where the world is saved.
+pub struct Journal {
+    /// Absent between an I/O error and the next try.
+    store: Option<Box<dyn Store>>,
+    /// Opened again after an I/O error: a full disk that has room again must not need a restart.
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedLine {
+    at: u64,
+    service: Option<String>,
+    text: String,
+}
+
+impl Journal {
+    /// Opens, or makes, the journal in a state directory.
+    ///
+    /// # Errors
+    /// The directory cannot be written, or another server has the journal.
+    pub fn open(state: &Path) -> Result<Journal, Error> {
+        let path = state.join("store.redb");
+        Ok(Journal { store: Some(Box::new(Redb::open(&path)?)), path: Some(path) })
+    }
+
+    /// A journal in any store.
+    #[must_use]
+    pub fn with(store: Box<dyn Store>) -> Journal {
+        Journal { store: Some(store), path: None }
+    }
+
+    /// The world as it was saved.
+    ///
+    /// # Errors
+    /// The store cannot be read, or holds what this version does not know.
+    pub async fn load(&self) -> Result<World, Error> {
+        let mut world = World::default();
+        let store = self.store.as_ref().ok_or(store::Error::Closed)?;
+        for kv in store.list(SERVICE).await?.0 {
+            let name = kv.key[SERVICE.len()..].to_string();
+            let record: Record = serde_json::from_slice(&kv.value)
+                .map_err(|error| Error::Record(kv.key.clone(), error))?;
+            world.last_incarnation = world.last_incarnation.max(record.incarnation);
+            world.services.insert(name.clone(), Service::new(&name, record));
+        }
+        for kv in store.list(EVENT).await?.0 {
+            let saved: SavedLine = serde_json::from_slice(&kv.value)
+                .map_err(|error| Error::Record(kv.key.clone(), error))?;
+            let line = Line { at: saved.at, service: saved.service, text: saved.text };
+            let number = kv.key[EVENT.len()..].parse().unwrap_or(0);
+            world.last_event = world.last_event.max(number);
+            world.events.push(&line.at_root());
+            let service = line.service.as_ref().and_then(|name| world.services.get(name));
+            service.iter().for_each(|service| service.events.push(&line.at_service()));
+        }
+        Ok(world)
+    }
+
+    /// Saves what a turn touched and told. The world is already as it shall be.
+    ///
+    /// # Errors
+    /// The store's words; nothing of the turn may be performed then.
+    pub async fn save(&mut self, changes: &[Op]) -> Result<(), Error> {
+        // A transaction has a limit; a turn that outgrows it is saved in several, records first,
+        // which is safe: a record says all that is still to be done, a line says nothing.
+        for part in changes.chunks(store::OPS_MAX) {
+            if self.transact(part).await.is_err() && self.path.is_some() {
+                // The file must be let go of before it can be opened again.
+                self.store = None;
+            }
+            if self.store.is_none() {
+                let path = self.path.as_ref().ok_or(store::Error::Closed)?;
+                self.store = Some(Box::new(Redb::open(path)?));
+                self.transact(part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn transact(&self, part: &[Op]) -> Result<(), Error> {
+        let store = self.store.as_ref().ok_or(store::Error::Closed)?;
+        store.transact(Vec::new(), part.to_vec()).await?;
+        Ok(())
+    }
+}
+
+/// The changes of the store that a turn amounts to; numbers its lines.
+pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
+    let mut changes = Vec::new();
+    for name in turn.touched.keys() {
+        let key = format!("{SERVICE}{name}");
+        match world.services.get(name).map(|service| serde_json::to_vec(&service.record)) {
+            Some(Ok(value)) => changes.push(Op::put(key, value)),
+            // A record is plain data with text keys, which always has a JSON form.
+            Some(Err(error)) => tracing::error!("{name} has no JSON form: {error}"),
+            None => changes.push(Op::delete(key)),
+        }
+    }
+    for line in &turn.lines {
+        world.last_event += 1;
+        let saved =
+            SavedLine { at: line.at, service: line.service.clone(), text: line.text.clone() };
+        let value = serde_json::to_vec(&saved).unwrap_or_default();
+        changes.push(Op::put(format!("{EVENT}{:016}", world.last_event), value));
+        if let Some(old) = world.last_event.checked_sub(EVENTS_MAX) {
+            changes.push(Op::delete(format!("{EVENT}{old:016}")));
+        }
+    }
+    changes
+}

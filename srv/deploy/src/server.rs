@@ -1,0 +1,131 @@
+//! The server as a process: from its words to a served tree, and its end.
+
+use crate::act::Hands;
+use crate::arrival::Arrival;
+use crate::config::{self, Config};
+use crate::files::Files;
+use crate::link;
+use crate::run::{ARRIVALS_MAX, End, Loop};
+use crate::save::Journal;
+use crate::world::Shared;
+use ninep::client::Client;
+use ninep::{Limits, Server};
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
+
+/// Serves until SIGTERM, SIGINT or the verb `down`; gives the process' exit status: 0 after an
+/// end that was asked for, 1 when it could not serve, 64 when the words make no sense.
+pub fn run(words: Vec<OsString>) -> i32 {
+    let config = match config::parse(words, |name| std::env::var_os(name)) {
+        Ok(config) => config,
+        Err(error) => return complain(&error.to_string(), 64),
+    };
+    log_to_stderr(&config);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("cannot start: {error}"), 1),
+    };
+    let code = match runtime.block_on(serve(config)) {
+        Ok(()) => 0,
+        Err(error) => complain(&error, 1),
+    };
+    // Readers that block for ever are not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+/// Asks the server that runs to end everything, and itself.
+pub fn down(words: impl Iterator<Item = OsString>) -> i32 {
+    let config = match config::parse(words, |name| std::env::var_os(name)) {
+        Ok(config) => config,
+        Err(error) => return complain(&error.to_string(), 64),
+    };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return complain("cannot start", 1);
+    };
+    let Some(address) = config.addresses.first() else { return 64 };
+    let asked = runtime.block_on(async {
+        let client = Client::dial(address, "").await?;
+        client.write("ctl", b"down").await?;
+        client.closed().await;
+        Ok::<(), ninep::client::ClientError>(())
+    });
+    match asked {
+        Ok(()) => 0,
+        Err(error) => complain(&format!("{address}: {error}"), 69),
+    }
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err("must be root: containers need namespaces, mounts and cgroups".to_string());
+    }
+    let state = config.state.display().to_string();
+    std::fs::create_dir_all(&config.state).map_err(|e| format!("{state}: {e}"))?;
+    let journal = Journal::open(&config.state).map_err(|e| e.to_string())?;
+    let world = Shared::new(journal.load().await.map_err(|e| e.to_string())?);
+    let config = Arc::new(config);
+    let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
+    let link = link::keep(Arc::clone(&config), sender.clone());
+    let hands = Hands::new(link.clone(), sender.clone());
+    let files = Files::new(world.clone(), sender.clone(), link, &config.group);
+    serve_tree(&config, files).await?;
+    let turning = Loop::new(world, journal, hands).run(arrivals);
+    tracing::info!("serving, state in {state}");
+    ended(turning, sender).await
+}
+
+/// Listens on every address before anything else is said.
+async fn serve_tree(config: &Config, files: Files) -> Result<(), String> {
+    let server = Server::new(Arc::new(files), Limits::default()).trace(config.transcript);
+    let server = Arc::new(server);
+    for address in &config.addresses {
+        let listener = ninep::dial::listen(address).await.map_err(|e| e.to_string())?;
+        tracing::info!("listening on {address}");
+        let server = Arc::clone(&server);
+        tokio::spawn(async move {
+            if let Err(error) = server.serve(listener).await {
+                tracing::error!("{error}");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Waits for an end that was asked for: containers and node go on, but after `down`.
+async fn ended(
+    turning: impl Future<Output = End>,
+    sender: mpsc::Sender<Arrival>,
+) -> Result<(), String> {
+    let handler = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
+    let mut terminate = handler(SignalKind::terminate())?;
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    tokio::select! {
+        end = turning => match end {
+            End::Down => {
+                tracing::info!("down: every instance has ended, and so does this server");
+                Ok(())
+            }
+            End::Alone => Err("nothing is left that could arrive".to_string()),
+        },
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }?;
+    drop(sender);
+    Ok(())
+}
+
+fn log_to_stderr(config: &Config) {
+    let level = if config.verbose { "debug" } else { "info" };
+    let filter = EnvFilter::try_from_env("DEPLOYFS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+fn complain(text: &str, code: i32) -> i32 {
+    let _ = writeln!(std::io::stderr(), "deployfs: {text}");
+    code
+}

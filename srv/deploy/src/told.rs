@@ -1,0 +1,258 @@
+//! What the node tells: reports become events of the decision, and the mirror of its containers.
+
+use crate::arrival::Order;
+use crate::record::{Edition, spec};
+use crate::report::{Container, Report};
+use crate::turn::Turn;
+use crate::world::{World, container, split};
+use place::Resources;
+use rollout::{Event, Id, Version};
+use std::collections::BTreeMap;
+
+impl World {
+    /// Takes one report.
+    pub(crate) fn told(&mut self, report: Report, turn: &mut Turn) {
+        match report {
+            Report::Pulling { .. } => {}
+            Report::Pulled { reference, digest } => self.pulled(&reference, &digest, turn),
+            Report::PullFailed { reference, reason, permanent } => {
+                self.pull_failed(&reference, &reason, permanent, turn);
+            }
+            Report::Pushed { name, digest } => {
+                turn.lines.push(self.server_line(turn, format!("pushed {name} {digest}")));
+                turn.pushed.push((name, Ok(())));
+            }
+            Report::PushFailed { name, reason } => {
+                let reason = self.refused(None, format!("push {name}: {reason}"));
+                turn.pushed.push((name, Err(reason)));
+            }
+            Report::Started { container, pid, address, port } => {
+                let now = turn.now;
+                self.container(&container, turn, |found| {
+                    found.state = "running".to_string();
+                    found.health = "starting".to_string();
+                    (found.pid, found.address, found.port) = (pid, address, port);
+                    found.started = now;
+                    |id| Some(Event::Started { id })
+                });
+            }
+            Report::Failed { container, reason, permanent } => {
+                self.container(&container, turn, |found| {
+                    found.state = "failed".to_string();
+                    found.reason.clone_from(&reason);
+                    move |id| Some(Event::StartFailed { id, reason, permanent })
+                });
+            }
+            Report::Probe { container, answer } => {
+                self.container(&container, turn, |found| {
+                    found.probe = answer;
+                    |_| None
+                });
+            }
+            Report::Healthy { container, ms } => self.container(&container, turn, |found| {
+                found.health = "healthy".to_string();
+                move |id| Some(Event::Healthy { id, ms })
+            }),
+            Report::Unhealthy { container, reason } => {
+                self.container(&container, turn, |found| {
+                    found.health = "unhealthy".to_string();
+                    move |id| Some(Event::Unhealthy { id, reason })
+                });
+            }
+            Report::Exited { container, exit } => self.container(&container, turn, |found| {
+                (found.state, found.pid) = ("exited".to_string(), 0);
+                found.health = "none".to_string();
+                found.exit = Some(exit.clone());
+                move |id| Some(Event::Exited { id, exit })
+            }),
+            Report::Removed { container } => {
+                if let Some((name, id)) = split(&container) {
+                    let name = name.to_string();
+                    self.step(&name, Event::Forgotten { id }, turn);
+                    if let Some(service) = self.services.get_mut(&name) {
+                        service.containers.remove(&id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Changes the mirror of a container, and takes the event that follows from it.
+    fn container<E>(
+        &mut self,
+        name: &str,
+        turn: &mut Turn,
+        change: impl FnOnce(&mut Container) -> E,
+    ) where
+        E: FnOnce(Id) -> Option<Event>,
+    {
+        let Some((service, id)) = self.owner(name) else { return };
+        let service = service.to_string();
+        let Some(found) = self.touch(&service, turn) else { return };
+        let event = change(found.containers.entry(id).or_default())(id);
+        if let Some(event) = event {
+            self.step(&service, event, turn);
+        }
+    }
+
+    /// An image is there: applies that waited for it go on, and versions that asked for it.
+    fn pulled(&mut self, reference: &str, digest: &str, turn: &mut Turn) {
+        for name in self.names() {
+            let Some(service) = self.services.get(&name) else { continue };
+            let waits = service.record.preparing.as_ref().is_some_and(|p| p.reference == reference);
+            if waits {
+                self.resolved(&name, digest, turn);
+            }
+            for version in self.wanting(&name, reference) {
+                self.step(&name, Event::Pulled { version }, turn);
+            }
+        }
+    }
+
+    fn pull_failed(&mut self, reference: &str, reason: &str, permanent: bool, turn: &mut Turn) {
+        for name in self.names() {
+            let Some(service) = self.services.get(&name) else { continue };
+            let waits = service.record.preparing.as_ref().is_some_and(|p| p.reference == reference);
+            if waits {
+                self.unprepare(&name, &format!("failed: {reference}: {reason}"), turn);
+            }
+            for version in self.wanting(&name, reference) {
+                let reason = format!("{reference}: {reason}");
+                self.step(&name, Event::PullFailed { version, reason, permanent }, turn);
+            }
+        }
+    }
+
+    /// The versions of a service whose image, pinned, is that reference.
+    fn wanting(&self, name: &str, reference: &str) -> Vec<Version> {
+        let Some(service) = self.services.get(name) else { return Vec::new() };
+        let versions = service.record.versions.keys().copied();
+        versions.filter(|v| self.pinned(name, *v).as_deref() == Some(reference)).collect()
+    }
+
+    /// An apply that came to nothing before it became an update.
+    pub(crate) fn unprepare(&mut self, name: &str, outcome: &str, turn: &mut Turn) {
+        let Some(service) = self.touch(name, turn) else { return };
+        service.record.preparing = None;
+        service.record.outcome = Some(outcome.to_string());
+        turn.tell(name, outcome);
+    }
+
+    /// The image of an apply has its digest, so the version has its name: it is compared with
+    /// what is deployed, and becomes an update, a change in place, or nothing.
+    fn resolved(&mut self, name: &str, digest: &str, turn: &mut Turn) {
+        let Some(service) = self.touch(name, turn) else { return };
+        let Some(preparing) = service.record.preparing.take() else { return };
+        let Some(manifest) = manifest::parse(name, &preparing.text).manifest else { return };
+        let new = Edition::new(&manifest, &preparing.text, digest, preparing.by, preparing.at);
+        let rollout = &service.record.rollout;
+        let at_rest = rollout.target().is_none() && !rollout.stopped();
+        let outcome = match service.current() {
+            Some((edition, old)) if at_rest => {
+                manifest::outcome(&manifest::diff(old, &edition.digest, &manifest, digest))
+            }
+            Some(_) | None => manifest::Outcome::Update,
+        };
+        let turn_round = match self.room(name, &manifest) {
+            Ok(turn_round) => turn_round,
+            Err(reason) => return self.unprepare(name, &format!("failed: {reason}"), turn),
+        };
+        let spec = spec(&manifest, turn_round);
+        let number = self.number(name, new, turn);
+        let Some(version) = number else { return };
+        match outcome {
+            manifest::Outcome::Unchanged => {
+                self.unprepare(name, &format!("unchanged {version}"), turn);
+            }
+            manifest::Outcome::InPlace => self.step(name, Event::Changed { version, spec }, turn),
+            manifest::Outcome::Update => {
+                if turn_round {
+                    turn.tell(name, "no room for the surge: stops before it starts, one at a time");
+                }
+                self.step(name, Event::Applied { version, spec }, turn);
+            }
+        }
+    }
+
+    /// The node answers: what it runs is compared with what is expected, and everything that is
+    /// still waited for is asked again. What no record owns is removed (law 8).
+    pub(crate) fn node_up(
+        &mut self,
+        name: String,
+        capacity: Resources,
+        mut containers: BTreeMap<String, Container>,
+        turn: &mut Turn,
+    ) {
+        let line = format!("node {name} answers");
+        turn.lines.push(self.server_line(turn, line));
+        self.node = crate::world::NodeMirror { name, up: true, capacity };
+        for service in self.names() {
+            let Some(found) = self.services.get_mut(&service) else { continue };
+            found.containers.clear();
+            let expected: Vec<Id> = found.record.rollout.instances().keys().copied().collect();
+            for id in expected {
+                let status = containers.remove(&container(&service, id));
+                self.adopt(&service, id, status, turn);
+            }
+            self.resume(&service, turn);
+        }
+        for unknown in containers.into_keys() {
+            turn.orders.push(Order::Remove { container: unknown });
+        }
+    }
+
+    /// Takes a container's status as the events it amounts to; repeated ones change nothing.
+    fn adopt(&mut self, service: &str, id: Id, status: Option<Container>, turn: &mut Turn) {
+        let Some(status) = status else {
+            // One that was only asked for is asked for again; one that ran is lost.
+            let world = self.services.get(service);
+            let instance = world.and_then(|s| s.record.rollout.instances().get(&id));
+            if instance.is_some_and(|i| i.started.is_some() && !i.is_gone()) {
+                self.step(service, Event::Lost { id }, turn);
+            }
+            return;
+        };
+        let mut events = Vec::new();
+        if status.started > 0 {
+            events.push(Event::Started { id });
+        }
+        match (status.state.as_str(), status.health.as_str()) {
+            ("failed", _) => {
+                let reason = status.reason.clone();
+                events.push(Event::StartFailed { id, reason, permanent: true });
+            }
+            ("exited", _) => {
+                let exit = status.exit.clone().unwrap_or_default();
+                events.push(Event::Exited { id, exit });
+            }
+            (_, "healthy") => events.push(Event::Healthy { id, ms: 0 }),
+            (_, "unhealthy") => {
+                events.push(Event::Unhealthy { id, reason: status.probe.clone() });
+            }
+            _ => {}
+        }
+        if let Some(found) = self.touch(service, turn) {
+            found.containers.insert(id, status);
+        }
+        for event in events {
+            self.step(service, event, turn);
+        }
+    }
+
+    /// The node does not answer; its containers go on, and so does what is known of them.
+    pub(crate) fn node_down(&mut self, reason: &str, turn: &mut Turn) {
+        if self.node.up {
+            let line = format!("node {} does not answer: {reason}", self.node.name);
+            turn.lines.push(self.server_line(turn, line));
+        }
+        self.node.up = false;
+    }
+
+    fn server_line(&self, turn: &Turn, text: String) -> crate::turn::Line {
+        crate::turn::Line { at: turn.now, service: None, text }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.services.keys().cloned().collect()
+    }
+}

@@ -1,0 +1,320 @@
+//! One turn of the loop: what arrives changes the world, and gives what is to be saved, told,
+//! done and answered. Nothing is performed here, so that a turn can be undone until it is saved.
+
+use crate::arrival::{Answer, Arrival, Heard, Order, Request};
+use crate::clock::Millis;
+use crate::record::Record;
+use crate::world::{Service, World, container};
+use place::Resources;
+use rollout::{Action, Event, Fact, Id};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// One line of `events`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// When.
+    pub at: Millis,
+    /// Of which service; absent for what concerns the server.
+    pub service: Option<String>,
+    /// What happened.
+    pub text: String,
+}
+
+/// What a batch of arrivals came to.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// The moment all of it happens at.
+    pub now: Millis,
+    /// Services to save or, where they are gone, to delete, with their records as they were.
+    pub touched: BTreeMap<String, Option<Record>>,
+    /// Lines to save and to tell.
+    pub lines: Vec<Line>,
+    /// What to do once it is saved, in this order.
+    pub orders: Vec<Order>,
+    /// What to answer once it is saved.
+    pub answers: Vec<(Answer, Result<(), String>)>,
+    /// Pushes to answer when the node has told how they went.
+    pub pushes: Vec<(String, Answer)>,
+    /// Pushes the node has told of.
+    pub pushed: Vec<(String, Result<(), String>)>,
+}
+
+impl Turn {
+    /// An empty turn.
+    #[must_use]
+    pub fn new(now: Millis) -> Turn {
+        Turn { now, ..Turn::default() }
+    }
+
+    /// Takes over what a part of the turn came to.
+    pub fn absorb(&mut self, part: Turn) {
+        for (name, before) in part.touched {
+            self.touched.entry(name).or_insert(before);
+        }
+        self.lines.extend(part.lines);
+        self.orders.extend(part.orders);
+        self.answers.extend(part.answers);
+        self.pushes.extend(part.pushes);
+        self.pushed.extend(part.pushed);
+    }
+
+    /// Adds a line about a service.
+    pub fn tell(&mut self, service: &str, text: impl Into<String>) {
+        let service = Some(service.to_string());
+        self.lines.push(Line { at: self.now, service, text: text.into() });
+    }
+}
+
+impl World {
+    /// Takes one arrival into the world.
+    pub fn arrive(&mut self, arrival: Arrival, turn: &mut Turn) {
+        match arrival {
+            Arrival::Asked(request, answer) => self.asked(request, answer, turn),
+            Arrival::Heard(heard) => self.heard(heard, turn),
+        }
+    }
+
+    fn asked(&mut self, request: Request, answer: Answer, turn: &mut Turn) {
+        let result = match request {
+            Request::Verbs { lines, by } => return self.verbs(lines, &by, answer, turn),
+            Request::Instance { service, id, verb } => self.instance(&service, id, verb, turn),
+            Request::Manifest { service, text } => self.written(&service, text, turn),
+            Request::Unlink { service } => self.unlinked(&service, turn),
+        };
+        turn.answers.push((answer, result));
+    }
+
+    fn heard(&mut self, heard: Heard, turn: &mut Turn) {
+        match heard {
+            Heard::Told(report) => self.told(report, turn),
+            Heard::NodeUp { name, capacity, containers } => {
+                self.node_up(name, capacity, containers, turn);
+            }
+            Heard::NodeDown { reason } => self.node_down(&reason, turn),
+            Heard::StartRefused { container, reason } => {
+                self.of_container(&container, turn, |id| Event::StartFailed {
+                    id,
+                    reason,
+                    permanent: true,
+                })
+            }
+            Heard::Missing { container } => {
+                self.of_container(&container, turn, |id| Event::Lost { id });
+            }
+            Heard::Served { service, generation } => {
+                self.step(&service, Event::Served { generation }, turn);
+            }
+            Heard::Drained { service, id } => self.step(&service, Event::Drained { id }, turn),
+            Heard::Woke { service } => self.step(&service, Event::Woke, turn),
+            Heard::Logged { service, number, lines } => {
+                for line in lines {
+                    turn.tell(&service, format!("{number}: log: {line}"));
+                }
+            }
+        }
+    }
+
+    /// An event of the instance a container belongs to, where a record still owns it.
+    fn of_container(&mut self, name: &str, turn: &mut Turn, event: impl FnOnce(Id) -> Event) {
+        if let Some((service, id)) = self.owner(name) {
+            let service = service.to_string();
+            self.step(&service, event(id), turn);
+        }
+    }
+
+    /// The service to change, with its record kept as it was when the turn first touched it.
+    pub fn touch(&mut self, name: &str, turn: &mut Turn) -> Option<&mut Service> {
+        let service = self.services.get_mut(name)?;
+        let before = || Some(service.record.clone());
+        turn.touched.entry(name.to_string()).or_insert_with(before);
+        service.changed = turn.now;
+        Some(service)
+    }
+
+    /// Lets the decision take an event, and translates what it asks for: the one translator.
+    pub fn step(&mut self, name: &str, event: Event, turn: &mut Turn) {
+        let Some(service) = self.touch(name, turn) else { return };
+        let actions = rollout::step(&mut service.record.rollout, turn.now, event);
+        self.translate(name, actions, turn);
+    }
+
+    /// Everything the service still waits for, asked for again.
+    pub fn resume(&mut self, name: &str, turn: &mut Turn) {
+        let Some(service) = self.services.get(name) else { return };
+        let actions = rollout::resume(&service.record.rollout, turn.now);
+        if let Some(preparing) = &service.record.preparing {
+            turn.orders.push(Order::Pull { reference: preparing.reference.clone() });
+        }
+        self.translate(name, actions, turn);
+    }
+
+    fn translate(&mut self, name: &str, actions: Vec<Action>, turn: &mut Turn) {
+        for action in actions {
+            let service = || name.to_string();
+            let order = match action {
+                Action::Pull { version } => match self.pinned(name, version) {
+                    Some(reference) => Order::Pull { reference },
+                    None => continue,
+                },
+                Action::Place { id } => {
+                    self.place(name, id, turn);
+                    continue;
+                }
+                Action::Start { id, version, .. } => match self.container_spec(name, id, version) {
+                    Some(spec) => Order::Start { container: container(name, id), spec },
+                    None => continue,
+                },
+                Action::Publish { generation } => Order::Publish { service: service(), generation },
+                Action::Drain { id, .. } => Order::Drain { service: service(), id },
+                Action::Stop { id } => Order::Stop { container: container(name, id) },
+                Action::Forget { id } => Order::Remove { container: container(name, id) },
+                Action::Delete => {
+                    self.delete(name, turn);
+                    continue;
+                }
+                Action::Wake { at } => Order::Wake { service: service(), at },
+                Action::Tell(fact) => {
+                    self.tell(name, &fact, turn);
+                    continue;
+                }
+            };
+            turn.orders.push(order);
+        }
+    }
+
+    /// Chooses a node: a pure function, so its answer is taken at once.
+    fn place(&mut self, name: &str, id: Id, turn: &mut Turn) {
+        let Some(want) = self.want(name, id) else { return };
+        let nodes = self.nodes(name);
+        let event = match place::place(&nodes, want) {
+            Ok(node) => Event::Placed { id, node: node.name.clone() },
+            Err(refusals) if refusals.is_empty() => {
+                Event::NoRoom { id, reason: "no node answers yet".to_string() }
+            }
+            Err(refusals) => {
+                let reasons: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+                Event::NoRoom { id, reason: reasons.join("; ") }
+            }
+        };
+        self.step(name, event, turn);
+    }
+
+    fn want(&self, name: &str, id: Id) -> Option<Resources> {
+        let service = self.services.get(name)?;
+        let instance = service.record.rollout.instances().get(&id)?;
+        let manifest = service.manifests.get(&instance.version)?;
+        Some(Resources { cpu_milli: manifest.cpu_milli, memory_bytes: manifest.memory_bytes })
+    }
+
+    /// Writes a fact to `events`, and what belongs to a failure: the last probe, the log's end.
+    fn tell(&mut self, name: &str, fact: &Fact, turn: &mut Turn) {
+        let version = |v: rollout::Version| self.services.get(name)?.record.versions.get(&v);
+        let mut text = fact.to_string();
+        if let Fact::Pulling { version: v } = fact
+            && let Some(edition) = version(*v)
+        {
+            text = format!("{text} {}", edition.digest);
+        }
+        turn.tell(name, text);
+        if let Fact::Failed { number, id, .. } = fact {
+            self.tell_failure(name, *number, *id, turn);
+        }
+        if let Fact::Ended(outcome) = fact {
+            self.ended(name, outcome, turn);
+        }
+    }
+
+    fn tell_failure(&self, name: &str, number: u32, id: Id, turn: &mut Turn) {
+        let Some(found) = self.services.get(name).and_then(|s| s.containers.get(&id)) else {
+            return;
+        };
+        if !found.probe.is_empty() {
+            turn.tell(name, format!("{number}: last probe: {}", found.probe));
+        }
+        let container = container(name, id);
+        turn.orders.push(Order::Tail { service: name.to_string(), number, container });
+    }
+
+    /// Writes the end of an update into the history.
+    fn ended(&mut self, name: &str, outcome: &rollout::Outcome, turn: &mut Turn) {
+        let Some(service) = self.touch(name, turn) else { return };
+        let record = &mut service.record;
+        if let Some(edition) = outcome.to.and_then(|to| record.versions.get_mut(&to)) {
+            edition.ended = Some(outcome.to_string());
+            let serves = record.rollout.current() == outcome.to;
+            edition.completed |= serves;
+            if serves && outcome.from != outcome.to {
+                record.previous = outcome.from;
+            }
+        }
+        record.prune();
+        service.parse_manifests(name);
+    }
+
+    fn delete(&mut self, name: &str, turn: &mut Turn) {
+        if let Some(service) = self.services.remove(name) {
+            turn.touched.entry(name.to_string()).or_insert(Some(service.record));
+        }
+    }
+
+    /// Takes back everything a turn did to the records: it could not be saved.
+    pub fn undo(&mut self, turn: &Turn) {
+        for (name, before) in &turn.touched {
+            match (before, self.services.get_mut(name)) {
+                (Some(record), Some(service)) => {
+                    service.record = record.clone();
+                    service.parse_manifests(name);
+                }
+                (Some(record), None) => {
+                    self.services.insert(name.clone(), Service::new(name, record.clone()));
+                }
+                (None, _) => {
+                    self.services.remove(name);
+                }
+            }
+        }
+    }
+
+    /// Makes what was saved visible: lines to those who follow, revisions to those who wait.
+    pub fn publish(&mut self, turn: &Turn) {
+        let revision = *self.revision.borrow() + 1;
+        for name in turn.touched.keys() {
+            if let Some(service) = self.services.get_mut(name) {
+                service.revision = revision;
+            }
+        }
+        let known: BTreeSet<&str> = self.services.keys().map(String::as_str).collect();
+        let mut by_service: BTreeMap<&str, String> = BTreeMap::new();
+        let mut all = String::new();
+        for line in &turn.lines {
+            all.push_str(&line.at_root());
+            if let Some(name) = line.service.as_deref().filter(|name| known.contains(name)) {
+                by_service.entry(name).or_default().push_str(&line.at_service());
+            }
+        }
+        for (name, text) in by_service {
+            let events = self.services.get(name).map(|service| Arc::clone(&service.events));
+            events.iter().for_each(|events| events.push(&text));
+        }
+        if !all.is_empty() {
+            self.events.push(&all);
+        }
+        self.revision.send_replace(revision);
+    }
+}
+
+impl Line {
+    /// As it stands in the service's `events`.
+    #[must_use]
+    pub fn at_service(&self) -> String {
+        format!("{} {}\n", crate::clock::stamp(self.at), self.text.replace('\n', " "))
+    }
+
+    /// As it stands in the root `events`, with the service's name; `-` where there is none.
+    #[must_use]
+    pub fn at_root(&self) -> String {
+        let service = self.service.as_deref().unwrap_or("-");
+        format!("{} {service} {}\n", crate::clock::stamp(self.at), self.text.replace('\n', " "))
+    }
+}

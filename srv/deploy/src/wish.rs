@@ -1,0 +1,108 @@
+//! What the node is told a container shall be: a manifest in the node's words.
+
+use crate::world::{World, container};
+use manifest::{Health, Manifest, Network};
+use rollout::{Id, Version};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The `spec` file of an instance on the node, which reads it strictly.
+#[derive(Debug, Serialize)]
+struct Wish<'a> {
+    service: &'a str,
+    image: String,
+    digest: &'a str,
+    command: Option<&'a [String]>,
+    user: Option<&'a str>,
+    workdir: Option<&'a str>,
+    env: &'a BTreeMap<String, String>,
+    port: Option<u16>,
+    cpu_milli: u32,
+    memory_bytes: u64,
+    pids: u32,
+    network: &'static str,
+    read_only: bool,
+    cap_add: &'a [String],
+    cap_drop: &'a [String],
+    health: Check<'a>,
+    health_interval_ms: u64,
+    health_timeout_ms: u64,
+    health_retries: u32,
+    min_healthy_ms: u64,
+    stop_signal: Option<&'a str>,
+    stop_timeout_ms: u64,
+    log_size_bytes: u64,
+    log_files: u32,
+    hostname: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Check<'a> {
+    Http { path: &'a str, port: u16 },
+    Tcp { port: u16 },
+    Exec { argv: &'a [String] },
+    File { path: &'a str },
+    Running {},
+}
+
+impl World {
+    /// The text of the node's `spec` file for an instance.
+    #[must_use]
+    pub fn container_spec(&self, name: &str, id: Id, version: Version) -> Option<String> {
+        let service = self.services.get(name)?;
+        let manifest = service.manifests.get(&version)?;
+        let edition = service.record.versions.get(&version)?;
+        let wish = wish(name, manifest, &edition.digest, container(name, id));
+        serde_json::to_string(&wish).ok()
+    }
+
+    /// The reference that always means a version's image, whatever its tag points to by now.
+    #[must_use]
+    pub fn pinned(&self, name: &str, version: Version) -> Option<String> {
+        let service = self.services.get(name)?;
+        let manifest = service.manifests.get(&version)?;
+        let edition = service.record.versions.get(&version)?;
+        Some(manifest.image.at_digest(&edition.digest))
+    }
+}
+
+fn wish<'a>(name: &'a str, m: &'a Manifest, digest: &'a str, hostname: String) -> Wish<'a> {
+    let port = m.health_port().unwrap_or_default();
+    Wish {
+        service: name,
+        image: m.image.at_digest(digest),
+        digest,
+        command: (!m.command.is_empty()).then_some(&m.command),
+        user: m.user.as_deref(),
+        workdir: m.workdir.as_deref(),
+        env: &m.env,
+        port: m.port,
+        cpu_milli: m.cpu_milli,
+        memory_bytes: m.memory_bytes,
+        pids: m.pids,
+        network: match m.network {
+            Network::Bridge => "bridge",
+            Network::Host => "host",
+        },
+        read_only: m.read_only,
+        cap_add: &m.cap_add,
+        cap_drop: &m.cap_drop,
+        health: match &m.health {
+            Health::Http { path, .. } => Check::Http { path, port },
+            Health::Tcp { .. } => Check::Tcp { port },
+            Health::Exec { argv } => Check::Exec { argv },
+            Health::File { path } => Check::File { path },
+            Health::Running => Check::Running {},
+        },
+        health_interval_ms: m.health_interval_ms,
+        health_timeout_ms: m.health_timeout_ms,
+        health_retries: m.health_retries,
+        min_healthy_ms: m.min_healthy_ms,
+        stop_signal: m.stop_signal.as_deref(),
+        stop_timeout_ms: m.stop_timeout_ms,
+        log_size_bytes: m.log_size_bytes,
+        log_files: m.log_files,
+        hostname,
+    }
+}

@@ -1,0 +1,215 @@
+//! The world: every service, the node, and the events, as the loop has them in memory.
+//!
+//! One lock guards it. The loop changes it; reads print it (`show.rs`) and never enter a decision.
+
+use crate::clock::Millis;
+use crate::grow::Grow;
+use crate::record::{Edition, Record};
+use crate::report::Container;
+use manifest::Manifest;
+use place::{Node, Resources};
+use rollout::{Id, Version};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// Services a server keeps, at most.
+pub const SERVICES_MAX: usize = 5_000;
+
+/// The world behind its lock, shared by the loop and the file tree.
+#[derive(Debug, Clone, Default)]
+pub struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    /// Shares a world.
+    #[must_use]
+    pub fn new(world: World) -> Shared {
+        Shared(Arc::new(Mutex::new(world)))
+    }
+
+    /// Locks the world. Never held over an await.
+    pub fn lock(&self) -> MutexGuard<'_, World> {
+        // A panic in a turn ends the process; a reader's panic leaves the world as it was.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything this server knows.
+#[derive(Debug)]
+pub struct World {
+    /// By name.
+    pub services: BTreeMap<String, Service>,
+    /// The machine's node.
+    pub node: NodeMirror,
+    /// The lines of the root `events`.
+    pub events: Arc<Grow>,
+    /// The last refused write, in full.
+    pub error: String,
+    /// Number of the last event (law 10).
+    pub last_event: u64,
+    /// Number of the last service made.
+    pub last_incarnation: u64,
+    /// Counts turns that changed something; a file's version is taken from it.
+    pub revision: watch::Sender<u64>,
+    /// When this server started, for files that have no better time.
+    pub started: Millis,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        World {
+            services: BTreeMap::new(),
+            node: NodeMirror::default(),
+            events: Arc::default(),
+            error: String::new(),
+            last_event: 0,
+            last_incarnation: 0,
+            revision: watch::Sender::new(0),
+            started: crate::clock::now(),
+        }
+    }
+}
+
+/// One service: what is saved of it, and what can be learned again.
+#[derive(Debug)]
+pub struct Service {
+    /// What is saved.
+    pub record: Record,
+    /// Its containers as the node last told of them.
+    pub containers: BTreeMap<Id, Container>,
+    /// The lines of its `events`.
+    pub events: Arc<Grow>,
+    /// The last refused write, in full.
+    pub error: String,
+    /// Its versions' manifests, parsed.
+    pub manifests: BTreeMap<Version, Arc<Manifest>>,
+    /// The world's revision when it last changed.
+    pub revision: u64,
+    /// When it last changed.
+    pub changed: Millis,
+}
+
+/// What is known of the machine's node.
+#[derive(Debug, Clone, Default)]
+pub struct NodeMirror {
+    /// Its name; empty before it was first heard of.
+    pub name: String,
+    /// Whether it answers.
+    pub up: bool,
+    /// What it has to give.
+    pub capacity: Resources,
+}
+
+impl Service {
+    /// A service around its record; versions that no longer parse have no manifest.
+    #[must_use]
+    pub fn new(name: &str, record: Record) -> Service {
+        let mut service = Service {
+            record,
+            containers: BTreeMap::new(),
+            events: Arc::default(),
+            error: String::new(),
+            manifests: BTreeMap::new(),
+            revision: 0,
+            changed: 0,
+        };
+        service.parse_manifests(name);
+        service
+    }
+
+    /// Brings the parsed manifests in step with the versions of the record.
+    pub fn parse_manifests(&mut self, name: &str) {
+        let record = &self.record;
+        self.manifests.retain(|version, _| record.versions.contains_key(version));
+        for (version, edition) in &record.versions {
+            if !self.manifests.contains_key(version) {
+                let parsed = manifest::parse(name, &edition.text).manifest;
+                self.manifests.extend(parsed.map(|manifest| (*version, Arc::new(manifest))));
+            }
+        }
+    }
+
+    /// What is deployed: the edition and its manifest.
+    #[must_use]
+    pub fn current(&self) -> Option<(&Edition, &Arc<Manifest>)> {
+        let version = self.record.rollout.current()?;
+        Some((self.record.versions.get(&version)?, self.manifests.get(&version)?))
+    }
+
+    /// Whether something is under way whose outcome `wait` waits for.
+    #[must_use]
+    pub fn in_flight(&self) -> bool {
+        let moving = self.record.rollout.update().is_some_and(|update| update.paused.is_none());
+        self.record.preparing.is_some() || moving
+    }
+
+    /// The line that `wait` gives once nothing is in flight: what came last.
+    #[must_use]
+    pub fn outcome(&self) -> String {
+        let decided = || self.record.rollout.outcome().map(|outcome| outcome.to_string());
+        self.record.outcome.clone().or_else(decided).unwrap_or_else(|| "none".to_string())
+    }
+
+    /// What its instances have reserved on the node: `(resources, instances)`.
+    fn reserved(&self, node: &str) -> (Resources, u32) {
+        let mut sum = (Resources::default(), 0);
+        for instance in self.record.rollout.instances().values() {
+            let here = instance.node.as_deref() == Some(node) && !instance.is_gone();
+            if let (true, Some(manifest)) = (here, self.manifests.get(&instance.version)) {
+                sum.0.cpu_milli += manifest.cpu_milli;
+                sum.0.memory_bytes += manifest.memory_bytes;
+                sum.1 += 1;
+            }
+        }
+        sum
+    }
+}
+
+impl World {
+    /// The nodes as placement sees them, for instances of that service.
+    #[must_use]
+    pub fn nodes(&self, service: &str) -> Vec<Node> {
+        if self.node.name.is_empty() {
+            return Vec::new();
+        }
+        let instances = self.services.get(service).map_or(0, |s| s.reserved(&self.node.name).1);
+        vec![Node {
+            name: self.node.name.clone(),
+            capacity: self.node.capacity,
+            reserved: self.allocated(),
+            instances,
+            accepting: self.node.up,
+        }]
+    }
+
+    /// What all instances on the node have reserved.
+    #[must_use]
+    pub fn allocated(&self) -> Resources {
+        let each = self.services.values().map(|service| service.reserved(&self.node.name).0);
+        each.fold(Resources::default(), |sum, one| Resources {
+            cpu_milli: sum.cpu_milli + one.cpu_milli,
+            memory_bytes: sum.memory_bytes + one.memory_bytes,
+        })
+    }
+
+    /// The service and instance a container belongs to.
+    #[must_use]
+    pub fn owner(&self, container: &str) -> Option<(&str, Id)> {
+        let (name, id) = split(container)?;
+        let (name, service) = self.services.get_key_value(name)?;
+        service.record.rollout.instances().contains_key(&id).then_some((name.as_str(), id))
+    }
+}
+
+/// The container's name of an instance.
+#[must_use]
+pub fn container(service: &str, id: Id) -> String {
+    format!("{service}-{id}")
+}
+
+/// Service and instance of a container's name.
+#[must_use]
+pub fn split(container: &str) -> Option<(&str, Id)> {
+    let (service, id) = container.rsplit_once('-')?;
+    Some((service, Id(id.parse().ok()?)))
+}
