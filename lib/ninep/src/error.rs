@@ -83,6 +83,9 @@ pub enum Error {
     /// The message is not as the protocol says.
     #[error("protocol botch: {0}")]
     Malformed(#[from] Malformed),
+    /// The answer does not fit into one message.
+    #[error("answer is larger than msize")]
+    TooLarge,
     /// The operation is none of this server's.
     #[error("{}", errstr::EOPNOTSUPP)]
     NotSupported,
@@ -128,7 +131,9 @@ impl Error {
             Self::BadOffset => Errno::ESPIPE,
             Self::Length => Errno::EPERM,
             Self::UnknownFid | Self::FidInUse | Self::BadUse => Errno::EBADF,
+            Self::Malformed(Malformed::Type(_)) => Errno::EOPNOTSUPP,
             Self::TagInUse | Self::NoVersion | Self::Malformed(_) => Errno::EPROTO,
+            Self::TooLarge => Errno::EMSGSIZE,
             Self::TooMany(_) => Errno::EAGAIN,
             Self::NoAuth | Self::NotSupported => Errno::EOPNOTSUPP,
             Self::Interrupted => Errno::EINTR,

@@ -1,0 +1,212 @@
+//! Requests without an answer yet: those whose work runs, and those that wait for their turn.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::error::{Error, Result};
+use crate::wire::Tmsg;
+
+use super::job::Plain;
+use super::{Bounds, Ticket};
+
+/// The fids of one request.
+pub(super) type Fids = [Option<u32>; 2];
+
+/// All requests of a session that have no answer yet.
+///
+/// Law: a request is performed only when no request before it that has a fid in common with it
+/// is unanswered; reads of *wait* files do not count.
+#[derive(Default)]
+pub(super) struct Requests {
+    running: HashMap<Ticket, Running>,
+    waiting: VecDeque<Waiting>,
+    tags: HashMap<u16, Place>,
+    held: HashSet<u32>,
+    waiting_bytes: usize,
+    tickets: Ticket,
+}
+
+/// A request whose job runs.
+pub(super) struct Running {
+    pub(super) tag: u16,
+    pub(super) holds: Holds,
+    pub(super) flushed: Flushed,
+}
+
+/// What a running request keeps others from.
+#[derive(Clone, Copy)]
+pub(super) enum Holds {
+    /// Its fids.
+    Fids(Fids),
+    /// Nothing: it reads a *wait* file on this fid and is given up with it.
+    Stream(u32),
+}
+
+/// What a flush does to a running request.
+#[derive(Clone, Copy)]
+pub(super) enum Flushed {
+    /// It is given up.
+    Dropped,
+    /// It cannot be taken back: the fid is gone. It is answered, and its job goes on.
+    Answered(Plain),
+}
+
+struct Waiting {
+    tag: u16,
+    fids: Fids,
+    frame: Vec<u8>,
+}
+
+enum Place {
+    Running(Ticket),
+    Waiting,
+}
+
+/// What was there under a tag.
+pub(super) enum Found {
+    Nothing,
+    Waiting,
+    Running(Ticket, Running),
+}
+
+impl Requests {
+    pub(super) fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// A number for a job that nobody waits for.
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// Whether a request that has just arrived may be performed; if not it waits for its turn.
+    pub(super) fn admit(
+        &mut self,
+        tag: u16,
+        message: &Tmsg<'_>,
+        frame: &[u8],
+        bounds: &Bounds,
+    ) -> Result<bool> {
+        if self.tags.contains_key(&tag) {
+            return Err(Error::TagInUse);
+        }
+        // What gives something up is never refused for want of room.
+        let full = self.tags.len() >= bounds.requests_max;
+        let frees = matches!(message, Tmsg::Clunk { .. } | Tmsg::Remove { .. });
+        if full && !frees {
+            return Err(Error::TooMany("too many requests on this connection"));
+        }
+        let fids = message.fids();
+        if !self.blocked(fids) {
+            return Ok(true);
+        }
+        if full || self.waiting_bytes + frame.len() > bounds.waiting_bytes_max {
+            return Err(Error::TooMany("too many requests waiting for their turn"));
+        }
+        self.waiting_bytes += frame.len();
+        self.waiting.push_back(Waiting { tag, fids, frame: frame.to_vec() });
+        self.tags.insert(tag, Place::Waiting);
+        Ok(false)
+    }
+
+    /// A request whose job begins.
+    pub(super) fn start(&mut self, running: Running) -> Ticket {
+        let ticket = self.ticket();
+        if let Holds::Fids(fids) = running.holds {
+            self.held.extend(fids.into_iter().flatten());
+        }
+        self.tags.insert(running.tag, Place::Running(ticket));
+        self.running.insert(ticket, running);
+        ticket
+    }
+
+    /// The tag of the request whose job has ended; none if nobody waits for it any more.
+    pub(super) fn ended(&mut self, ticket: Ticket) -> Option<u16> {
+        let running = self.running.remove(&ticket)?;
+        self.let_go(&running);
+        Some(running.tag)
+    }
+
+    /// Takes out what is under a tag.
+    pub(super) fn take(&mut self, tag: u16) -> Found {
+        match self.tags.remove(&tag) {
+            None => Found::Nothing,
+            Some(Place::Waiting) => {
+                if let Some(at) = self.waiting.iter().position(|one| one.tag == tag) {
+                    self.unqueue(at);
+                }
+                Found::Waiting
+            }
+            Some(Place::Running(ticket)) => match self.running.remove(&ticket) {
+                None => Found::Nothing,
+                Some(running) => {
+                    self.let_go(&running);
+                    Found::Running(ticket, running)
+                }
+            },
+        }
+    }
+
+    /// Takes out the reads of the *wait* file that is open on `fid`.
+    pub(super) fn take_streams(&mut self, fid: u32) -> Vec<(Ticket, u16)> {
+        let on_fid = |one: &Running| matches!(one.holds, Holds::Stream(on) if on == fid);
+        let mut taken: Vec<_> = self
+            .running
+            .extract_if(|_, one| on_fid(one))
+            .map(|(ticket, running)| (ticket, running.tag))
+            .collect();
+        taken.sort_unstable();
+        for (_, tag) in &taken {
+            self.tags.remove(tag);
+        }
+        taken
+    }
+
+    /// Forgets everything; gives the jobs that are to be dropped.
+    pub(super) fn take_all(&mut self) -> Vec<Ticket> {
+        let running = std::mem::take(&mut self.running);
+        let tickets = self.tickets;
+        *self = Self { tickets, ..Self::default() };
+        let dropped = |one: &Running| matches!(one.flushed, Flushed::Dropped);
+        running.into_iter().filter(|(_, one)| dropped(one)).map(|(ticket, _)| ticket).collect()
+    }
+
+    /// The first request from place `from` on whose turn it is, and the place to go on from.
+    pub(super) fn next_free(&mut self, from: usize) -> Option<(Vec<u8>, usize)> {
+        let mut before: HashSet<u32> = HashSet::new();
+        for at in 0..self.waiting.len() {
+            let fids = self.waiting[at].fids;
+            let mut used = fids.into_iter().flatten();
+            let free =
+                at >= from && !used.any(|fid| self.held.contains(&fid) || before.contains(&fid));
+            if free {
+                let one = self.unqueue(at)?;
+                self.tags.remove(&one.tag);
+                return Some((one.frame, at));
+            }
+            before.extend(fids.into_iter().flatten());
+        }
+        None
+    }
+
+    fn unqueue(&mut self, at: usize) -> Option<Waiting> {
+        let one = self.waiting.remove(at)?;
+        self.waiting_bytes -= one.frame.len();
+        Some(one)
+    }
+
+    fn let_go(&mut self, running: &Running) {
+        self.tags.remove(&running.tag);
+        if let Holds::Fids(fids) = running.holds {
+            for fid in fids.into_iter().flatten() {
+                self.held.remove(&fid);
+            }
+        }
+    }
+
+    fn blocked(&self, fids: Fids) -> bool {
+        fids.into_iter().flatten().any(|fid| {
+            self.held.contains(&fid) || self.waiting.iter().any(|one| one.fids.contains(&Some(fid)))
+        })
+    }
+}
