@@ -127,7 +127,9 @@ impl File {
     ///
     /// # Errors
     /// `Refused` with the server's text, or the connection's; the file is closed even so.
-    pub async fn clunk(self) -> Result<(), ClientError> {
+    pub async fn clunk(mut self) -> Result<(), ClientError> {
+        // Flushes a read on its way, which might hold the clunk up.
+        self.next = Next::Here(Bytes::new());
         self.ask(Ask::Clunk).await.and_then(Reply::done)
     }
 

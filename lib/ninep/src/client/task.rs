@@ -19,8 +19,18 @@ pub(super) async fn run<S>(stream: S, input: BytesMut, shared: Arc<Shared>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let why = pump(stream, input, &shared).await;
-    shared.fail(why);
+    let end = End(shared);
+    let why = pump(stream, input, &end.0).await;
+    end.0.fail(why);
+}
+
+/// Nobody may wait for ever because the runtime ended, and the task with it.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.fail(ClientError::Lost("its runtime has ended".to_owned()));
+    }
 }
 
 async fn pump<S>(stream: S, mut input: BytesMut, shared: &Shared) -> ClientError

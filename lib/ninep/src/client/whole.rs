@@ -34,10 +34,13 @@ impl Client {
         let count = self.link.0.payload();
         let asks = [Ask::Open { mode: Mode::Read }, Ask::Read { offset: 0, count }];
         let (fid, mut replies) = go(&self.link, &names, asks).await?;
-        replies.next()?.opened()?;
+        let unit = match replies.next()?.opened()?.unit {
+            0 => count,
+            unit => unit.min(count),
+        };
         let mut last = replies.next()?.data()?;
         let mut whole = last.to_vec();
-        while last.len() == count as usize {
+        while last.len() >= unit as usize {
             last = self.read_on(path, &fid, whole.len() as u64).await?;
             whole.extend_from_slice(&last);
         }

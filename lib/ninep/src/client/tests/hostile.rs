@@ -1,6 +1,9 @@
 //! A server that does not keep to the protocol: the connection ends with the reason, and nothing
 //! is made room for that did not come.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::wire::NOTAG;
 
@@ -128,4 +131,45 @@ async fn a_greeting_is_9p2000_of_a_possible_size_and_an_attach() {
     check_greeting(&[fine, (0, no("permission denied"))], "permission denied").await;
     let clunk = odd("Rclunk with tag 0 in answer to Tattach");
     check_greeting(&[fine, (0, Rmsg::Clunk {})], &clunk).await;
+}
+
+/// Frames of the right size, with types and tags that may have been asked for.
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![
+        Just(107_u8),
+        Just(109),
+        Just(111),
+        Just(113),
+        Just(117),
+        Just(121),
+        any::<u8>()
+    ];
+    let tag = prop_oneof![0_u16..4, 0x1000_u16..0x1004, 0x4000_u16..0x4004, any::<u16>()];
+    let frame = (kind, tag, vec(any::<u8>(), 0..40)).prop_map(|(kind, tag, body)| {
+        let size = (7 + body.len() as u32).to_le_bytes();
+        [&size[..], &[kind], &tag.to_le_bytes(), &body].concat()
+    });
+    vec(frame, 0..12).prop_map(|frames| frames.concat())
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_server_sends_an_operation_ends(
+        bytes in frames(),
+        tail in vec(any::<u8>(), 0..20),
+    ) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (client, mut peer) = pair().await;
+            let got = beside(client.read("f"), async {
+                peer.hears_any(3).await;
+                // The client may close at any of it.
+                let _ = peer.stream.write_all(&[&bytes[..], &tail].concat()).await;
+                drop(peer);
+            });
+            drop(got.await);
+            soon(client.closed()).await;
+        });
+    }
 }

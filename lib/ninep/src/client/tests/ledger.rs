@@ -37,6 +37,20 @@ async fn a_file_longer_than_a_message_is_read_on_with_the_same_fid() {
 }
 
 #[tokio::test]
+async fn a_read_of_as_much_as_the_server_gives_at_once_is_not_the_end() {
+    let (client, mut peer) = pair().await;
+    let got = beside(client.read("log"), async {
+        let tags = peer.hears_any(3).await;
+        let four = Rmsg::Open { qid: Qid::default(), iounit: 4 };
+        peer.says(&tags, &[walked(1), four, data(b"four")]).await;
+        let tags = peer.hears("Tread fid 1 offset 4 count 8168").await;
+        peer.says(&tags, &[data(b"s")]).await;
+    })
+    .await;
+    assert_eq!(got.unwrap(), b"fours");
+}
+
+#[tokio::test]
 async fn a_refusal_is_the_server_s_text_and_nothing_else() {
     let (client, mut peer) = pair().await;
     let why = "invalid argument: unknown command \"puase\"";
