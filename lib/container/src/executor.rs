@@ -74,10 +74,17 @@ impl Confined {
 /// Ignored and blocked signals outlive an execution: Rust ignores SIGPIPE, and our caller waits
 /// for its children with SIGCHLD blocked.
 fn reset_signals() -> Result<(), Error> {
+    // The kernel's `struct sigaction` with SIG_DFL, no flags, no mask; it has 8 bytes of mask on
+    // every architecture. The C library's call would leave out the two signals it keeps for
+    // itself, which a caller may have been given ignored.
+    let default = [0u64; 4];
     for number in 1..=SIGNAL_MAX {
-        // SAFETY: SIG_DFL runs no code of ours. KILL, STOP and the two numbers the C library keeps
-        // for itself are refused, which is as well.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // SAFETY: the kernel reads the array, which is as long as its structure, and writes
+        // nothing. It refuses KILL and STOP, which cannot be ignored.
+        unsafe {
+            let old = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), old, 8usize)
+        };
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .map_err(|why| Error::Runtime(format!("signal mask: {why}")))

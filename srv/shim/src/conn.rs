@@ -136,16 +136,14 @@ impl Conn {
     fn flush(&mut self) {
         while !self.output.is_empty() {
             match self.stream.write(&self.output) {
-                Ok(0) => self.gone = true,
-                Ok(count) => {
+                Ok(count) if count > 0 => {
                     self.output.drain(..count);
-                    continue;
                 }
-                Err(why) if why.kind() == ErrorKind::Interrupted => continue,
-                Err(why) if why.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => self.gone = true,
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                Err(why) if why.kind() == ErrorKind::WouldBlock => break,
+                // Whoever has gone may have left an order: only reading finds the end.
+                Ok(_) | Err(_) => self.output.clear(),
             }
-            break;
         }
     }
 
