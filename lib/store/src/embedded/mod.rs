@@ -4,6 +4,10 @@
 //! during recovery could lose what was durable; it costs 90 µs a commit. After an I/O error the
 //! store stops: what lies on disk is then known only after opening it again.
 
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod disk;
 mod open;
 mod tables;
 mod watch;

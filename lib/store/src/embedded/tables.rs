@@ -2,14 +2,23 @@
 
 use std::ops::Bound;
 
-use ::redb::{Error, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use ::redb::{
+    Error, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction,
+};
 
 use crate::{Batch, Change, Kv, Lease, Revision};
 
-/// Key to (created, modified, lease or 0, value).
-const KEYS: TableDefinition<&str, (u64, u64, u64, &[u8])> = TableDefinition::new("keys");
-/// (revision, place in it) to (key, created or 0 for a deletion, lease or 0, value).
-const LOG: TableDefinition<(u64, u32), (&str, u64, u64, &[u8])> = TableDefinition::new("log");
+/// (created, modified, lease or 0, value).
+type Held<'a> = (u64, u64, u64, &'a [u8]);
+/// (revision, place in it).
+type Place = (u64, u32);
+/// (key, created or 0 for a deletion, lease or 0, value).
+type Entry<'a> = (&'a str, u64, u64, &'a [u8]);
+
+/// Every key.
+const KEYS: TableDefinition<&str, Held> = TableDefinition::new("keys");
+/// Every change, until it is forgotten.
+const LOG: TableDefinition<Place, Entry> = TableDefinition::new("log");
 /// Lease to its time to live in seconds.
 const LEASES: TableDefinition<u64, u32> = TableDefinition::new("leases");
 /// Single numbers.
@@ -26,9 +35,9 @@ pub(super) const FORM: &str = "form";
 
 /// The tables as one transaction sees them.
 pub(super) struct Reader {
-    keys: ::redb::ReadOnlyTable<&'static str, (u64, u64, u64, &'static [u8])>,
-    log: ::redb::ReadOnlyTable<(u64, u32), (&'static str, u64, u64, &'static [u8])>,
-    meta: ::redb::ReadOnlyTable<&'static str, u64>,
+    keys: ReadOnlyTable<&'static str, Held<'static>>,
+    log: ReadOnlyTable<Place, Entry<'static>>,
+    meta: ReadOnlyTable<&'static str, u64>,
 }
 
 /// What a look into the log found.
@@ -99,8 +108,8 @@ impl Reader {
 
 /// The tables as the writer changes them.
 pub(super) struct Tables<'t> {
-    keys: Table<'t, &'static str, (u64, u64, u64, &'static [u8])>,
-    log: Table<'t, (u64, u32), (&'static str, u64, u64, &'static [u8])>,
+    keys: Table<'t, &'static str, Held<'static>>,
+    log: Table<'t, Place, Entry<'static>>,
     leases: Table<'t, u64, u32>,
     meta: Table<'t, &'static str, u64>,
 }
@@ -173,7 +182,7 @@ impl<'t> Tables<'t> {
     /// Forgets the log before `revision`.
     pub(super) fn cut(&mut self, revision: Revision) -> Result<(), Error> {
         let old = (Bound::Unbounded, Bound::Excluded((revision, 0)));
-        Ok(self.log.retain_in::<(u64, u32), _>(old, |_, _| false)?)
+        Ok(self.log.retain_in::<Place, _>(old, |_, _| false)?)
     }
 
     pub(super) fn number(&self, name: &str) -> Result<u64, Error> {
@@ -190,7 +199,7 @@ fn number(meta: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<u6
     Ok(meta.get(name)?.map_or(0, |value| value.value()))
 }
 
-fn kv(key: &str, (created, modified, lease, value): (u64, u64, u64, &[u8])) -> Kv {
+fn kv(key: &str, (created, modified, lease, value): Held<'_>) -> Kv {
     let lease = (lease != 0).then_some(lease);
     Kv { key: key.to_owned(), value: value.to_owned(), created, modified, lease }
 }

@@ -1,7 +1,7 @@
 //! The one thread that writes. What waits when it is free becomes one group: one commit, two
 //! syncs, and then every answer; a group's requests see each other in the order they came.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -47,7 +47,8 @@ pub(super) enum Ask {
     Tick(oneshot::Sender<()>),
 }
 
-/// An answer to give once the group is durable; dropped when it is not.
+/// An answer to give once the group is durable; dropped when it is not, after the store has
+/// said why it stopped.
 type Reply = Box<dyn FnOnce() + Send>;
 
 pub(super) struct Writer {
@@ -93,18 +94,20 @@ impl Writer {
 
     /// Writes until nobody can ask any more or something breaks.
     pub(super) fn run(mut self) {
-        while let Some(group) = self.wait() {
-            if let Err(why) = self.perform(group) {
+        while let Some(mut group) = self.wait() {
+            let mut replies = Vec::with_capacity(group.len());
+            if let Err(why) = self.perform(&mut group, &mut replies) {
                 self.shared.stop(refused(&self.shared.path, why));
                 break;
             }
+            replies.into_iter().for_each(|reply| reply());
         }
         // Wakes the watches, which find out why.
         self.shared.revision.send_modify(|_| {});
     }
 
     /// The next group; an empty one when a lease may have ended.
-    fn wait(&self) -> Option<Vec<Ask>> {
+    fn wait(&self) -> Option<VecDeque<Ask>> {
         let nearest = self.leases.values().map(|(end_ms, _)| *end_ms).min();
         let first = match nearest {
             None => self.queue.recv().ok()?,
@@ -112,18 +115,23 @@ impl Writer {
                 let left_ms = end_ms.saturating_sub(self.clock.now_ms()).min(SLEEP_MS_MAX);
                 match self.queue.recv_timeout(Duration::from_millis(left_ms)) {
                     Ok(first) => first,
-                    Err(RecvTimeoutError::Timeout) => return Some(Vec::new()),
+                    Err(RecvTimeoutError::Timeout) => return Some(VecDeque::new()),
                     Err(RecvTimeoutError::Disconnected) => return None,
                 }
             }
         };
-        let mut group = vec![first];
+        let mut group = VecDeque::from([first]);
         group.extend(self.queue.try_iter().take(GROUP_MAX - 1));
         Some(group)
     }
 
-    /// Decides, writes and answers one group. An error stops the store.
-    fn perform(&mut self, group: Vec<Ask>) -> Result<(), ::redb::Error> {
+    /// Decides and writes one group. An error stops the store; what was not answered stays in
+    /// `group` or `replies`.
+    fn perform(
+        &mut self,
+        group: &mut VecDeque<Ask>,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), ::redb::Error> {
         let now_ms = self.clock.now_ms();
         let mut due: Vec<Lease> = self.leases.keys().copied().collect();
         due.retain(|lease| self.leases.get(lease).is_some_and(|(end_ms, _)| *end_ms <= now_ms));
@@ -138,9 +146,8 @@ impl Writer {
         for lease in due {
             self.end(&mut tables, lease)?;
         }
-        let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
-        for ask in group {
-            replies.push(self.serve(&mut tables, ask, now_ms)?);
+        while let Some(ask) = group.pop_front() {
+            self.serve(&mut tables, ask, now_ms, replies)?;
         }
         if self.state.revision - self.state.compacted > LOG_REVISIONS_MAX + LOG_SLACK {
             self.cut(&mut tables, self.state.revision - LOG_REVISIONS_MAX)?;
@@ -152,9 +159,6 @@ impl Writer {
             transaction.commit()?;
             shared.revision.send_replace(self.state.revision);
         }
-        for reply in replies {
-            reply();
-        }
         Ok(())
     }
 
@@ -163,34 +167,47 @@ impl Writer {
         tables: &mut Tables<'_>,
         ask: Ask,
         now_ms: u64,
-    ) -> Result<Reply, ::redb::Error> {
-        Ok(match ask {
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), ::redb::Error> {
+        match ask {
             Ask::Transact { conditions, ops, reply } => {
-                later(reply, self.transact(tables, &conditions, ops)?)
+                keep(replies, reply, self.transact(tables, &conditions, ops))
             }
-            Ask::Grant { ttl_s, reply } => {
-                let lease = self.state.last_lease + 1;
-                tables.add_lease(lease, ttl_s)?;
-                self.state.last_lease = lease;
-                self.state.leases.push((lease, ttl_s));
-                self.leases.insert(lease, (end_ms(now_ms, ttl_s), ttl_s));
-                later(reply, lease)
-            }
-            Ask::Revoke { lease, reply } => {
-                self.end(tables, lease)?;
-                later(reply, ())
-            }
+            Ask::Grant { ttl_s, reply } => keep(replies, reply, self.grant(tables, ttl_s, now_ms)),
+            Ask::Keepalive { lease, reply } => keep(replies, reply, Ok(self.renew(lease, now_ms))),
+            Ask::Revoke { lease, reply } => keep(replies, reply, self.end(tables, lease)),
             Ask::Compact { revision, reply } => {
-                let (compacted, current) = (self.state.compacted, self.state.revision);
-                let admitted = plan::admit_compaction(revision, compacted, current);
-                if admitted.is_ok() {
-                    self.cut(tables, revision)?;
-                }
-                later(reply, admitted)
+                keep(replies, reply, self.compact(tables, revision))
             }
-            Ask::Keepalive { lease, reply } => later(reply, self.renew(lease, now_ms)),
-            Ask::Tick(reply) => later(reply, ()),
-        })
+            Ask::Tick(reply) => keep(replies, reply, Ok(())),
+        }
+    }
+
+    fn grant(
+        &mut self,
+        tables: &mut Tables<'_>,
+        ttl_s: u32,
+        now_ms: u64,
+    ) -> Result<Lease, ::redb::Error> {
+        let lease = self.state.last_lease + 1;
+        tables.add_lease(lease, ttl_s)?;
+        self.state.last_lease = lease;
+        self.state.leases.push((lease, ttl_s));
+        self.leases.insert(lease, (end_ms(now_ms, ttl_s), ttl_s));
+        Ok(lease)
+    }
+
+    fn compact(
+        &mut self,
+        tables: &mut Tables<'_>,
+        before: Revision,
+    ) -> Result<Result<(), Error>, ::redb::Error> {
+        let (compacted, current) = (self.state.compacted, self.state.revision);
+        let admitted = plan::admit_compaction(before, compacted, current);
+        if admitted.is_ok() {
+            self.cut(tables, before)?;
+        }
+        Ok(admitted)
     }
 
     /// Renews a lease. One that is due was ended before, so a late renewal finds nothing.
@@ -245,9 +262,23 @@ impl Writer {
     }
 }
 
-fn later<T: Send + 'static>(reply: oneshot::Sender<T>, answer: T) -> Reply {
-    // A caller that went away needs no answer.
-    Box::new(move || drop(reply.send(answer)))
+/// Keeps an answer until its group is durable, and the caller waiting when it will not be.
+fn keep<T: Send + 'static>(
+    replies: &mut Vec<Reply>,
+    reply: oneshot::Sender<T>,
+    answer: Result<T, ::redb::Error>,
+) -> Result<(), ::redb::Error> {
+    match answer {
+        Ok(answer) => {
+            // A caller that went away needs no answer.
+            replies.push(Box::new(move || drop(reply.send(answer))));
+            Ok(())
+        }
+        Err(why) => {
+            replies.push(Box::new(move || drop(reply)));
+            Err(why)
+        }
+    }
 }
 
 fn end_ms(now_ms: u64, ttl_s: u32) -> u64 {
