@@ -107,7 +107,7 @@ impl Listener {
         match &self.socket {
             Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let cred = stream.peer_cred()?;
+                let cred = stream.peer_cred().map_err(|_| gone())?;
                 let (uid, gid) = (cred.uid(), cred.gid());
                 let known = self.groups.of(uid, gid).await;
                 let (groups, name) = (known.groups, known.name);
@@ -117,7 +117,7 @@ impl Listener {
             }
             Socket::Tcp(listener) => {
                 let (stream, from) = listener.accept().await?;
-                keep(&stream).map_err(|_| io::Error::from(Errno::ECONNABORTED))?;
+                keep(&stream).map_err(|_| gone())?;
                 Ok((Stream::Tcp(stream), Peer::Tcp(from)))
             }
         }
@@ -134,6 +134,11 @@ impl Drop for Place {
     }
 }
 
+/// What a connection that is lost while it is taken is.
+fn gone() -> io::Error {
+    Errno::ECONNABORTED.into()
+}
+
 /// What a failed accept concerns.
 #[derive(Debug, PartialEq, Eq)]
 enum Weight {
@@ -146,8 +151,7 @@ enum Weight {
 const SHORT: [Errno; 4] = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
 
 /// The few that speak of the socket itself.
-const FINAL: [Errno; 5] =
-    [Errno::EBADF, Errno::EINVAL, Errno::ENOTSOCK, Errno::EOPNOTSUPP, Errno::EFAULT];
+const FINAL: [Errno; 4] = [Errno::EBADF, Errno::EINVAL, Errno::ENOTSOCK, Errno::EFAULT];
 
 /// Linux passes errors of the network on through accept(2) and wants them tried again.
 fn weight(error: &io::Error) -> Weight {

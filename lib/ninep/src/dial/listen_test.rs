@@ -122,5 +122,6 @@ fn only_an_error_of_the_socket_itself_ends_accepting() {
     check(Errno::ENOMEM, Weight::Shortage);
     check(Errno::ECONNABORTED, Weight::Connection);
     check(Errno::ENETDOWN, Weight::Connection);
+    check(Errno::EOPNOTSUPP, Weight::Connection);
     check(Errno::EBADF, Weight::Listener);
 }
