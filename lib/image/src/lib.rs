@@ -8,9 +8,27 @@
 //! Never: starts anything, mounts anything, runs a program of an image, follows an address that
 //! stands inside a manifest, or writes outside of its own directory.
 
+mod credentials;
+mod digest;
+mod disk;
+mod document;
 mod error;
+mod gc;
 mod image;
+mod lease;
+mod local;
+mod meta;
+mod meter;
+mod pull;
+mod push;
+mod reference;
+mod registry;
+mod registry_error;
+mod rootfs;
 mod store;
+mod tags;
+mod tarball;
+mod unpack;
 
 pub use error::{Error, Result};
 pub use image::{Collected, Image, Listed, Progress, Usage};

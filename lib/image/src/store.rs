@@ -1,8 +1,27 @@
 //! The store: one directory with blobs by digest, unpacked layers by chain id, and the names.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use crate::{Collected, Image, Listed, Progress, Result, Usage};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use crate::digest::{Digest, chain};
+use crate::disk::{Disk, io_error};
+use crate::document::{self, Document};
+use crate::lease::{Leases, Turns};
+use crate::local::Local;
+use crate::meta;
+use crate::meter::Meter;
+use crate::pull::{Pull, Source, blocking};
+use crate::reference::{Reference, Remote};
+use crate::registry::Registry;
+use crate::tags::{Tag, Tags};
+use crate::{Collected, Error, Image, Listed, Progress, Result, Usage, gc, push, rootfs};
 
 /// The images of this machine in one directory; clones share it.
 ///
@@ -14,13 +33,29 @@ use crate::{Collected, Image, Listed, Progress, Result, Usage};
 /// DIR/layers/<chain id>/fs   an unpacked layer; `meta` beside it
 /// ```
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store(Arc<Shared>);
+
+/// What the clones share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) disk: Disk,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) turns: Turns,
+    /// Threads that unpack at the same time.
+    pub(crate) unpackers: Semaphore,
+    tags: Mutex<Tags>,
+}
 
 impl Store {
     /// Opens the store in `dir`, made when missing, and removes what a dead process left half
     /// unpacked. Fails when another process has it open.
     pub fn open(dir: &Path) -> Result<Store> {
-        todo!("{dir:?}")
+        let disk = Disk::open(dir)?;
+        let tags = Mutex::new(Tags::load(&disk)?);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let unpackers = Semaphore::new(threads);
+        let (leases, turns) = (Arc::default(), Turns::default());
+        Ok(Self(Arc::new(Shared { disk, leases, turns, unpackers, tags })))
     }
 
     /// Makes the image of `reference` complete here and remembers the name.
@@ -34,42 +69,271 @@ impl Store {
         reference: &str,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Image> {
-        let _ = progress;
-        todo!("{reference}")
+        let parsed = Reference::parse(reference)?;
+        let what = parsed.to_string();
+        let shared = &self.0;
+        let source = match parsed {
+            Reference::Dir(dir) => return self.in_place(what, dir).await,
+            Reference::Registry(remote) => {
+                if let Some(image) = shared.here(&remote)? {
+                    return Ok(image);
+                }
+                Source::Registry(Box::new(Registry::open(&remote).await?))
+            }
+            local @ (Reference::Layout { .. }
+            | Reference::OciArchive { .. }
+            | Reference::DockerArchive { .. }) => {
+                let (shared, what) = (Arc::clone(shared), what.clone());
+                Source::Local(Arc::new(blocking(move || shared.open_local(&what, &local)).await?))
+            }
+        };
+        let pull = Arc::new(Pull::new(shared, source, what.clone()));
+        let digest = Arc::clone(&pull).run(Meter::new(progress)).await?;
+        // The name is there before the pull gives its leases back.
+        shared.tag(&what, Tag::new(&digest, false))?;
+        shared.image(&digest, &what)?.ok_or_else(|| shared.not_here(&what))
     }
 
     /// Makes an image called `name_tag` from a directory (its content becomes the root file
     /// system) or from one ELF executable with the libraries it needs. Same input, same digest.
     pub async fn push(&self, name_tag: &str, path: &Path) -> Result<Image> {
-        todo!("{name_tag} {path:?}")
+        let name = crate::reference::local_name(name_tag)?;
+        let shared = &self.0;
+        let pull = Arc::new(Pull::new(shared, Source::Here, name.clone()));
+        let (build, path, program) = (Arc::clone(&pull), path.to_owned(), name.clone());
+        let built = blocking(move || push::build(&build, &program, &path)).await?;
+        pull.layers(built.manifest, built.config, Meter::new(|_| ())).await?;
+        shared.tag(&name, Tag::new(&built.digest, true))?;
+        shared.image(&built.digest, &name)?.ok_or_else(|| shared.not_here(&name))
     }
 
     /// The image with this digest (`sha256:…`) or reference, when it is complete here. Never asks
     /// the network; reads a few small files.
     pub fn get(&self, digest_or_reference: &str) -> Result<Option<Image>> {
-        todo!("{digest_or_reference}")
+        let shared = &self.0;
+        if let Some(digest) = Digest::parse(digest_or_reference) {
+            return shared.image(&digest, &digest.to_string());
+        }
+        match Reference::parse(digest_or_reference)? {
+            Reference::Registry(remote) => match (shared.here(&remote)?, remote.tagged()) {
+                (Some(image), _) => Ok(Some(image)),
+                (None, Some(name)) if remote.digest.is_none() => shared.known(&name),
+                (None, _) => Ok(None),
+            },
+            other @ (Reference::Layout { .. }
+            | Reference::OciArchive { .. }
+            | Reference::DockerArchive { .. }
+            | Reference::Dir(_)) => shared.known(&other.to_string()),
+        }
     }
 
     /// Every name the store knows, sorted. Reads a few small files an image.
     pub fn list(&self) -> Result<Vec<Listed>> {
-        todo!()
+        let references = self.0.tags().references.clone();
+        let mut listed = Vec::with_capacity(references.len());
+        for (reference, tag) in references {
+            let image = Digest::parse(&tag.digest).map(|d| self.0.image(&d, &reference));
+            let bytes = image.transpose()?.flatten().map_or(0, |image| image.bytes);
+            listed.push(Listed { reference, digest: tag.digest, bytes, pushed: tag.pushed });
+        }
+        Ok(listed)
     }
 
     /// Forgets a reference, or every reference of a digest. The bytes go with the next
     /// [`Store::gc`].
     pub fn remove(&self, reference: &str) -> Result<()> {
-        todo!("{reference}")
+        let names = match Digest::parse(reference) {
+            Some(digest) => vec![digest.to_string()],
+            None => match Reference::parse(reference)? {
+                Reference::Registry(remote) => {
+                    let full = remote.to_string();
+                    remote.short.into_iter().chain([full]).collect()
+                }
+                other @ (Reference::Layout { .. }
+                | Reference::OciArchive { .. }
+                | Reference::DockerArchive { .. }
+                | Reference::Dir(_)) => vec![other.to_string()],
+            },
+        };
+        let gone = self.0.change(|tags| {
+            let before = tags.len();
+            // A pushed name hides the registry's, so it is the one that is meant.
+            match names.iter().find(|name| tags.contains_key(*name)) {
+                Some(name) => drop(tags.remove(name)),
+                None => tags.retain(|_, tag| !names.contains(&tag.digest)),
+            }
+            before != tags.len()
+        })?;
+        if gone { Ok(()) } else { Err(self.0.not_here(reference)) }
     }
 
     /// Removes what nothing needs. Needed are: pushed names, names pulled in the last seven days,
     /// the digests in `keep` (instances and the versions one may go back to), and whatever a
-    /// running pull holds or made since the collection began.
+    /// running pull holds or made since the collection began. A reference with a digest keeps
+    /// nothing by itself: it is in `keep` or not.
     pub async fn gc(&self, keep: &[String]) -> Result<Collected> {
-        todo!("{keep:?}")
+        let (shared, keep) = (Arc::clone(&self.0), keep.to_vec());
+        blocking(move || gc::collect(&shared, &keep, SystemTime::now())).await
     }
 
     /// Bytes and inodes used here and free on the file system.
     pub fn usage(&self) -> Result<Usage> {
-        todo!()
+        gc::usage(&self.0.disk)
     }
+
+    async fn in_place(&self, what: String, dir: std::path::PathBuf) -> Result<Image> {
+        let shared = Arc::clone(&self.0);
+        blocking(move || {
+            let (root, digest, bytes) = rootfs::digest(&dir)?;
+            let reference = Reference::Dir(root.clone()).to_string();
+            tracing::debug!("{what} is {digest}");
+            shared.tag(&reference, Tag::new(&digest, false))?;
+            Ok(shared.place(&root, &digest, bytes))
+        })
+        .await
+    }
+}
+
+impl Shared {
+    fn tags(&self) -> MutexGuard<'_, Tags> {
+        // A change is made on a copy, so a panic leaves the table whole.
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of the names.
+    pub(crate) fn names(&self) -> BTreeMap<String, Tag> {
+        self.tags().references.clone()
+    }
+
+    /// Changes the names, on the disk first.
+    pub(crate) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, Tag>) -> T,
+    ) -> Result<T> {
+        let mut tags = self.tags();
+        let mut changed = tags.clone();
+        let answer = change(&mut changed.references);
+        if changed != *tags {
+            changed.save(&self.disk)?;
+            *tags = changed;
+        }
+        Ok(answer)
+    }
+
+    fn tag(&self, name: &str, tag: Tag) -> Result<()> {
+        self.change(|tags| drop(tags.insert(name.to_owned(), tag)))
+    }
+
+    fn not_here(&self, what: &str) -> Error {
+        Error::NotFound { what: what.to_owned(), place: self.disk.dir().display().to_string() }
+    }
+
+    fn open_local(&self, what: &str, reference: &Reference) -> Result<Local> {
+        match reference {
+            Reference::Layout { dir, tag } => Local::layout(what, dir, tag.as_deref()),
+            Reference::OciArchive { file, tag } => {
+                Local::archive(&self.disk, what, file, tag.as_deref())
+            }
+            Reference::DockerArchive { file, tag } => {
+                Local::docker(&self.disk, what, file, tag.as_deref())
+            }
+            Reference::Registry(_) | Reference::Dir(_) => Err(self.not_here(what)),
+        }
+    }
+
+    /// The image of a registry's reference that needs no registry: with its digest, or pushed.
+    fn here(&self, remote: &Remote) -> Result<Option<Image>> {
+        if let Some(digest) = &remote.digest {
+            return self.image(digest, &remote.to_string());
+        }
+        match &remote.short {
+            Some(short) => self.known(short),
+            None => Ok(None),
+        }
+    }
+
+    /// The image a name stood for.
+    fn known(&self, name: &str) -> Result<Option<Image>> {
+        let digest = self.tags().digest(name);
+        digest.map_or(Ok(None), |digest| self.image(&digest, name))
+    }
+
+    /// The image of a digest, when it is complete.
+    pub(crate) fn image(&self, digest: &Digest, reference: &str) -> Result<Option<Image>> {
+        let Some(parts) = self.parts(digest)? else { return self.placed(digest) };
+        let Some(stack) = meta::stack(&self.disk, &parts.chain)? else { return Ok(None) };
+        Ok(Some(Image {
+            digest: digest.to_string(),
+            reference: reference.to_owned(),
+            config: parts.config,
+            layers: stack.layers,
+            in_place: false,
+            bytes: stack.bytes,
+        }))
+    }
+
+    /// A `dir:` image that had this digest and is still there.
+    fn placed(&self, digest: &Digest) -> Result<Option<Image>> {
+        let text = digest.to_string();
+        let tags = self.tags();
+        let mut same = tags.references.iter().filter(|(_, tag)| tag.digest == text);
+        let root = same.find_map(|(name, _)| name.strip_prefix("dir:"));
+        Ok(root.map(Path::new).filter(|root| root.is_dir()).map(|root| self.place(root, digest, 0)))
+    }
+
+    fn place(&self, root: &Path, digest: &Digest, bytes: u64) -> Image {
+        Image {
+            digest: digest.to_string(),
+            reference: Reference::Dir(root.to_owned()).to_string(),
+            config: rootfs::config(root),
+            layers: vec![root.to_owned()],
+            in_place: true,
+            bytes,
+        }
+    }
+
+    /// What an image is made of, when its documents are here.
+    pub(crate) fn parts(&self, digest: &Digest) -> Result<Option<Parts>> {
+        let what = digest.to_string();
+        let Some(bytes) = self.document(digest)? else { return Ok(None) };
+        let mut documents = vec![digest.clone()];
+        let manifest = match document::document(&what, &bytes)? {
+            Document::Manifest(manifest) => manifest,
+            Document::Index(choices) => {
+                let chosen = &document::choose(&what, &choices)?.manifest.digest;
+                documents.push(chosen.clone());
+                let Some(bytes) = self.document(chosen)? else { return Ok(None) };
+                match document::document(&what, &bytes)? {
+                    Document::Manifest(manifest) => manifest,
+                    Document::Index(_) => return Ok(None),
+                }
+            }
+        };
+        let Some(bytes) = self.document(&manifest.config.digest)? else { return Ok(None) };
+        let config = document::config(&what, &bytes, manifest.layers.len())?;
+        documents.push(manifest.config.digest);
+        let layers = manifest.layers.into_iter().map(|layer| layer.digest).collect();
+        let chain = chain(&config.diff_ids);
+        Ok(Some(Parts { documents, layers, chain, config: config.value }))
+    }
+
+    fn document(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        let path = self.disk.blob(digest);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io_error("read", &path, e)),
+        }
+    }
+}
+
+/// What an image is made of.
+pub(crate) struct Parts {
+    /// Index, manifest, configuration.
+    pub(crate) documents: Vec<Digest>,
+    /// Blobs of the layers.
+    pub(crate) layers: Vec<Digest>,
+    /// Chain ids.
+    pub(crate) chain: Vec<Digest>,
+    pub(crate) config: Value,
 }

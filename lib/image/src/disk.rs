@@ -1,0 +1,227 @@
+//! Where things lie in the store's directory, how a file is replaced durably, and how much room
+//! there is.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{FlockOperation, StatVfs, flock, statvfs};
+use rustix::io::Errno;
+
+use crate::digest::Digest;
+use crate::{Error, Result};
+
+/// Names of directories being unpacked or thrown away; removed when the store is opened.
+const SCRATCH: &str = "scratch-";
+
+/// The store's directory.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    dir: PathBuf,
+    scratch: AtomicU64,
+    /// Holds the flock.
+    _lock: File,
+}
+
+impl Disk {
+    /// Makes the directories, takes the lock and removes scratch directories of a dead process.
+    pub(crate) fn open(dir: &Path) -> Result<Self> {
+        for part in ["blobs/sha256", "ingest", "layers"] {
+            let path = dir.join(part);
+            fs::create_dir_all(&path).map_err(|e| io_error("make", &path, e))?;
+        }
+        let dir = fs::canonicalize(dir).map_err(|e| io_error("open", dir, e))?;
+        let path = dir.join("lock");
+        let lock = File::options().create(true).append(true).open(&path);
+        let lock = lock.map_err(|e| io_error("open", &path, e))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(Error::Busy { dir }),
+            Err(e) => return Err(io_error("lock", &path, e.into())),
+        }
+        let disk = Self { dir, scratch: AtomicU64::new(0), _lock: lock };
+        disk.sweep()?;
+        Ok(disk)
+    }
+
+    fn sweep(&self) -> Result<()> {
+        let path = self.dir.join("ingest");
+        let fail = |e| io_error("read", &path, e);
+        for entry in fs::read_dir(&path).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            if entry.file_name().to_string_lossy().starts_with(SCRATCH) {
+                let path = entry.path();
+                let kind = entry.file_type().map_err(|e| io_error("read", &path, e))?;
+                let gone =
+                    if kind.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                gone.map_err(|e| io_error("remove", &path, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn tags(&self) -> PathBuf {
+        self.dir.join("tags")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.dir.join("blobs/sha256")
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+
+    pub(crate) fn ingests(&self) -> PathBuf {
+        self.dir.join("ingest")
+    }
+
+    pub(crate) fn ingest(&self, digest: &Digest) -> PathBuf {
+        self.ingests().join(digest.hex())
+    }
+
+    pub(crate) fn layers(&self) -> PathBuf {
+        self.dir.join("layers")
+    }
+
+    pub(crate) fn layer(&self, chain_id: &Digest) -> PathBuf {
+        self.layers().join(chain_id.hex())
+    }
+
+    /// A name nobody uses, in the file system of the store; what is there when the guard is
+    /// dropped is removed.
+    pub(crate) fn scratch(&self) -> Scratch {
+        let number = self.scratch.fetch_add(1, Ordering::Relaxed);
+        Scratch(self.ingests().join(format!("{SCRATCH}{number}")))
+    }
+
+    /// The error of an operation on `path`; a full file system becomes [`Error::Room`].
+    pub(crate) fn fail(&self, what: &str, path: &Path, source: io::Error) -> Error {
+        self.full(&source).unwrap_or_else(|| io_error(what, path, source))
+    }
+
+    /// [`Error::Room`] or [`Error::Inodes`] when that is what `source` says.
+    pub(crate) fn full(&self, source: &io::Error) -> Option<Error> {
+        let full = [Errno::NOSPC, Errno::DQUOT].map(|e| Some(e.raw_os_error()));
+        if !full.contains(&source.raw_os_error()) {
+            return None;
+        }
+        let (free, inodes) = self.free().unwrap_or((0, 0));
+        let dir = self.dir.clone();
+        Some(match inodes {
+            0 => Error::Inodes { dir, needs: 1, free: 0 },
+            // How much more it would take is not known; more than there is, it is.
+            _ => Error::Room { dir, needs: free + 1, free },
+        })
+    }
+
+    /// Bytes and inodes free for us; `u64::MAX` inodes where there is no such limit (btrfs).
+    pub(crate) fn free(&self) -> Result<(u64, u64)> {
+        let found: StatVfs =
+            statvfs(&self.dir).map_err(|e| io_error("stat", &self.dir, e.into()))?;
+        let inodes = if found.f_files == 0 { u64::MAX } else { found.f_favail };
+        Ok((found.f_bavail.saturating_mul(found.f_frsize), inodes))
+    }
+
+    /// Fails when there is less room than this.
+    pub(crate) fn check_room(&self, bytes: u64, inodes: u64) -> Result<()> {
+        let (free, free_inodes) = self.free()?;
+        let dir = self.dir.clone();
+        if bytes > free {
+            return Err(Error::Room { dir, needs: bytes, free });
+        }
+        if inodes > free_inodes {
+            return Err(Error::Inodes { dir, needs: inodes, free: free_inodes });
+        }
+        Ok(())
+    }
+
+    /// Replaces `path` so that after a loss of power it is the old or the new file, whole.
+    pub(crate) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let scratch = self.scratch();
+        let write = || {
+            let mut file = File::create(&scratch.0)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            rename_durably(&scratch.0, path)
+        };
+        write().map_err(|e| self.fail("write", path, e))
+    }
+}
+
+/// Renames and syncs the directory the new name is in.
+pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    match to.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// An [`Error::Io`] about a path.
+pub(crate) fn io_error(what: &str, path: &Path, source: io::Error) -> Error {
+    Error::Io { what: format!("{what} {}", path.display()), source }
+}
+
+/// A path that is empty again when this is dropped, unless it was renamed away.
+#[derive(Debug)]
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A directory is told apart first: removing must never follow a link out of the store.
+        let gone = match fs::symlink_metadata(&self.0) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&self.0),
+            Ok(_) => fs::remove_file(&self.0),
+            Err(_) => Ok(()),
+        };
+        if let Err(e) = gone {
+            // The next open tries again.
+            tracing::warn!("remove {}: {e}", self.0.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_open_once_and_free_again_when_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Disk::open(dir.path()).unwrap();
+        assert!(matches!(Disk::open(dir.path()), Err(Error::Busy { .. })));
+        drop(first);
+        Disk::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn opening_removes_what_a_dead_process_left_half_unpacked_but_no_download() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path()).unwrap();
+        let download = disk.ingest(&Digest::of(b"x"));
+        fs::create_dir_all(disk.ingests().join("scratch-7/fs/a")).unwrap();
+        fs::write(disk.ingests().join("scratch-8"), "half").unwrap();
+        fs::write(&download, "half").unwrap();
+        drop(disk);
+        let disk = Disk::open(dir.path()).unwrap();
+        let left: Vec<_> = fs::read_dir(disk.ingests()).unwrap().collect();
+        assert_eq!(left.len(), 1);
+        assert!(download.exists());
+    }
+
+    #[test]
+    fn room_is_refused_with_both_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path()).unwrap();
+        disk.check_room(1, 1).unwrap();
+        let text = disk.check_room(u64::MAX, 1).unwrap_err().to_string();
+        assert!(text.starts_with("no room: needs 18446744073710 MB, "), "{text}");
+        assert!(text.contains(" MB free on /"), "{text}");
+    }
+}

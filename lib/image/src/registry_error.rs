@@ -1,0 +1,142 @@
+//! What a registry's refusal means: come back later, or never.
+
+use oci_client::errors::{OciDistributionError as Answer, OciErrorCode as Code};
+
+use crate::reference::Remote;
+use crate::registry::chain;
+use crate::{Error, credentials};
+
+/// Bytes of a registry's own words in a message.
+const WORDS_MAX: usize = 300;
+
+/// An error that a later try may not have.
+pub(crate) fn passing(remote: &Remote, why: String) -> Error {
+    Error::Registry { registry: remote.host.clone(), why }
+}
+
+/// Our error for the client's.
+pub(crate) fn sort(remote: &Remote, what: &str, answer: Answer) -> Error {
+    let registry = remote.host.clone();
+    let what = what.to_owned();
+    let denied = || Error::Denied {
+        registry: remote.host.clone(),
+        what: remote.to_string(),
+        config: credentials::path().display().to_string(),
+    };
+    let not_found = || Error::NotFound { what: what.clone(), place: remote.host.clone() };
+    let refused =
+        |why: String| Error::Refused { registry: registry.clone(), what: what.clone(), why };
+    match answer {
+        Answer::UnauthorizedError { .. } => denied(),
+        // The client does not say which status the token server had, only its words.
+        Answer::AuthenticationFailure(why) if is_denial(&why) => denied(),
+        Answer::AuthenticationFailure(why) => passing(remote, format!("no token: {}", words(&why))),
+        Answer::ImageManifestNotFoundError(_) => not_found(),
+        Answer::ServerError { code, message, .. } => match code {
+            404 => not_found(),
+            401 | 403 => denied(),
+            408 | 425 | 429 | 500.. => passing(remote, format!("{code}: {}", words(&message))),
+            _ => refused(format!("{code}: {}", words(&message))),
+        },
+        Answer::RegistryError { envelope, .. } => match envelope.errors.first() {
+            None => refused("without a reason".into()),
+            Some(error) => match &error.code {
+                Code::BlobUnknown
+                | Code::ManifestBlobUnknown
+                | Code::ManifestUnknown
+                | Code::NameUnknown
+                | Code::NotFound => not_found(),
+                Code::Unauthorized | Code::Denied => denied(),
+                Code::Toomanyrequests => passing(remote, words(&error.message)),
+                Code::BlobUploadInvalid
+                | Code::BlobUploadUnknown
+                | Code::DigestInvalid
+                | Code::ManifestInvalid
+                | Code::ManifestUnverified
+                | Code::NameInvalid
+                | Code::SizeInvalid
+                | Code::TagInvalid
+                | Code::Unsupported
+                | Code::Other(_) => refused(words(&error.message)),
+            },
+        },
+        Answer::DigestError(e) => refused(chain(&e)),
+        Answer::RequestError(e) => passing(remote, words(&chain(&e))),
+        Answer::IoError(e) => passing(remote, words(&chain(&e))),
+        // What it sent, or we cannot make sense of; the client has many words for it.
+        other @ (Answer::ConfigConversionError(_)
+        | Answer::GenericError(_)
+        | Answer::HeaderValueError(_)
+        | Answer::ImageIndexParsingNoPlatformResolverError
+        | Answer::IncompatibleLayerMediaTypeError(_)
+        | Answer::JsonError(_)
+        | Answer::ManifestEncodingError(_)
+        | Answer::ManifestParsingError(_)
+        | Answer::PushNoDataError
+        | Answer::PushLayerNoDataError
+        | Answer::PullNoLayersError
+        | Answer::RegistryNoDigestError
+        | Answer::RegistryNoLocationError
+        | Answer::RegistryTokenDecodeError(_)
+        | Answer::SpecViolationError(_)
+        | Answer::UrlParseError(_)
+        | Answer::UnsupportedMediaTypeError(_)
+        | Answer::UnsupportedSchemaVersionError(_)
+        | Answer::VersionedParsingError(_)) => refused(words(&chain(&other))),
+    }
+}
+
+fn is_denial(why: &str) -> bool {
+    let why = why.to_ascii_lowercase();
+    ["unauthorized", "denied", "incorrect", "forbidden", "invalid"].iter().any(|w| why.contains(w))
+}
+
+/// Foreign words as they may stand in a message.
+fn words(text: &str) -> String {
+    let cut: String = text.trim().chars().take(WORDS_MAX).collect();
+    cut.escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use oci_client::errors::OciEnvelope;
+
+    use super::*;
+    use crate::reference::Reference;
+
+    #[test]
+    fn a_later_try_is_made_after_passing_answers_only() {
+        let Reference::Registry(remote) = Reference::parse("quay.io/a:1").unwrap() else {
+            panic!("a registry")
+        };
+        let check = |answer: Answer, permanent: bool, text: &str| {
+            let error = sort(&remote, "quay.io/a:1", answer);
+            assert_eq!(error.permanent(), permanent, "{error}");
+            assert!(error.to_string().contains(text), "{error}");
+        };
+        let server = |code, message: &str| Answer::ServerError {
+            code,
+            url: String::new(),
+            message: message.into(),
+        };
+        let envelope = |code: &str| Answer::RegistryError {
+            envelope: serde_json::from_str::<OciEnvelope>(&format!(
+                r#"{{"errors":[{{"code":"{code}","message":"m"}}]}}"#
+            ))
+            .unwrap(),
+            url: String::new(),
+        };
+        check(server(503, "down\n"), false, "quay.io: 503: down");
+        check(server(429, ""), false, "429");
+        check(server(404, ""), true, "quay.io/a:1 not found in quay.io");
+        check(server(403, ""), true, "refuses access");
+        check(server(400, "no"), true, "refuses quay.io/a:1: 400: no");
+        check(envelope("TOOMANYREQUESTS"), false, "quay.io: m");
+        check(envelope("MANIFEST_UNKNOWN"), true, "not found");
+        check(envelope("DENIED"), true, "refuses access");
+        check(envelope("ARTIFACT_LOCKED"), true, "refuses");
+        check(Answer::UnauthorizedError { url: String::new() }, true, "refuses access");
+        check(Answer::AuthenticationFailure("{\"details\":\"incorrect\"}".into()), true, "access");
+        check(Answer::AuthenticationFailure("bad gateway".into()), false, "no token: bad gateway");
+    }
+}
