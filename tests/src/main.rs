@@ -1,0 +1,13 @@
+//! Everything that is tested on the whole: the house's rules, and the programs end to end with
+//! real containers, as root.
+//!
+//! Never: waits for something by sleeping; leaves a process, mount, link or cgroup behind.
+
+mod crash;
+mod files;
+mod house;
+mod refusals;
+mod registry;
+mod rig;
+mod traces;
+mod verify;
