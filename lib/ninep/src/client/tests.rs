@@ -3,6 +3,8 @@
 mod flush;
 mod hostile;
 mod ledger;
+mod real;
+mod tree;
 
 use std::time::Duration;
 
