@@ -91,7 +91,11 @@ impl Turn<'_> {
         if first {
             self.go(id, Stage::Settled);
         }
-        self.tell(Fact::Healthy { number, id, ms });
+        self.tell(if first {
+            Fact::Healthy { number, id, ms }
+        } else {
+            Fact::Recovered { number, id }
+        });
     }
 
     pub(crate) fn unhealthy(&mut self, id: Id, reason: String) {
@@ -191,7 +195,8 @@ impl Turn<'_> {
     fn gone(&mut self, id: Id) {
         let Some(i) = self.s.instances.get(&id) else { return };
         let (number, again, kept) = (i.number, i.again, i.kept);
-        let old = self.s.update.is_some() && !self.s.is_wanted(i);
+        let old = !self.s.is_wanted(i)
+            && self.s.update.as_ref().is_some_and(|u| u.to.is_some() && id < u.first);
         match again {
             Again::No => {
                 let stage = if kept == Kept::No { Stage::Forgetting } else { Stage::Exited };

@@ -44,6 +44,7 @@ impl Turn<'_> {
         i.reason = Some(reason.clone());
         let number = i.number;
         let Some(i) = self.s.instances.get(&id) else { return };
+        let never_ran = i.stage < Stage::Starting;
         let (fresh, wanted, paused) = (self.s.is_fresh(i), self.s.is_wanted(i), self.s.paused());
         match cause {
             Cause::Lost | Cause::Passing if wanted || paused => self.retry(id, cause, reason),
@@ -53,6 +54,7 @@ impl Turn<'_> {
                 self.watch_exit(id, cause);
                 self.repair(id, cause, reason);
             }
+            _ if never_ran => self.dismiss(id),
             Cause::Success | Cause::Failure | Cause::Permanent => {
                 self.keep(id, Kept::Place);
                 self.tell(Fact::Failed { number, id, reason });

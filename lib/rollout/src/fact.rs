@@ -10,7 +10,12 @@ use serde::{Deserialize, Serialize};
 /// `--json` speaks of (started pulling scheduled starting healthy stopped, then done or failed).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Fact {
-    /// An update, restart or first deploy began.
+    /// A restart of all instances began.
+    RestartStarted {
+        /// What runs before and after.
+        version: Version,
+    },
+    /// An update or first deploy began.
     UpdateStarted {
         /// Version before; none for a first deploy.
         from: Option<Version>,
@@ -57,6 +62,13 @@ pub enum Fact {
         id: Id,
         /// Milliseconds since process start.
         ms: u64,
+    },
+    /// An instance that failed its probes, and stayed in the routes, answers again.
+    Recovered {
+        /// Its place.
+        number: u32,
+        /// Which.
+        id: Id,
     },
     /// An instance that served went out of the routes because of its probes.
     Unrouted {
@@ -162,7 +174,7 @@ impl fmt::Display for Fact {
         match self {
             Fact::UpdateStarted { from: None, to, .. } => write!(f, "first deploy started {to}"),
             Fact::UpdateStarted { from: Some(from), to, .. } if from == to => {
-                write!(f, "restart started {to}")
+                write!(f, "start of {to} again")
             }
             Fact::UpdateStarted { from: Some(from), to, strategy: Strategy::Rolling } => {
                 write!(f, "rolling update started {from}→{to}")
@@ -170,6 +182,7 @@ impl fmt::Display for Fact {
             Fact::UpdateStarted { from: Some(from), to, strategy: Strategy::Replace } => {
                 write!(f, "replace update started {from}→{to}")
             }
+            Fact::RestartStarted { version } => write!(f, "restart started {version}"),
             Fact::ChangeStarted { from, to, replicas } => {
                 f.write_str("change in place started ")?;
                 arrow(f, *from, *to)?;
@@ -179,6 +192,7 @@ impl fmt::Display for Fact {
             Fact::Scheduled { number, node, .. } => write!(f, "{number}: scheduled on {node}"),
             Fact::Starting { number, .. } => write!(f, "{number}: starting"),
             Fact::Healthy { number, ms, .. } => write!(f, "{number}: healthy ({})", Span(*ms)),
+            Fact::Recovered { number, .. } => write!(f, "{number}: healthy again"),
             Fact::Unrouted { number, reason, .. } => {
                 write!(f, "{number}: out of the routes: {reason}")
             }

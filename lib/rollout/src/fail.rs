@@ -14,8 +14,9 @@ impl Turn<'_> {
     /// Failure of a new instance, or of the update as a whole: stop it, keep its log, and do what
     /// the manifest says of the rest. A rollback is never rolled back (law 6): it is aborted.
     pub(crate) fn fail(&mut self, id: Option<Id>, reason: String) {
-        if let Some(id) = id {
-            self.bury(id, &reason);
+        match id {
+            Some(id) => self.bury(id, &reason),
+            None => self.keep_logs(),
         }
         let Some(update) = &self.s.update else { return };
         let to = update.to;
@@ -49,6 +50,15 @@ impl Turn<'_> {
             self.dismiss(id);
         }
         self.tell(Fact::Failed { number, id, reason: String::from(reason) });
+    }
+
+    /// When none failed but all together: the logs of those that came no further may say why.
+    fn keep_logs(&mut self) {
+        for id in self.ids(|i| self.s.is_fresh(i) && i.is_live() && !i.is_routed()) {
+            if let Some(i) = self.s.instances.get_mut(&id) {
+                i.kept = Kept::Success;
+            }
+        }
     }
 
     /// Aborts the rest and touches nothing that works: what serves stays, of whatever version;

@@ -31,6 +31,8 @@ mod span;
 mod spec;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod verbs;
 

@@ -57,7 +57,7 @@ impl fmt::Display for Verdict {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.verdict)?;
-        if self.kind != Kind::Rollback {
+        if self.verdict != Verdict::RolledBack {
             write!(f, " {}", self.kind)?;
         }
         match (self.from, self.to) {

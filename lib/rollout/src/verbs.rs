@@ -43,8 +43,7 @@ impl Turn<'_> {
         self.begin(current, &spec);
         self.s.aim.first = self.s.next;
         self.start(Kind::Restart, Some(current), Some(current), &spec, before);
-        let strategy = spec.strategy;
-        self.tell(Fact::UpdateStarted { from: Some(current), to: current, strategy });
+        self.tell(Fact::RestartStarted { version: current });
     }
 
     pub(crate) fn rolled_back(&mut self, version: Version, spec: Spec) {

@@ -1,0 +1,18 @@
+//! Scripts for every behaviour, the ten laws, and a simulated node that answers by chance.
+
+mod chance;
+mod chaos;
+mod crashes;
+mod failures;
+mod laws;
+mod neighbours;
+mod node;
+mod numbers;
+mod repairs;
+mod replacing;
+mod rolling;
+mod script;
+mod text;
+mod verbs;
+mod watching;
+mod world;

@@ -1,0 +1,122 @@
+//! After an update: exits of the new version are counted for a while.
+
+use super::script::check;
+
+#[test]
+fn three_exits_soon_after_the_update_take_it_back() {
+    check(
+        "
+        ! apply v1 replicas=2
+        ! well
+        ! apply v2 validate=60000
+        ! well
+        ? none validate v2 2/2: 0=v2#2 serving, 1=v2#3 serving
+        exited 2 1
+        > '0: failed: exited with status 1'; '0: restarting in 0.09s'; publish 7: 3
+        +100
+        > place 4
+        well
+        > '0: scheduled on n1'; '0: starting'; '0: healthy (0.05s)'
+        exited 4 1
+        > '0: failed: exited with status 1'; '0: restarting in 0.1s'; publish 9: 3; forget 2
+        +200
+        > place 5
+        well
+        > '0: scheduled on n1'; '0: starting'; '0: healthy (0.05s)'
+        exited 3 1
+        > '1: failed: exited with status 1'; '1: restarting in 0.09s'
+        > 'rollback started v2→v1: 3 exits of v2 soon after its update'; place 7
+        > publish 11: 5; forget 6
+        well
+        > '1: scheduled on n1'; '1: starting'; '1: healthy (0.05s)'; '2: scheduled on n1'
+        > '2: starting'; '2: healthy (0.05s)'; '0: old instance stopped'
+        > 'instances renumbered'
+        > 'rolled back v2→v1 (0.00s): 3 exits of v2 soon after its update'
+        ? none idle v1 2/2: 0=v2#4 kept, 0=v1#7 serving, 1=v2#3 kept, 1=v1#8 serving
+        outcome
+        > rolled back v2→v1 (0.00s): 3 exits of v2 soon after its update
+        ",
+    );
+}
+
+#[test]
+fn a_quiet_minute_ends_the_watch() {
+    check(
+        "
+        ! apply v1
+        ! well
+        ! apply v2 validate=60000
+        ! well
+        +59999
+        ? none validate v2 1/1: 0=v2#1 serving
+        +1
+        ? none idle v2 1/1: 0=v2#1 serving
+        ",
+    );
+}
+
+#[test]
+fn a_late_exit_prolongs_the_watch_to_itself_and_a_minute_at_most_three_times_the_window() {
+    check(
+        "
+        ! apply v1 replicas=1 max-restarts=100
+        ! well
+        ! apply v2 validate=30000
+        ! well
+        +29000
+        exited 1 1
+        > '0: failed: exited with status 1'; '0: restarting in 0.08s'; publish 4:
+        ! +100
+        ! well
+        +59000
+        ? none validate v2 1/1: 0=v2#1 kept, 0=v2#2 serving
+        exited 2 1
+        > '0: failed: exited with status 1'; '0: restarting in 0.1s'; publish 6:; forget 1
+        ! +200
+        ! well
+        +1699
+        ? none validate v2 1/1: 0=v2#2 kept, 0=v2#3 serving
+        +1
+        ? none idle v2 1/1: 0=v2#2 kept, 0=v2#3 serving
+        ",
+    );
+}
+
+#[test]
+fn restarts_that_we_made_ourselves_are_not_counted() {
+    check(
+        "
+        ! apply v1 replicas=2
+        ! well
+        ! apply v2 validate=60000
+        ! well
+        ! restart 2
+        ! well
+        ! +0
+        ! well
+        ! unhealthy 3 slow
+        ! well
+        ! +100
+        ! well
+        ! lost 4
+        ! +200
+        ! well
+        ? none validate v2 2/2: 0=v2#6 serving, 1=v2#3 kept, 1=v2#5 serving
+        ",
+    );
+}
+
+#[test]
+fn a_rollback_is_not_watched() {
+    check(
+        "
+        ! apply v1
+        ! well
+        ! apply v2 validate=60000
+        ! well
+        ! rollback v1 validate=60000
+        ! well
+        ? none idle v1 1/1: 0=v1#2 serving
+        ",
+    );
+}
