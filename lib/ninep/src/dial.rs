@@ -9,7 +9,7 @@
 
 mod address;
 mod connect;
-mod groups;
+pub(crate) mod groups;
 mod listen;
 mod stream;
 

@@ -1,40 +1,57 @@
-//! Bytes between sockets and sessions.
+//! Bytes between sockets and sessions, over tokio.
+//!
+//! A connection is one task and one machine that is polled: it takes every whole message that a
+//! read brought, then every job that has ended, and writes all answers with one write. Answers
+//! that are ready spawn nothing and wait for nothing. A peer that does not read is not read from.
+
+mod buffer;
+mod census;
+mod connection;
+mod jobs;
+#[cfg(test)]
+mod jobs_test;
+#[cfg(test)]
+mod test;
+mod trace;
+mod who;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::dial::{Listener, Peer};
+use crate::session::{Bounds, Session, Who};
 use crate::tree::Tree;
+use crate::user::User;
 
-/// How much one server gives to its clients.
+use census::Census;
+use connection::Connection;
+use trace::Trace;
+
+/// How much a server gives to its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest message agreed on, in bytes.
-    pub msize_max: u32,
-    /// Fids of a connection.
-    pub fids_max: usize,
-    /// Requests of a connection that wait for their answer.
-    pub requests_max: usize,
-    /// Bytes of requests of a connection that wait for their turn.
-    pub waiting_bytes_max: usize,
-    /// Connections of a server.
+    /// What one connection is given.
+    pub connection: Bounds,
+    /// Connections.
     pub connections_max: usize,
     /// Connections of one user who is not root.
     pub user_connections_max: usize,
-    /// The time from the connection to the first Tversion, in milliseconds.
+    /// The time from the connection to an agreed version, in milliseconds.
     pub version_ms_max: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            msize_max: 128 * 1024 + 24,
-            fids_max: 16_384,
-            requests_max: 4_096,
-            waiting_bytes_max: 4 << 20,
+            connection: Bounds::default(),
             connections_max: 4_096,
-            user_connections_max: 256,
+            user_connections_max: 512,
             version_ms_max: 10_000,
         }
     }
@@ -45,13 +62,26 @@ pub struct Server<T: Tree> {
     tree: Arc<T>,
     limits: Limits,
     trace: bool,
+    who: Who,
+    census: Arc<Census>,
+    stop: watch::Sender<bool>,
+    connections: AtomicU64,
 }
 
 impl<T: Tree> Server<T> {
     /// A server of `tree`.
     #[must_use]
     pub fn new(tree: Arc<T>, limits: Limits) -> Self {
-        Self { tree, limits, trace: false }
+        let census = Census::new(limits.connections_max, limits.user_connections_max);
+        Self {
+            tree,
+            limits,
+            trace: false,
+            who: who::of_the_machine(),
+            census: Arc::new(census),
+            stop: watch::Sender::new(false),
+            connections: AtomicU64::new(0),
+        }
     }
 
     /// Says each message, one line each, to the log target `9p` at level info.
@@ -61,13 +91,33 @@ impl<T: Tree> Server<T> {
         self
     }
 
-    /// Accepts and serves until `stop`, then until every connection has ended.
+    /// Accepts and serves until `stop`, then until every connection has ended. A connection over
+    /// the limits is closed without a word.
     ///
     /// # Errors
-    /// What makes the listener useless.
+    /// What makes the listener useless. Connections go on; `stop` ends them.
     pub async fn serve(self: Arc<Self>, listener: Listener) -> std::io::Result<()> {
-        let _ = (listener, &self.tree, self.limits, self.trace);
-        todo!()
+        let mut tasks = JoinSet::new();
+        let mut stopped = self.stop.subscribe();
+        let ended = loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopped.wait_for(|stop| *stop) => break Ok(()),
+            };
+            // Not waited for above: giving up an accept may lose a connection.
+            while tasks.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, peer)) => {
+                    let server = Arc::clone(&self);
+                    tasks.spawn(server.serve_connection(stream, peer));
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        // Nobody is to be accepted while the others end.
+        drop(listener);
+        while tasks.join_next().await.is_some() {}
+        ended
     }
 
     /// Serves one connection until it is lost, the peer breaks the framing, or `stop`; returns
@@ -76,12 +126,28 @@ impl<T: Tree> Server<T> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
-        let _ = (stream, peer);
-        todo!()
+        let user = User::of_peer(&peer);
+        let Some(_counted) = Census::enter(&self.census, user.uid) else {
+            tracing::warn!(uid = user.uid, "too many connections: one more is closed");
+            return;
+        };
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        let trace = self.trace.then_some(Trace { connection: number });
+        let session =
+            Session::new(self.tree.clone(), user, self.who.clone(), self.limits.connection);
+        let mut connection = Connection::new(session, trace);
+        let deadline = sleep(Duration::from_millis(self.limits.version_ms_max));
+        let mut stopped = self.stop.subscribe();
+        let end = tokio::select! {
+            end = connection.run(stream, deadline) => end,
+            _ = stopped.wait_for(|stop| *stop) => connection::End::Stopped,
+        };
+        tracing::debug!(connection = number, "ended: {end}");
+        connection.close().await;
     }
 
-    /// Ends accepting and every connection.
+    /// Ends accepting and every connection, for good.
     pub fn stop(&self) {
-        todo!()
+        self.stop.send_replace(true);
     }
 }

@@ -168,7 +168,18 @@ impl<T: Tree> Session<T> {
         if let Err(error) = self.go_on(tag, outcome, fx) {
             self.refuse(tag, &error, fx);
         }
-        self.run_waiting(fx);
+    }
+
+    /// Performs one request that has waited and whose turn has come; false when there is none.
+    /// To be called after every message and every outcome until it is. One at a time, for many
+    /// short requests can have long answers.
+    pub fn turn(&mut self, fx: &mut Effects<T::Node>) -> bool {
+        let Some(frame) = self.requests.next_free() else { return false };
+        match Tmsg::decode(&frame, self.agreed.unwrap_or(Dialect::P9)) {
+            Ok((tag, message)) => self.perform(tag, &message, fx),
+            Err(error) => self.refuse(tag_of(&frame), &error.into(), fx),
+        }
+        true
     }
 
     /// The connection is lost: every job but the closing ones is to be dropped by the caller, and
@@ -185,19 +196,6 @@ impl<T: Tree> Session<T> {
             Ok(true) => self.perform(tag, message, fx),
             Ok(false) => {}
             Err(error) => self.refuse(tag, &error, fx),
-        }
-    }
-
-    /// Runs what waits and need not any more, in the order it came.
-    fn run_waiting(&mut self, fx: &mut Effects<T::Node>) {
-        let Some(dialect) = self.agreed else { return };
-        let mut from = 0;
-        while let Some((frame, next)) = self.requests.next_free(from) {
-            from = next;
-            match Tmsg::decode(&frame, dialect) {
-                Ok((tag, message)) => self.perform(tag, &message, fx),
-                Err(error) => self.refuse(tag_of(&frame), &error.into(), fx),
-            }
         }
     }
 

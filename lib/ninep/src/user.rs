@@ -4,7 +4,7 @@ use crate::dial::Peer;
 use crate::stat::Stat;
 
 /// The user and the group of somebody who is nobody here.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// A user of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,20 +23,20 @@ const LOOKUP_MAX: Duration = Duration::from_secs(2);
 
 /// Name and groups of a uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) name: String,
-    pub(super) groups: Vec<u32>,
+pub(crate) struct Known {
+    pub(crate) name: String,
+    pub(crate) groups: Vec<u32>,
 }
 
 /// The answers that are still believed.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     known: Mutex<HashMap<(u32, u32), (Instant, Known)>>,
 }
 
 impl Groups {
     /// What is known of `uid`, whose process has the group `gid`.
-    pub(super) async fn of(&self, uid: u32, gid: u32) -> Known {
+    pub(crate) async fn of(&self, uid: u32, gid: u32) -> Known {
         if let Some(known) = self.fresh(uid, gid) {
             return known;
         }

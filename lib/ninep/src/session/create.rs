@@ -28,6 +28,7 @@ impl<T: Tree> Session<T> {
         if perm & !(dm::DIR | 0o777) != 0 || dir && mode & !om::CEXEC != om::READ {
             return Err(Error::BadMode);
         }
+        nameable(name)?;
         let parent = self.unopened(fid)?;
         if self.tree.walk(&parent.node, name).is_ok() {
             return Err(Error::Exists);
@@ -106,7 +107,6 @@ impl<T: Tree> Session<T> {
         answer: OpenAnswer,
         fx: &mut Effects<T::Node>,
     ) -> Result<()> {
-        nameable(name)?;
         let fid = self.fid(number)?;
         self.allow_change(fid.user(), &fid.node)?;
         let Mode { how, remove, .. } = mode;

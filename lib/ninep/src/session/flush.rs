@@ -19,6 +19,5 @@ impl<T: Tree> Session<T> {
             },
         }
         self.reply(tag, &Rmsg::Flush {}, fx);
-        self.run_waiting(fx);
     }
 }

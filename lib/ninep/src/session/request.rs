@@ -22,6 +22,8 @@ pub(super) struct Requests {
     tags: HashMap<u16, Place>,
     held: HashSet<u32>,
     waiting_bytes: usize,
+    /// Something has been let go since it was last seen that no waiting request may go on.
+    freed: bool,
     tickets: Ticket,
 }
 
@@ -171,31 +173,32 @@ impl Requests {
         running.into_iter().filter(|(_, one)| dropped(one)).map(|(ticket, _)| ticket).collect()
     }
 
-    /// The first request from place `from` on whose turn it is, and the place to go on from.
-    pub(super) fn next_free(&mut self, from: usize) -> Option<(Vec<u8>, usize)> {
-        let mut before: HashSet<u32> = HashSet::new();
-        for at in 0..self.waiting.len() {
-            let fids = self.waiting[at].fids;
-            let mut used = fids.into_iter().flatten();
-            let free =
-                at >= from && !used.any(|fid| self.held.contains(&fid) || before.contains(&fid));
-            if free {
-                let one = self.unqueue(at)?;
-                self.tags.remove(&one.tag);
-                return Some((one.frame, at));
-            }
-            before.extend(fids.into_iter().flatten());
+    /// Takes out the first waiting request whose turn has come.
+    pub(super) fn next_free(&mut self) -> Option<Vec<u8>> {
+        if !std::mem::take(&mut self.freed) {
+            return None;
         }
-        None
+        let mut before: HashSet<u32> = HashSet::new();
+        let at = self.waiting.iter().position(|one| {
+            let mut used = one.fids.into_iter().flatten();
+            let free = !used.any(|fid| self.held.contains(&fid) || before.contains(&fid));
+            before.extend(one.fids.into_iter().flatten());
+            free
+        })?;
+        let one = self.unqueue(at)?;
+        self.tags.remove(&one.tag);
+        Some(one.frame)
     }
 
     fn unqueue(&mut self, at: usize) -> Option<Waiting> {
         let one = self.waiting.remove(at)?;
+        self.freed = true;
         self.waiting_bytes -= one.frame.len();
         Some(one)
     }
 
     fn let_go(&mut self, running: &Running) {
+        self.freed = true;
         self.tags.remove(&running.tag);
         if let Holds::Fids(fids) = running.holds {
             for fid in fids.into_iter().flatten() {

@@ -107,7 +107,7 @@ impl<'a> Tmsg<'a> {
 /// Whether a request of this number belongs to the dialect. Numbers below 100 are Linux' own;
 /// Linux replaced open, create, stat and wstat. T-messages are even.
 fn spoken(number: u8, dialect: Dialect) -> bool {
-    number % 2 == 0
+    number.is_multiple_of(2)
         && match dialect {
             Dialect::P9 => number >= 100,
             Dialect::Linux => !matches!(number, 112 | 114 | 124 | 126),
