@@ -4,6 +4,41 @@
 //! or an exit means (it only tells); links the container runtime (each instance has a shim
 //! process of its own, which outlives this one).
 
+mod adopt;
+mod args;
+mod capacity;
+mod clock;
+mod conn;
+mod desk;
+mod dirs;
+mod error;
+mod event;
+mod exe;
+mod fact;
+mod follow;
+mod id;
+mod images;
+mod instance;
+mod life;
+mod means;
+mod net;
+mod node;
+mod open;
+mod probing;
+mod process;
+mod quote;
+mod record;
+mod ring;
+mod serve;
+mod signal;
+mod spec;
+mod table;
+mod tail;
+mod tree;
+mod verb;
+mod wire;
+mod world;
+
 use std::ffi::OsString;
 
 /// Serve the node until it is told to end; `args` are the words after `deployfs node`.
@@ -15,6 +50,5 @@ use std::ffi::OsString;
 /// could not serve, 2 when the words make no sense. Runs its own tokio runtime, so it must not be
 /// called from inside another.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
-    let _ = args.into_iter().count();
-    todo!()
+    serve::run(args)
 }

@@ -1,0 +1,124 @@
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+
+use super::*;
+use crate::spec::tests::text;
+
+/// An instance's directory with some of its files; what becomes of it in one word.
+fn check(files: &[&str], expected: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().canonicalize().unwrap().join("web-1");
+    fs::create_dir(&dir).unwrap();
+    let mut children = Vec::new();
+    for file in files {
+        match *file {
+            "spec" => fs::write(dir.join(record::SPEC), text(json!({}))).unwrap(),
+            "shim.json" => {
+                let spec: serde_json::Value =
+                    serde_json::from_slice(&text(json!({"port": 20_001}))).unwrap();
+                let given = json!({"address": "10.89.0.5/16", "spec": spec, "more": 1});
+                fs::write(dir.join(record::SHIM), given.to_string()).unwrap();
+            }
+            "exit" => {
+                fs::write(
+                    dir.join(record::EXIT),
+                    serde_json::to_vec(&record::never_ran()).unwrap(),
+                )
+                .unwrap();
+            }
+            "shim" => children.push(shim(&dir)),
+            "pid" => write_pid(&dir, children.first().map_or(1, Child::id)),
+            "healthy" => record::mark(&dir, true).unwrap(),
+            "upper" => fs::create_dir(dir.join("upper")).unwrap(),
+            other => fs::write(dir.join(other), "").unwrap(),
+        }
+    }
+    let id: Id = "web-1".parse().unwrap();
+    let written = written(&id, &dir).unwrap();
+    let sight = match look(&dir, written.as_ref()).unwrap() {
+        Sight::Dead => "dead".to_owned(),
+        Sight::Clear(Phase::Alive(alive)) => {
+            format!("alive {} {} {:?}", alive.address.unwrap(), alive.port.unwrap(), alive.healthy)
+        }
+        Sight::Clear(phase) => word(&phase).to_owned(),
+    };
+    for mut child in children {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+    assert_eq!(sight, expected, "{files:?}");
+}
+
+/// A process that looks like a shim at work in `dir` until its input ends.
+fn shim(dir: &Path) -> Child {
+    fs::write(dir.join("shim"), "").unwrap();
+    let mut command = Command::new("/bin/cat");
+    command.args(["shim", "-"]).current_dir(dir).stdin(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn write_pid(dir: &Path, pid: u32) {
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let start: u64 =
+        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
+    // Of process 1 a start it does not have.
+    let start = if pid == 1 { start + 1 } else { start };
+    let pids =
+        json!({"boot_id": boot_id.trim(), "shim": {"pid": pid, "start": start}, "init": null});
+    fs::write(dir.join(record::PID), pids.to_string()).unwrap();
+}
+
+#[test]
+fn a_directory_says_how_far_its_instance_had_come() {
+    check(&[], "not started");
+    check(&["spec"], "not started");
+    check(&["spec", "intent"], "to be started");
+    check(&["spec", "intent", "exit"], "ended");
+    check(&["spec", "exit"], "ended");
+    check(&["spec", "intent", "shim.json", "exit", "upper"], "dead");
+    check(&["intent"], "dead");
+}
+
+#[test]
+fn a_shim_that_lives_is_adopted_and_one_that_does_not_is_dead() {
+    let alive = "alive 10.89.0.5 20001";
+    check(&["spec", "intent", "shim.json", "shim", "pid"], &format!("{alive} None"));
+    check(
+        &["spec", "intent", "shim.json", "shim", "pid", "healthy"],
+        &format!("{alive} Some(true)"),
+    );
+    check(&["spec", "intent", "shim.json", "shim", "pid", "exit"], &format!("{alive} None"));
+    check(&["spec", "intent", "shim.json", "pid"], "dead");
+}
+
+#[test]
+fn a_shim_spawned_a_moment_before_the_end_is_found_and_one_that_is_not_there_has_failed() {
+    check(&["spec", "intent", "shim.json", "shim"], "alive 10.89.0.5 20001 None");
+    check(&["spec", "intent", "shim.json"], "dead");
+}
+
+#[test]
+fn a_start_that_may_have_happened_is_never_repeated() {
+    let root = tempfile::tempdir().unwrap();
+    for name in [record::INTENT, record::SHIM] {
+        fs::write(root.path().join(name), "").unwrap();
+    }
+    fs::write(root.path().join(record::SPEC), text(json!({}))).unwrap();
+    let written = written(&"web-1".parse().unwrap(), root.path()).unwrap();
+    assert_eq!(look(root.path(), written.as_ref()).unwrap(), Sight::Dead);
+    let exit = record::exit(root.path()).unwrap().unwrap();
+    assert!(exit.failed && !exit.permanent, "{exit:?}");
+}
+
+#[test]
+fn directories_on_their_way_out_go_and_strange_names_stay() {
+    let root = tempfile::tempdir().unwrap();
+    for name in [".removing-web-1", "web-2", "Strange"] {
+        fs::create_dir(root.path().join(name)).unwrap();
+    }
+    let ids: Vec<String> = ids(root.path()).unwrap().iter().map(Id::to_string).collect();
+    assert_eq!(ids, ["web-2"]);
+    assert!(!root.path().join(".removing-web-1").exists() && root.path().join("Strange").exists());
+}

@@ -1,0 +1,177 @@
+//! Everything the node refuses or fails at, as one short lower-case text each.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+/// The result of this crate's functions.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What was refused or failed, where, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The words after `deployfs node` make no sense.
+    #[error("{0}\nusage: deployfs node -r STATEDIR [--net CIDR] [-D] [-v]")]
+    Usage(String),
+    /// A name that cannot be an instance's.
+    #[error("bad instance name '{0}': 1 to 63 of a-z, 0-9 and '-' are needed")]
+    Name(String),
+    /// No such instance.
+    #[error("no instance {0}")]
+    NoInstance(String),
+    /// A directory of that name is there.
+    #[error("instance {0} exists")]
+    Exists(String),
+    /// A second, different spec.
+    #[error("instance {0} has another spec: a spec is written once, make a new instance")]
+    SpecFixed(String),
+    /// A spec that cannot be read.
+    #[error("spec of {id}: {why}")]
+    Spec {
+        /// The instance.
+        id: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A start without a spec.
+    #[error("instance {0} has no spec: write its spec before start")]
+    NoSpec(String),
+    /// A signal for a program that does not run.
+    #[error("instance {0} is not running")]
+    NotRunning(String),
+    /// A verb that is not in the table.
+    #[error("no verb '{verb}' in '{line}': one of {known} is needed")]
+    Verb {
+        /// The word.
+        verb: String,
+        /// The line it stands in.
+        line: String,
+        /// The verbs there are.
+        known: String,
+    },
+    /// A verb with words that do not fit.
+    #[error("'{line}': {why}")]
+    Words {
+        /// The line.
+        line: String,
+        /// What is wrong with its words.
+        why: String,
+    },
+    /// A write without a verb.
+    #[error("nothing to do in an empty write")]
+    Empty,
+    /// More bytes than a file takes.
+    #[error("{what} takes {max} bytes")]
+    TooLong {
+        /// The file.
+        what: &'static str,
+        /// Its limit in bytes.
+        max: usize,
+    },
+    /// More instances than the node keeps.
+    #[error("{0} instances are kept: remove some that have ended")]
+    TooMany(usize),
+    /// More work on images than the node keeps in mind.
+    #[error("{0} pulls and pushes wait already: try again later")]
+    Busy(usize),
+    /// A start while the node takes everything down.
+    #[error("the node is going down: nothing is started any more")]
+    GoingDown,
+    /// The loop has ended.
+    #[error("the node has ended")]
+    Ended,
+    /// Another node has the state directory.
+    #[error("{} is served by another node{who}: end it first or choose another -r", .dir.display())]
+    Locked {
+        /// The state directory.
+        dir: PathBuf,
+        /// ` (pid N)` where it is known.
+        who: String,
+    },
+    /// The image store's.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// The network's.
+    #[error(transparent)]
+    Network(#[from] network::Error),
+    /// The transport's.
+    #[error("{0}")]
+    Serve(String),
+    /// The shim could not be run or answered nonsense.
+    #[error("shim of {id}: {why}")]
+    Shim {
+        /// The instance.
+        id: String,
+        /// What happened.
+        why: String,
+    },
+    /// The operating system said no.
+    #[error("{what} {}: {why}", .path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// The system's answer.
+        why: io::Error,
+    },
+}
+
+impl Error {
+    /// An I/O error with what was tried: `.map_err(Error::io("write", &path))`.
+    pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        let path = path.to_owned();
+        move |why| Error::Io { what, path, why }
+    }
+
+    /// Whether another try with the same spec must fail in the same way.
+    pub(crate) fn permanent(&self) -> bool {
+        match self {
+            Error::Image(error) => error.permanent(),
+            Error::Spec { .. } | Error::NoSpec(_) | Error::Name(_) => true,
+            Error::Usage(_)
+            | Error::NoInstance(_)
+            | Error::Exists(_)
+            | Error::SpecFixed(_)
+            | Error::NotRunning(_)
+            | Error::Verb { .. }
+            | Error::Words { .. }
+            | Error::Empty
+            | Error::TooLong { .. }
+            | Error::TooMany(_)
+            | Error::Busy(_)
+            | Error::GoingDown
+            | Error::Ended
+            | Error::Locked { .. }
+            | Error::Network(_)
+            | Error::Serve(_)
+            | Error::Shim { .. }
+            | Error::Io { .. } => false,
+        }
+    }
+
+    /// The number a 9P2000.L client gets in place of the text.
+    pub(crate) fn errno(&self) -> Errno {
+        match self {
+            Error::NoInstance(_) => Errno::ENOENT,
+            Error::Exists(_) => Errno::EEXIST,
+            Error::SpecFixed(_) => Errno::EPERM,
+            Error::NotRunning(_) => Errno::ESRCH,
+            Error::TooLong { .. } => Errno::EFBIG,
+            Error::TooMany(_) => Errno::ENOSPC,
+            Error::Busy(_) => Errno::EAGAIN,
+            Error::GoingDown | Error::Locked { .. } => Errno::EBUSY,
+            Error::Usage(_)
+            | Error::Name(_)
+            | Error::Spec { .. }
+            | Error::NoSpec(_)
+            | Error::Verb { .. }
+            | Error::Words { .. }
+            | Error::Empty => Errno::EINVAL,
+            Error::Ended | Error::Image(_) | Error::Network(_) => Errno::EIO,
+            Error::Serve(_) | Error::Shim { .. } => Errno::EIO,
+            Error::Io { why, .. } => why.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
+        }
+    }
+}

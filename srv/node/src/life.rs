@@ -1,0 +1,122 @@
+//! One instance's life: image, place in the network, `shim.json`, shim, and then the shim's word
+//! until nothing is left. A stop before the shim exists cancels; afterwards it is passed on.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::spawn_blocking;
+
+use crate::error::{Error, Result};
+use crate::exe::NETNS_FD;
+use crate::fact::{Fact, Order};
+use crate::follow::{Follow, Shim};
+use crate::id::Id;
+use crate::means::Means;
+use crate::net::Place;
+use crate::record;
+use crate::spec::Spec;
+use crate::wire::Config;
+
+/// Starts an instance and stays until it is over.
+pub(crate) async fn begin(
+    means: Arc<Means>,
+    id: Id,
+    spec: Arc<Spec>,
+    mut orders: mpsc::Receiver<Order>,
+) {
+    let ready = tokio::select! {
+        biased;
+        () = given_up(&mut orders) => Err(record::never_ran()),
+        ready = prepare(&means, &id, &spec) => ready.map_err(failed),
+    };
+    match ready.and_then(|ready| launch(&means, &id, ready).map_err(failed)) {
+        Ok(shim) => Follow::new(means.clone(), id.clone(), shim, orders).run().await,
+        Err(exit) => retire(&means, &id, exit).await,
+    }
+    means.net.leave(&id).await;
+    means.say(Fact::Over(id)).await;
+}
+
+/// Goes on with an instance whose shim outlived its node.
+pub(crate) async fn adopt(means: Arc<Means>, id: Id, shim: Shim, orders: mpsc::Receiver<Order>) {
+    Follow::new(means.clone(), id.clone(), shim, orders).run().await;
+    means.net.leave(&id).await;
+    means.say(Fact::Over(id)).await;
+}
+
+/// Writes down and says how an instance ended that no shim ran for.
+pub(crate) async fn retire(means: &Arc<Means>, id: &Id, exit: crate::wire::Exit) {
+    let (dir, said) = (means.dirs.instance(id), exit.clone().into());
+    let written = spawn_blocking(move || record::write_exit(&dir, &exit)).await;
+    if let Ok(Err(error)) = written {
+        tracing::warn!("{id}: {error}");
+    }
+    means.say(Fact::Said { id: id.clone(), said }).await;
+}
+
+fn failed(error: Error) -> crate::wire::Exit {
+    record::failed(error.to_string(), error.permanent())
+}
+
+/// Waits until the instance shall not run after all. A signal for what does not run is nothing.
+async fn given_up(orders: &mut mpsc::Receiver<Order>) {
+    loop {
+        match orders.recv().await {
+            Some(Order::Signal(_)) => {}
+            Some(Order::Stop { .. } | Order::Kill) => return,
+            // The node is ending: it drops this task as well.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// All that a shim needs is there.
+struct Ready {
+    place: Place,
+    /// Held until the container is made.
+    turn: OwnedSemaphorePermit,
+}
+
+async fn prepare(means: &Arc<Means>, id: &Id, spec: &Spec) -> Result<Ready> {
+    let image = means.images.ensure(spec).await?;
+    let turn = means.creates.clone().acquire_owned().await.map_err(|_| Error::Ended)?;
+    let place = means.net.place(id, spec).await?;
+    let dir = means.dirs.instance(id);
+    let (layers, rootfs) = match image.in_place {
+        true => (Vec::new(), image.layers.first()),
+        false => (image.layers.clone(), None),
+    };
+    let lease = &place.lease;
+    let config = Config {
+        id: id.as_str(),
+        cgroup_parent: &means.dirs.cgroup_parent(),
+        layers: &layers,
+        rootfs,
+        image_config: &image.config,
+        spec: &place.spec,
+        address: lease.with_bits(),
+        gateway: lease.gateway().map(|gateway| gateway.to_string()),
+        netns_fd: place.netns.as_ref().map(|_| NETNS_FD),
+        hosts: lease.hosts(&spec.hostname),
+        resolv: means.net.resolv(lease),
+    };
+    let json = |why: serde_json::Error| Error::io("write", &dir.join(record::SHIM))(why.into());
+    let bytes = serde_json::to_vec(&config).map_err(json)?;
+    let placed = Fact::Placed {
+        id: id.clone(),
+        address: lease.ip(),
+        port: place.spec.port,
+        warnings: place.warnings.clone(),
+    };
+    means.say(placed).await;
+    let written = spawn_blocking(move || record::write(&dir, record::SHIM, &bytes)).await;
+    written.map_err(|_| Error::Ended)??;
+    Ok(Ready { place, turn })
+}
+
+fn launch(means: &Means, id: &Id, ready: Ready) -> Result<Shim> {
+    let Place { lease, netns, spec, .. } = ready.place;
+    let child = means.exe.spawn(&means.dirs.instance(id), netns)?;
+    let (spec, turn) = (Arc::new(spec), Some(ready.turn));
+    Ok(Shim { spec, lease, child: Some(child), turn, healthy: None })
+}

@@ -1,0 +1,223 @@
+//! The loop: one thing at a time arrives, the world takes it in, what follows is done.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use crate::desk::Ask;
+use crate::error::{Error, Result};
+use crate::fact::{Action, Alive, Fact, Order, Request};
+use crate::follow::Shim;
+use crate::id::Id;
+use crate::life;
+use crate::means::Means;
+use crate::record;
+use crate::ring::Ring;
+use crate::verb::Verb;
+use crate::world::World;
+
+/// Orders that wait for one instance's task.
+const ORDERS_MAX: usize = 64;
+
+/// All that can arrive.
+#[derive(Debug)]
+enum Arrival {
+    /// Something has happened.
+    Fact(Fact),
+    /// A client asks.
+    Ask(Ask),
+    /// The process was told to end.
+    Signal,
+}
+
+/// How the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By a signal: everything runs on.
+    Left,
+    /// By `down`: nothing runs.
+    Down,
+}
+
+/// The loop and what it owns.
+pub(crate) struct Node {
+    means: Arc<Means>,
+    world: Arc<RwLock<World>>,
+    ring: Ring,
+    /// The way to the tasks of those that live.
+    lives: HashMap<Id, mpsc::Sender<Order>>,
+    end: Option<End>,
+}
+
+impl Node {
+    pub(crate) fn new(means: Arc<Means>, world: Arc<RwLock<World>>, ring: Ring) -> Node {
+        Node { means, world, ring, lives: HashMap::new(), end: None }
+    }
+
+    /// Works until there is an end.
+    pub(crate) async fn run(
+        mut self,
+        mut facts: mpsc::Receiver<Fact>,
+        mut asks: mpsc::Receiver<Ask>,
+    ) -> Result<End> {
+        let on = |kind| signal(kind).map_err(|why| Error::Serve(format!("signals: {why}")));
+        let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+        loop {
+            let arrival = tokio::select! {
+                biased;
+                () = told_to_end(&mut term, &mut int) => Arrival::Signal,
+                Some(fact) = facts.recv() => Arrival::Fact(fact),
+                Some(ask) = asks.recv() => Arrival::Ask(ask),
+            };
+            match arrival {
+                Arrival::Fact(fact) => self.take_in(fact),
+                Arrival::Ask(Ask { requests, answer }) => {
+                    let accepted = self.accept(&requests).await;
+                    if accepted.is_ok() {
+                        requests
+                            .into_iter()
+                            .map(Fact::Accepted)
+                            .for_each(|fact| self.take_in(fact));
+                    }
+                    // Who asked may have gone; what was asked holds all the same.
+                    let _ = answer.send(accepted);
+                }
+                Arrival::Signal => self.end = Some(End::Left),
+            }
+            if let Some(end) = self.end {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Takes in one fact and does what follows.
+    pub(crate) fn take_in(&mut self, fact: Fact) {
+        tracing::debug!("{fact:?}");
+        if let Fact::Over(id) = &fact {
+            self.lives.remove(id);
+        }
+        let actions = self.world.write().unwrap_or_else(PoisonError::into_inner).step(fact);
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    /// Refuses, or makes durable what the requests need; then nothing can refuse them any more.
+    async fn accept(&self, requests: &[Request]) -> Result<()> {
+        let mut writes = Vec::new();
+        {
+            let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
+            for request in requests {
+                world.check(request)?;
+                writes.extend(self.write_of(&world, request));
+            }
+        }
+        for write in writes {
+            spawn_blocking(write).await.map_err(|_| Error::Ended)??;
+        }
+        Ok(())
+    }
+
+    /// What must be on disk before the request is done.
+    fn write_of(&self, world: &World, request: &Request) -> Option<Write> {
+        match request {
+            Request::Make(id) => {
+                let dir = self.means.dirs.instance(id);
+                Some(Box::new(move || record::make(&dir)))
+            }
+            Request::Specify { id, text, .. } => {
+                let (dir, text) = (self.means.dirs.instance(id), text.clone());
+                let write = move || record::write_with_parent(&dir, record::SPEC, &text);
+                world.get(id).ok()?.written.is_none().then(|| Box::new(write) as Write)
+            }
+            Request::Do { id, verb: Verb::Start } => {
+                let dir = self.means.dirs.instance(id);
+                let write = move || record::write_with_parent(&dir, record::INTENT, b"");
+                world.get(id).ok()?.may_start().then(|| Box::new(write) as Write)
+            }
+            Request::Do { verb: Verb::Stop { .. } | Verb::Signal(_) | Verb::Remove, .. }
+            | Request::Down => None,
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Tell(event) => {
+                let line = event.to_string();
+                tracing::info!("{line}");
+                self.ring.push(&line);
+            }
+            Action::Begin(id) => self.begin(id),
+            Action::Adopt(id, alive) => self.adopt(id, alive),
+            Action::Order(id, order) => {
+                if let Some(Err(error)) = self.lives.get(&id).map(|to| to.try_send(order)) {
+                    tracing::warn!("{id} takes no orders: {error}");
+                }
+            }
+            Action::Retire(id) => {
+                let means = self.means.clone();
+                tokio::spawn(async move { life::retire(&means, &id, record::never_ran()).await });
+            }
+            Action::Mark(id, healthy) => {
+                if let Err(error) = record::mark(&self.means.dirs.instance(&id), healthy) {
+                    tracing::warn!("{id}: {error}");
+                }
+            }
+            Action::Erase(id) => self.erase(id),
+            Action::End => self.end = Some(End::Down),
+        }
+    }
+
+    fn begin(&mut self, id: Id) {
+        let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
+        let written = world.get(&id).ok().and_then(|one| one.written.clone());
+        drop(world);
+        let Some(written) = written else {
+            tracing::error!("{id} was to be started without a spec");
+            return;
+        };
+        let orders = self.line_to(&id);
+        tokio::spawn(life::begin(self.means.clone(), id, written.spec, orders));
+    }
+
+    fn adopt(&mut self, id: Id, alive: Alive) {
+        // At once, so that nobody who starts later gets the same address.
+        let lease = self.means.net.adopt(alive.address, alive.port);
+        let shim =
+            Shim { spec: alive.spec, lease, child: None, turn: None, healthy: alive.healthy };
+        let orders = self.line_to(&id);
+        tokio::spawn(life::adopt(self.means.clone(), id, shim, orders));
+    }
+
+    fn line_to(&mut self, id: &Id) -> mpsc::Receiver<Order> {
+        let (to, orders) = mpsc::channel(ORDERS_MAX);
+        self.lives.insert(id.clone(), to);
+        orders
+    }
+
+    fn erase(&self, id: Id) {
+        let means = self.means.clone();
+        tokio::spawn(async move {
+            let dir = means.dirs.instance(&id);
+            let fact = match spawn_blocking(move || record::erase(&dir)).await {
+                Ok(Ok(())) => Fact::Erased(id),
+                Ok(Err(error)) => Fact::EraseFailed { id, reason: error.to_string() },
+                Err(error) => Fact::EraseFailed { id, reason: error.to_string() },
+            };
+            means.say(fact).await;
+        });
+    }
+}
+
+/// Something to be written, off the loop's thread.
+type Write = Box<dyn FnOnce() -> Result<()> + Send>;
+
+async fn told_to_end(term: &mut Signal, int: &mut Signal) {
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

@@ -1,0 +1,294 @@
+//! What is behind each open file of the tree.
+
+use std::fmt::Write as _;
+use std::fs::File as Disk;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ninep::{Answer, Error as Refusal, How, Open, text};
+use tokio::task::spawn_blocking;
+
+use crate::capacity;
+use crate::desk::Desk;
+use crate::error::{Error, Result};
+use crate::fact::Request;
+use crate::id::Id;
+use crate::images;
+use crate::instance::Instance;
+use crate::quote::value;
+use crate::record;
+use crate::ring::Reader;
+use crate::spec::{SPEC_BYTES_MAX, Spec};
+use crate::table::{File, TREE};
+use crate::tail::Tail;
+use crate::verb::{self, CTL_BYTES_MAX, NodeVerb};
+
+/// Bytes of the log given by one read at most.
+const LOG_READ_MAX: usize = 1 << 20;
+
+/// An error as a client gets it; the text is kept for the `error` file.
+pub(crate) fn refuse(desk: &Desk, error: Error) -> Refusal {
+    desk.refuse(&error);
+    match error {
+        Error::NoInstance(_) => Refusal::NotFound,
+        Error::Exists(_) => Refusal::Exists,
+        error => Refusal::with(error.errno() as u32, error.to_string()),
+    }
+}
+
+/// Opens a file; those below an instance with that instance.
+pub(crate) fn open(
+    desk: &Arc<Desk>,
+    file: File,
+    one: Option<&Instance>,
+    how: How,
+) -> Answer<Box<dyn Open>> {
+    let now = |open: Box<dyn Open>| Answer::Now(Ok(open));
+    let desk = desk.clone();
+    match (file, one) {
+        (File::Help, _) => now(text(help())),
+        (File::Ctl, _) => now(Box::new(Ctl { desk })),
+        (File::Error, _) => now(text(desk.refused())),
+        (File::Status, _) => Answer::later(async move { Ok(text(status(&desk).await)) }),
+        (File::Events, _) => now(Box::new(Events(desk.ring.reader()))),
+        (File::Images, _) => Answer::later(async move {
+            let listed = desk.means.images.list().await.map_err(|error| refuse(&desk, error))?;
+            let table = images::table(&listed, &desk.world());
+            Ok(text(table))
+        }),
+        (File::InstanceCtl, Some(one)) => now(Box::new(InstanceCtl { desk, id: one.id.clone() })),
+        (File::Spec, Some(one)) => {
+            let was = one.written.as_ref().map(|written| written.text.clone());
+            let written = how.write.then(Vec::new);
+            now(Box::new(SpecFile { desk, id: one.id.clone(), was, written }))
+        }
+        (File::InstanceStatus, Some(one)) => now(text(one.status())),
+        (File::Log, Some(one)) => {
+            let path = desk.means.dirs.instance(&one.id).join(record::LOG);
+            Answer::later(async move { log(path).await })
+        }
+        (File::Tail, Some(one)) => {
+            let dir = desk.means.dirs.instance(&one.id);
+            Answer::later(async move {
+                let tail = Tail::open(&dir).map_err(|error| refuse(&desk, error))?;
+                Ok(Box::new(TailFile(tail)) as Box<dyn Open>)
+            })
+        }
+        (File::Root | File::Instances | File::Instance, _) => Answer::Now(Err(Refusal::IsDir)),
+        (File::InstanceCtl | File::Spec | File::InstanceStatus | File::Log | File::Tail, None) => {
+            Answer::Now(Err(Refusal::NotFound))
+        }
+    }
+}
+
+/// The text of `help`: the tree, then the verbs of the node and those of an instance.
+fn help() -> String {
+    let mut text = String::new();
+    for row in TREE {
+        let words = [row.read, row.write].into_iter().filter(|words| !words.is_empty());
+        let words = words.collect::<Vec<_>>().join("; written: ");
+        let _ = writeln!(text, "{:<20} {:04o}  {words}", row.indented(), row.mode);
+    }
+    for (file, verbs) in [("ctl", verb::help(verb::NODE)), ("<id>/ctl", verb::help(verb::INSTANCE))]
+    {
+        let _ = write!(text, "\n{file}\n{verbs}");
+    }
+    text
+}
+
+/// The node's `status`.
+async fn status(desk: &Desk) -> String {
+    let usage = desk.means.images.usage().await;
+    let mut text = String::new();
+    let mut line = |key: &str, of: &dyn std::fmt::Display| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{key}={}", value(&of.to_string()));
+    };
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    line("name", &name.to_string_lossy());
+    line("version", &env!("CARGO_PKG_VERSION"));
+    line("capacity_cpu", &capacity::cpu_milli());
+    line("capacity_memory", &capacity::memory_bytes());
+    let (cpu, memory, instances) = {
+        let world = desk.world();
+        let (cpu, memory) = world.allocated();
+        (cpu, memory, world.instances.len())
+    };
+    line("allocated_cpu", &cpu);
+    line("allocated_memory", &memory);
+    line("instances", &instances);
+    match desk.means.net.gateway() {
+        Some(gateway) => {
+            line("network", &"bridge");
+            line("gateway", &gateway);
+        }
+        None => line("network", &"host"),
+    }
+    match usage {
+        Ok(usage) => {
+            line("image_bytes", &usage.bytes);
+            line("image_inodes", &usage.inodes);
+            line("free_bytes", &usage.free_bytes);
+            line("free_inodes", &usage.free_inodes);
+        }
+        Err(error) => line("warning", &error),
+    }
+    for warning in desk.means.net.warnings() {
+        line("warning", warning);
+    }
+    text
+}
+
+/// The node's `ctl`: each write is lines of verbs.
+struct Ctl {
+    desk: Arc<Desk>,
+}
+
+impl Open for Ctl {
+    fn write(&mut self, _offset: u64, data: &[u8]) -> Answer<u32> {
+        let (desk, count) = (self.desk.clone(), data.len());
+        let verbs: Result<Vec<NodeVerb>> =
+            limited("ctl", data, CTL_BYTES_MAX).and_then(|data| verb::parse(verb::NODE, data));
+        Answer::later(async move {
+            let done = async { desk.node(verbs?).await };
+            done.await.map_err(|error| refuse(&desk, error))?;
+            Ok(count as u32)
+        })
+    }
+}
+
+/// An instance's `ctl`: the lines of a write are done together or not at all.
+struct InstanceCtl {
+    desk: Arc<Desk>,
+    id: Id,
+}
+
+impl Open for InstanceCtl {
+    fn write(&mut self, _offset: u64, data: &[u8]) -> Answer<u32> {
+        let (desk, id, count) = (self.desk.clone(), self.id.clone(), data.len());
+        let verbs =
+            limited("ctl", data, CTL_BYTES_MAX).and_then(|data| verb::parse(verb::INSTANCE, data));
+        Answer::later(async move {
+            let done = async {
+                let request = |verb| Request::Do { id: id.clone(), verb };
+                desk.ask(verbs?.into_iter().map(request).collect()).await
+            };
+            done.await.map_err(|error| refuse(&desk, error))?;
+            Ok(count as u32)
+        })
+    }
+}
+
+fn limited<'a>(what: &'static str, data: &'a [u8], max: usize) -> Result<&'a [u8]> {
+    if data.len() > max { Err(Error::TooLong { what, max }) } else { Ok(data) }
+}
+
+/// An instance's `spec`: reads as it was written; what is written counts when it is closed.
+struct SpecFile {
+    desk: Arc<Desk>,
+    id: Id,
+    was: Option<Bytes>,
+    /// None: not open for writing.
+    written: Option<Vec<u8>>,
+}
+
+impl Open for SpecFile {
+    fn read(&mut self, offset: u64, count: u32) -> Answer<Bytes> {
+        text(self.was.clone().unwrap_or_default()).read(offset, count)
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> Answer<u32> {
+        let Some(written) = &mut self.written else { return Answer::Now(Err(Refusal::BadUse)) };
+        let end = usize::try_from(offset).ok().and_then(|at| at.checked_add(data.len()));
+        let fits = end.filter(|&end| end <= SPEC_BYTES_MAX && offset <= written.len() as u64);
+        let Some(end) = fits else {
+            let error = Error::TooLong { what: "spec", max: SPEC_BYTES_MAX };
+            return Answer::Now(Err(refuse(&self.desk, error)));
+        };
+        let at = end - data.len();
+        written.resize(written.len().max(end), 0);
+        written[at..end].copy_from_slice(data);
+        Answer::Now(Ok(data.len() as u32))
+    }
+
+    fn close(&mut self) -> Answer<()> {
+        let Some(bytes) = self.written.take().filter(|bytes| !bytes.is_empty()) else {
+            return Answer::Now(Ok(()));
+        };
+        let (desk, id) = (self.desk.clone(), self.id.clone());
+        Answer::later(async move {
+            let done = async {
+                let spec = Box::new(Spec::parse(&id, &bytes)?);
+                desk.ask(vec![Request::Specify { id, spec, text: bytes.into() }]).await
+            };
+            done.await.map_err(|error| refuse(&desk, error))
+        })
+    }
+}
+
+/// The node's `events`.
+struct Events(Reader);
+
+impl Open for Events {
+    fn read(&mut self, _offset: u64, count: u32) -> Answer<Bytes> {
+        let reader = self.0.clone();
+        Answer::later(async move { Ok(reader.read(count as usize).await) })
+    }
+
+    fn stream(&self) -> bool {
+        true
+    }
+}
+
+/// An instance's `tail`.
+struct TailFile(Tail);
+
+impl Open for TailFile {
+    fn read(&mut self, _offset: u64, count: u32) -> Answer<Bytes> {
+        let tail = self.0.clone();
+        Answer::later(async move { tail.read(count as usize).await.map_err(|why| system(&why)) })
+    }
+
+    fn stream(&self) -> bool {
+        true
+    }
+}
+
+/// An instance's `log`: the file that was the current one when it was opened.
+struct LogFile(Arc<Disk>);
+
+impl Open for LogFile {
+    fn read(&mut self, offset: u64, count: u32) -> Answer<Bytes> {
+        let file = self.0.clone();
+        Answer::later(async move {
+            let read = spawn_blocking(move || {
+                let mut buffer = vec![0; (count as usize).min(LOG_READ_MAX)];
+                let count = file.read_at(&mut buffer, offset)?;
+                buffer.truncate(count);
+                io::Result::Ok(Bytes::from(buffer))
+            });
+            match read.await {
+                Ok(read) => read.map_err(|why| system(&why)),
+                Err(_) => Err(Refusal::Interrupted),
+            }
+        })
+    }
+}
+
+async fn log(path: PathBuf) -> ninep::Result<Box<dyn Open>> {
+    match spawn_blocking(move || Disk::open(path)).await {
+        Ok(Ok(file)) => Ok(Box::new(LogFile(Arc::new(file)))),
+        // It has said nothing yet.
+        Ok(Err(why)) if why.kind() == io::ErrorKind::NotFound => Ok(text("")),
+        Ok(Err(why)) => Err(system(&why)),
+        Err(_) => Err(Refusal::Interrupted),
+    }
+}
+
+fn system(why: &io::Error) -> Refusal {
+    let errno = why.raw_os_error().and_then(|errno| u32::try_from(errno).ok());
+    Refusal::with(errno.unwrap_or(nix::libc::EIO as u32), format!("log: {why}"))
+}

@@ -1,0 +1,216 @@
+//! The directory of an instance: what is written there durably, and what is read back.
+//!
+//! Law: what a client was told is on disk. The intent is there before anything is made for it, so
+//! that a later node knows of everything that may exist.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use crate::clock::now_ms;
+use crate::error::{Error, Result};
+use crate::wire::Exit;
+
+/// The spec as the client wrote it.
+pub(crate) const SPEC: &str = "spec.json";
+/// There when the instance shall run; empty.
+pub(crate) const INTENT: &str = "intent";
+/// What the shim gets to know.
+pub(crate) const SHIM: &str = "shim.json";
+/// The shim's word on how it ended.
+pub(crate) const EXIT: &str = "exit";
+/// The processes of shim and container.
+pub(crate) const PID: &str = "pid";
+/// The shim's control socket.
+pub(crate) const SOCK: &str = "sock";
+/// What the shim has to complain about.
+pub(crate) const SHIM_LOG: &str = "shim.log";
+/// The program's output.
+pub(crate) const LOG: &str = "log";
+/// `healthy` or `unhealthy`; for a node that comes later, so it need not survive the machine.
+const HEALTH: &str = "health";
+/// Begins the name of a directory on its way out; no instance can have such a name.
+pub(crate) const REMOVING: &str = ".removing-";
+
+/// Makes the directory of a new instance; one that is there is fine.
+pub(crate) fn make(dir: &Path) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("make", dir)(why)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes a file so that it is there whole or not at all, and stays.
+pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = dir.join(name);
+    let new = dir.join(format!(".{name}.new"));
+    let all = || {
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        File::open(dir)?.sync_all()
+    };
+    all().map_err(|why| {
+        // Whatever was half written is of no use; when it cannot be removed it does no harm.
+        let _ = fs::remove_file(&new);
+        Error::io("write", &path)(why)
+    })
+}
+
+/// Writes spec or intent of an instance whose directory may be new.
+pub(crate) fn write_with_parent(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    write(dir, name, bytes)?;
+    let parent = dir.parent().unwrap_or(dir);
+    let synced = File::open(parent).and_then(|parent| parent.sync_all());
+    synced.map_err(Error::io("write", parent))
+}
+
+/// How the instance ended, when it has.
+pub(crate) fn exit(dir: &Path) -> Result<Option<Exit>> {
+    let path = dir.join(EXIT);
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let exit = serde_json::from_slice(&bytes).map_err(io::Error::from);
+            exit.map(Some).map_err(Error::io("read", &path))
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(Error::io("read", &path)(why)),
+    }
+}
+
+/// Writes how an instance ended that no shim was ever started for.
+///
+/// When that cannot be written the intent is taken back, which needs no room on the disk: a later
+/// node must not start what was said to have ended.
+pub(crate) fn write_exit(dir: &Path, exit: &Exit) -> Result<()> {
+    let bytes = serde_json::to_vec(exit).map_err(io::Error::from);
+    let written = bytes
+        .map_err(Error::io("write", &dir.join(EXIT)))
+        .and_then(|bytes| write(dir, EXIT, &bytes));
+    if written.is_err() {
+        let _ = fs::remove_file(dir.join(INTENT));
+    }
+    written
+}
+
+/// The exit of an instance that was stopped before it ran: as if its program had heeded TERM.
+pub(crate) fn never_ran() -> Exit {
+    Exit {
+        code: 143,
+        signal: None,
+        oom: false,
+        reason: Some("stopped before it was started".to_owned()),
+        finished_ms: now_ms(),
+        failed: false,
+        permanent: false,
+    }
+}
+
+/// The exit of an instance whose end nobody saw: it was killed with its shim.
+pub(crate) fn died(reason: String) -> Exit {
+    Exit { code: 137, signal: Some("KILL".to_owned()), reason: Some(reason), ..never_ran() }
+}
+
+/// The exit of an instance that could not be started.
+pub(crate) fn failed(reason: String, permanent: bool) -> Exit {
+    Exit {
+        code: 125,
+        signal: None,
+        oom: false,
+        reason: Some(reason),
+        finished_ms: now_ms(),
+        failed: true,
+        permanent,
+    }
+}
+
+/// Keeps what the probes say.
+pub(crate) fn mark(dir: &Path, healthy: bool) -> Result<()> {
+    let path = dir.join(HEALTH);
+    let word = if healthy { "healthy\n" } else { "unhealthy\n" };
+    fs::write(&path, word).map_err(Error::io("write", &path))
+}
+
+/// What the probes said last.
+pub(crate) fn marked(dir: &Path) -> Option<bool> {
+    match fs::read_to_string(dir.join(HEALTH)).ok()?.trim() {
+        "healthy" => Some(true),
+        "unhealthy" => Some(false),
+        _ => None,
+    }
+}
+
+/// Removes the directory. From the rename on the instance does not exist, whatever happens.
+pub(crate) fn erase(dir: &Path) -> Result<()> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let away = dir.with_file_name(format!("{REMOVING}{name}"));
+    match fs::rename(dir, &away) {
+        Ok(()) => {
+            remove_tree(&away);
+            Ok(())
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(why) => Err(Error::io("remove", dir)(why)),
+    }
+}
+
+/// Removes a directory that no instance has; what cannot be removed now is tried again by the
+/// next node, so it is only told.
+pub(crate) fn remove_tree(dir: &Path) {
+    if let Err(why) = fs::remove_dir_all(dir) {
+        tracing::warn!("remove {}: {why}", dir.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_read_back_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(exit(dir.path()).unwrap(), None);
+        for one in [never_ran(), failed("no image".into(), true)] {
+            write_exit(dir.path(), &one).unwrap();
+            assert_eq!(exit(dir.path()).unwrap(), Some(one));
+        }
+        let names: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, [EXIT]);
+    }
+
+    #[test]
+    fn an_exit_that_cannot_be_written_takes_the_intent_back() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(INTENT), "").unwrap();
+        // A directory in the place of the new file is refused to root as well.
+        fs::create_dir(dir.path().join(".exit.new")).unwrap();
+        let text = write_exit(dir.path(), &never_ran()).unwrap_err().to_string();
+        assert!(text.starts_with("write ") && text.contains("/exit: "), "{text}");
+        assert!(!dir.path().join(INTENT).exists());
+    }
+
+    #[test]
+    fn a_mark_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(marked(dir.path()), None);
+        for healthy in [true, false] {
+            mark(dir.path(), healthy).unwrap();
+            assert_eq!(marked(dir.path()), Some(healthy));
+        }
+    }
+
+    #[test]
+    fn erasing_leaves_nothing_and_twice_is_fine() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = dir.path().join("web-1");
+        make(&one).unwrap();
+        make(&one).unwrap();
+        write_with_parent(&one, SPEC, b"{}").unwrap();
+        erase(&one).unwrap();
+        erase(&one).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
