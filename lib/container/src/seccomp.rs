@@ -238,6 +238,45 @@ mod tests {
         check(&["SYS_TIME"], libc::SYS_clock_settime, true);
     }
 
+    /// What a confined thread is answered; a filter binds one thread, so the others stay free.
+    fn answer(call: i64, args: [u64; 3]) -> i32 {
+        let filters = Filters::new(&Caps::new(&[], &[]).unwrap()).unwrap();
+        let confined = std::thread::spawn(move || {
+            filters.apply().unwrap();
+            // SAFETY: every call of the cases below is refused or takes plain numbers.
+            match unsafe { libc::syscall(call, args[0], args[1], args[2]) } {
+                -1 => nix::errno::Errno::last_raw(),
+                _ => 0,
+            }
+        });
+        confined.join().unwrap()
+    }
+
+    #[test]
+    fn calls_are_answered_as_the_tables_say() {
+        let cases = [
+            (libc::SYS_getppid, [0; 3], 0),
+            (libc::SYS_clone3, [0; 3], libc::ENOSYS),
+            (i64::from(LAST_KNOWN) + 1, [0; 3], libc::ENOSYS),
+            (libc::SYS_mount, [0; 3], libc::EPERM),
+            (libc::SYS_keyctl, [0; 3], libc::EPERM),
+            (libc::SYS_clone, [libc::CLONE_NEWUSER as u64, 0, 0], libc::EPERM),
+            (libc::SYS_ioctl, [99, libc::TIOCSTI, 0], libc::EPERM),
+            // Beyond the width of a request: the kernel ignores what is above.
+            (libc::SYS_ioctl, [99, 1 << 32 | libc::TIOCSTI, 0], libc::EPERM),
+            (libc::SYS_ioctl, [99, libc::FIONREAD, 0], libc::EBADF),
+            (libc::SYS_socket, [libc::AF_VSOCK as u64, 1, 0], libc::EPERM),
+            (libc::SYS_socket, [libc::AF_ALG as u64, 5, 0], libc::EPERM),
+            (libc::SYS_personality, [0xffff_ffff, 0, 0], 0),
+            (libc::SYS_personality, [0x0040_0000, 0, 0], libc::EPERM),
+            #[cfg(target_arch = "x86_64")]
+            (libc::SYS_getppid | 1 << 30, [0; 3], libc::EPERM),
+        ];
+        for (call, args, expected) in cases {
+            assert_eq!(answer(call, args), expected, "call {call} {args:x?}");
+        }
+    }
+
     #[test]
     fn the_filter_fits_into_the_kernels_limit() {
         let filters = Filters::new(&Caps::new(&[], &[]).unwrap()).unwrap();

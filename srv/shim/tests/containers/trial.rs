@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -132,7 +134,7 @@ impl Trial {
 
     /// Waits for the shim's end and looks at what is left.
     pub(crate) fn end(mut self) -> Ended {
-        let status = self.child.wait().expect("the shim's end");
+        let status = self.wait();
         let errors = fs::read_to_string(self.dir.path().join("shim.log")).unwrap_or_default();
         assert!(status.success(), "the shim ended with {status}: {errors}");
         let ended = self.left();
@@ -145,17 +147,42 @@ impl Trial {
     pub(crate) fn die_and_reap(mut self) -> Ended {
         self.child.kill().expect("a kill");
         self.child.wait().expect("the shim's end");
-        let path = self.dir.path().to_str().expect("a plain path").to_owned();
-        let status = shim(&["--reap", &path]).status().expect("the reaper");
+        let status = self.reap();
         assert!(status.success(), "the reaper ended with {status}");
         self.left()
     }
 
-    fn left(self) -> Ended {
+    /// The shim's status; its standard output ends with it, and only with it.
+    fn wait(&mut self) -> ExitStatus {
+        let alive = self.child.stdout.take().expect("the shim's output is a pipe");
+        let mut fds = [PollFd::new(alive.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(WAIT_MAX).expect("a timeout");
+        let ended = poll(&mut fds, timeout).expect("poll");
+        assert_eq!(ended, 1, "the shim did not end: {:?}", log(self.dir.path(), "log"));
+        self.child.wait().expect("the shim's end")
+    }
+
+    fn reap(&self) -> ExitStatus {
+        let path = self.dir.path().to_str().expect("a plain path").to_owned();
+        shim(&["--reap", &path]).status().expect("the reaper")
+    }
+
+    fn left(&self) -> Ended {
         assert_nothing_left(self.dir.path(), &self.id);
         let exit = fs::read_to_string(self.dir.path().join("exit")).expect("an exit file");
         let exit = serde_json::from_str(&exit).expect("JSON in the exit file");
         Ended { exit, log: log(self.dir.path(), "log") }
+    }
+}
+
+/// A case that fails must leave no container behind.
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            self.reap();
+        }
     }
 }
 
@@ -278,7 +305,7 @@ pub(crate) fn in_new_network(script: &str) -> Trial {
         nix::fcntl::fcntl(&fd, copy).expect("a descriptor that is handed on");
         let mut command = Command::new("/bin/busybox");
         command.args(["sh", "-c", &line]).env_clear().stdin(Stdio::null());
-        command.stdout(log.try_clone().expect("a descriptor")).stderr(log);
+        command.stdout(Stdio::piped()).stderr(log);
         command.spawn().expect("the shim")
     })
 }
@@ -287,7 +314,7 @@ fn spawn(dir: &Path) -> Child {
     let log = fs::File::create(dir.join("shim.log")).expect("shim.log");
     let path = dir.to_str().expect("a plain path");
     let mut command = shim(&[path]);
-    command.stdout(log.try_clone().expect("a descriptor")).stderr(log).current_dir(dir);
+    command.stdout(Stdio::piped()).stderr(log).current_dir(dir);
     command.spawn().expect("the shim")
 }
 
