@@ -21,7 +21,7 @@ pub(crate) struct Disk {
     dir: PathBuf,
     scratch: AtomicU64,
     /// Holds the flock.
-    _lock: File,
+    lock: File,
 }
 
 impl Disk {
@@ -40,7 +40,7 @@ impl Disk {
             Err(Errno::WOULDBLOCK) => return Err(Error::Busy { dir }),
             Err(e) => return Err(io_error("lock", &path, e.into())),
         }
-        let disk = Self { dir, scratch: AtomicU64::new(0), _lock: lock };
+        let disk = Self { dir, scratch: AtomicU64::new(0), lock };
         disk.sweep()?;
         Ok(disk)
     }
@@ -151,6 +151,16 @@ impl Disk {
             rename_durably(&scratch.0, path)
         };
         write().map_err(|e| self.fail("write", path, e))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Closing would do, but for a process that is just being forked by another thread and
+        // has the descriptor too until it becomes another program.
+        if let Err(e) = flock(&self.lock, FlockOperation::Unlock) {
+            tracing::warn!("unlock {}: {e}", self.dir.display());
+        }
     }
 }
 

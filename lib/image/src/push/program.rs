@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::elf::{self, Elf};
 use super::libraries::Loader;
@@ -173,21 +173,10 @@ impl Closure {
 fn places(of: &Loaded, dirs: &[String]) -> Vec<Place> {
     let expand = |dir: &str, file: &Path| {
         let origin = file.parent().unwrap_or(Path::new("/")).display().to_string();
-        plain(&PathBuf::from(dir.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin)))
+        // A `..` stays: behind a link it leads elsewhere than it reads, and the loader leaves that
+        // to the kernel.
+        PathBuf::from(dir.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin))
     };
     let named = dirs.iter().filter(|dir| !dir.is_empty());
     named.map(|dir| (expand(dir, &of.host), expand(dir, &of.image))).collect()
-}
-
-/// A path without `.` and `..`, above the root being the root.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::from("/");
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => plain.push(name),
-            Component::ParentDir => drop(plain.pop()),
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-        }
-    }
-    plain
 }

@@ -1,0 +1,255 @@
+//! Images that lie on this machine, in every form they come in.
+
+#![allow(clippy::unwrap_used)] // all of it is tests
+
+mod bench;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use bench::{Bench, Layout, run, sha256, tar};
+use image::{Error, Image};
+use serde_json::json;
+
+/// Copies the layout's two-layer image with skopeo.
+fn copy(layout: &str, to: &str) {
+    let from = format!("oci:{layout}:two");
+    run("skopeo", "skopeo", &["--insecure-policy", "copy", "-q", &from, to]);
+}
+
+#[tokio::test]
+async fn every_form_of_an_image_unpacks_to_the_same_layers() {
+    let bench = Bench::new();
+    let layout = bench.umoci();
+    let first = bench.pull(&format!("oci:{layout}:two")).await.unwrap();
+    assert_eq!(first.layers.len(), 2);
+    let (oci, docker) = (bench.path("oci.tar"), bench.path("docker.tar"));
+    copy(&layout, &format!("oci-archive:{oci}:two"));
+    copy(&layout, &format!("docker-archive:{docker}:quay.io/app:two"));
+    let packed = bench.path("docker.tar.gz");
+    let file = fs::File::create(&packed).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    gzip.write_all(&fs::read(&docker).unwrap()).unwrap();
+    gzip.finish().unwrap();
+    for reference in [
+        format!("oci-archive:{oci}"),
+        format!("oci-archive:{oci}:two"),
+        format!("docker-archive:{docker}"),
+        format!("docker-archive:{docker}:quay.io/app:two"),
+        format!("docker-archive:{docker}:two"),
+        format!("docker-archive:{packed}"),
+    ] {
+        // In a store of its own, so that nothing is there already.
+        let other = Bench::new();
+        let image = other.pull(&reference).await.unwrap();
+        assert_eq!(image.reference, reference);
+        let names = |image: &Image| -> Vec<_> {
+            image
+                .layers
+                .iter()
+                .map(|l| l.parent().unwrap().file_name().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(names(&image), names(&first), "{reference}");
+        assert_eq!(image.config["config"]["Entrypoint"][0], "/bin/a");
+        assert!(other.names("ingest").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_is_not_there_or_must_be_named_is_said_with_those_there_are() {
+    let bench = Bench::new();
+    let layout = bench.umoci();
+    let check = async |reference: String, words: &[&str]| {
+        let error = bench.pull(&reference).await.unwrap_err();
+        assert!(error.permanent());
+        let text = error.to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    };
+    check(format!("oci:{layout}:three"), &["tag 'three' not found", "base, one, two"]).await;
+    check(format!("oci:{layout}"), &["more than one image", "base, one, two"]).await;
+    check(format!("oci:{layout}/no"), &["/no/index.json", "No such file"]).await;
+    check(format!("oci-archive:{layout}/index.json"), &["index.json"]).await;
+    check(format!("docker-archive:{layout}/no.tar"), &["No such file"]).await;
+}
+
+#[tokio::test]
+async fn zstd_and_plain_layers_are_unpacked_too() {
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+    let bench = Bench::new();
+    let layout = Layout::new(&bench.dir.path().join("layout"));
+    let (one, two) = (tar(&[("a", "one"), ("b", "b")]), tar(&[("a", "two")]));
+    let zstd = compress_to_vec(&one[..], CompressionLevel::Fastest);
+    layout.index(&[layout.image(&[(zstd, &one), (two.clone(), &two)])]);
+    let image = bench.pull(&format!("oci:{}", layout.0.display())).await.unwrap();
+    assert_eq!(fs::read_to_string(image.layers[0].join("b")).unwrap(), "b");
+    assert_eq!(fs::read_to_string(image.layers[1].join("a")).unwrap(), "two");
+}
+
+#[tokio::test]
+async fn an_index_gives_the_image_for_this_machine() {
+    let bench = Bench::new();
+    let layout = Layout::new(&bench.dir.path().join("layout"));
+    let layer = tar(&[("a", "ours")]);
+    let mut ours = layout.image(&[(layer.clone(), &layer)]);
+    let mut other = layout.image(&[]);
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    ours["platform"] = json!({ "os": "linux", "architecture": architecture });
+    other["platform"] = json!({ "os": "linux", "architecture": "z80" });
+    let index = |all: &[&serde_json::Value]| {
+        let text = json!({ "schemaVersion": 2, "manifests": all }).to_string();
+        layout.index(&[layout.blob("application/vnd.oci.image.index.v1+json", text.as_bytes())]);
+    };
+    let reference = format!("oci:{}", layout.0.display());
+    index(&[&other]);
+    let error = bench.pull(&reference).await.unwrap_err();
+    assert!(matches!(error, Error::Platform { .. }) && error.permanent());
+    let text = error.to_string();
+    assert!(text.contains(&format!("no image for linux/{architecture} in oci:")), "{text}");
+    assert!(text.contains("it has linux/z80"), "{text}");
+    index(&[&other, &ours]);
+    let image = bench.pull(&reference).await.unwrap();
+    assert_eq!(fs::read_to_string(image.layers[0].join("a")).unwrap(), "ours");
+    assert_ne!(image.digest, ours["digest"].as_str().unwrap());
+    assert!(bench.store.get(ours["digest"].as_str().unwrap()).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_what_a_layout_says_are_refused() {
+    let layer = tar(&[("a", "1")]);
+    let other = tar(&[("a", "2")]);
+    let check = async |change: &dyn Fn(&Layout, &Path), word: &str| {
+        let bench = Bench::new();
+        let layout = Layout::new(&bench.dir.path().join("layout"));
+        let blob = layout.0.join("blobs/sha256").join(&sha256(&layer)[7..]);
+        layout.index(&[layout.image(&[(layer.clone(), &layer)])]);
+        change(&layout, &blob);
+        let error = bench.pull(&format!("oci:{}", layout.0.display())).await.unwrap_err();
+        assert!(error.permanent() && error.to_string().contains(word), "{error}");
+        assert!(bench.names("layers").is_empty() && bench.names("ingest").is_empty());
+        assert!(bench.store.list().unwrap().is_empty());
+    };
+    check(&|_, blob| fs::write(blob, &other).unwrap(), "digest is").await;
+    check(&|_, blob| fs::write(blob, &layer[..layer.len() - 1]).unwrap(), "bytes, expected").await;
+    check(&|_, blob| fs::remove_file(blob).unwrap(), "not found").await;
+    // The layer is another than the configuration says.
+    let wrong = |layout: &Layout, _: &Path| {
+        layout.index(&[layout.image(&[(layer.clone(), &other[..])])]);
+    };
+    check(&wrong, "uncompressed: digest is").await;
+    let evil = tar(&[("a", "1")]);
+    let escape = |layout: &Layout, _: &Path| {
+        let mut bytes = evil.clone();
+        bytes[..4].copy_from_slice(b"../a");
+        let sum: u32 = bytes[..512]
+            .iter()
+            .enumerate()
+            .map(|(n, b)| if (148..156).contains(&n) { 32 } else { u32::from(*b) })
+            .sum();
+        bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        layout.index(&[layout.image(&[(bytes.clone(), &bytes)])]);
+    };
+    check(&escape, "entry '../a': '..' in the name").await;
+}
+
+#[tokio::test]
+async fn a_directory_is_used_where_it_lies() {
+    let bench = Bench::new();
+    let root = bench.dir.path().join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/x"), "1").unwrap();
+    let reference = format!("dir:{}", root.display());
+    let image = bench.pull(&reference).await.unwrap();
+    assert!(image.in_place);
+    assert_eq!((&image.layers, image.bytes), (&vec![root.clone()], 1));
+    assert_eq!(bench.pull(&reference).await.unwrap().digest, image.digest);
+    assert_eq!(bench.store.get(&image.digest).unwrap().unwrap().layers, [root.clone()]);
+    fs::write(root.join("etc/x"), "22").unwrap();
+    assert_ne!(bench.pull(&reference).await.unwrap().digest, image.digest);
+    let error = bench.pull(&format!("dir:{}/etc/x", root.display())).await.unwrap_err();
+    assert!(error.to_string().contains("is no directory"), "{error}");
+}
+
+/// Everything a tree can be asked for, a line a file.
+const LIST: &str = r"cd $1 && find . -mindepth 1 -printf '%p %y %m %U %G %l ' \
+    \( -type f -printf '%n %s %T@ ' -exec sha256sum {} \; -o -printf '\n' \) | sort";
+
+#[tokio::test]
+async fn overlayfs_shows_the_layers_as_umoci_unpacks_them() {
+    let bench = Bench::new();
+    let layout = bench.umoci();
+    let image = bench.pull(&format!("oci:{layout}:two")).await.unwrap();
+    let (whole, merged) = (bench.path("whole"), bench.path("merged"));
+    run("umoci", "umoci", &["unpack", "--image", &format!("{layout}:two"), &whole]);
+    fs::create_dir(&merged).unwrap();
+    let list = |prepare: &str, dir: &str| {
+        // The mount goes with the namespace of the process that made it.
+        let script = format!("set -e; {prepare}\n{LIST}");
+        let mut command = Command::new("unshare");
+        let output = command.args(["-m", "sh", "-c", &script, "sh", dir]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let lower: Vec<_> = image.layers.iter().rev().map(|l| l.display().to_string()).collect();
+    let mount = format!("mount -t overlay overlay -o lowerdir={} {merged}", lower.join(":"));
+    let (ours, theirs) = (list(&mount, &merged), list("", &format!("{whole}/rootfs")));
+    assert!(ours.lines().count() > 300);
+    for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+        assert_eq!(ours, theirs);
+    }
+    assert_eq!(ours.lines().count(), theirs.lines().count());
+}
+
+/// Needs a small file system, so the test starts itself again in a mount namespace with one.
+#[tokio::test]
+async fn a_full_disk_is_a_clear_error_and_leaves_nothing_half_there() {
+    let layer = || {
+        let zeros = "\0".repeat(96 << 20);
+        let plain = tar(&[("zeros", &zeros)]);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&plain).unwrap();
+        (gzip.finish().unwrap(), plain)
+    };
+    let Ok(dir) = std::env::var("TEST_SMALL_DIR") else {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Command::new("unshare")
+            .args(["-m", "sh", "-c"])
+            .arg("mount -t tmpfs -o size=80m tmpfs $TEST_SMALL_DIR && exec \"$0\" --exact $1")
+            .arg(std::env::current_exe().unwrap())
+            .arg("a_full_disk_is_a_clear_error_and_leaves_nothing_half_there")
+            .env("TEST_SMALL_DIR", dir.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    };
+    let bench = Bench::new();
+    let layout = Layout::new(&bench.dir.path().join("layout"));
+    let (blob, plain) = layer();
+    layout.index(&[layout.image(&[(blob, &plain)])]);
+    let reference = format!("oci:{}", layout.0.display());
+    let small = Path::new(&dir).join("store");
+    let store = image::Store::open(&small).unwrap();
+    // It looks as if there were room, until it is unpacked.
+    let error = store.pull(&reference, |_| ()).await.unwrap_err();
+    assert!(matches!(error, Error::Room { .. }) && !error.permanent(), "{error}");
+    assert!(error.to_string().contains(&format!("free on {}", small.display())), "{error}");
+    for part in ["layers", "ingest"] {
+        assert_eq!(fs::read_dir(small.join(part)).unwrap().count(), 0, "{part}");
+    }
+    assert!(store.list().unwrap().is_empty());
+    // A layer that cannot fit is not begun.
+    let big = layout.blob("application/vnd.oci.image.layer.v1.tar", &plain);
+    layout.index(&[layout.image(&[(plain.clone(), &plain)])]);
+    let error = store.pull(&reference, |_| ()).await.unwrap_err();
+    assert!(matches!(error, Error::Room { needs, .. } if needs > 150 << 20), "{error}");
+    let hex = &big["digest"].as_str().unwrap()[7..];
+    assert!(!small.join("ingest").join(hex).exists());
+}
