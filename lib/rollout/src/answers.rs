@@ -156,14 +156,20 @@ impl Turn<'_> {
             | Stage::Settled
             | Stage::Routing { .. }
             | Stage::Serving => self.crash(id, Cause::Lost, String::from("lost with its node")),
-            Stage::Exited | Stage::Forgetting => self.forget_record(id),
-            Stage::Waiting { .. } | Stage::Placing | Stage::Ended | Stage::GaveUp => {}
+            // No log to be kept; `Forget` is asked all the same, for whatever may be left.
+            Stage::Exited => self.go(id, Stage::Forgetting),
+            Stage::Waiting { .. }
+            | Stage::Placing
+            | Stage::Ended
+            | Stage::GaveUp
+            | Stage::Forgetting => {}
         }
     }
 
     pub(crate) fn forgotten(&mut self, id: Id) {
         if self.s.instances.get(&id).is_some_and(Instance::is_gone) {
-            self.forget_record(id);
+            self.s.instances.remove(&id);
+            self.changed = true;
         }
     }
 
@@ -215,11 +221,6 @@ impl Turn<'_> {
                 self.repair(id, Cause::Failure, reason.unwrap_or_default());
             }
         }
-    }
-
-    fn forget_record(&mut self, id: Id) {
-        self.s.instances.remove(&id);
-        self.changed = true;
     }
 
     /// Remembers what went wrong with an instance last.

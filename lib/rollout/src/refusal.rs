@@ -2,6 +2,7 @@
 
 use crate::state::Stand;
 use crate::{Event, Id, Instance, Kind, Service, Update, Version};
+use alloc::string::String;
 use thiserror::Error;
 
 /// A verb as the server is asked for it, before it becomes an event.
@@ -85,7 +86,7 @@ pub enum Refusal {
 }
 
 /// ` to v3`, or nothing.
-fn going(to: &Option<Version>) -> alloc::string::String {
+fn going(to: &Option<Version>) -> String {
     to.map(|to| alloc::format!(" to {to}")).unwrap_or_default()
 }
 

@@ -56,7 +56,10 @@ impl Turn<'_> {
         if self.surge(parts) {
             self.s.aim.step = Step::Surging;
         } else if self.may_retire(parts) {
-            self.retire(&parts.surplus, self.s.aim.batch as usize);
+            // Nothing is to stay: then all go at once.
+            let last = parts.kept.is_empty() && parts.missing.is_empty();
+            let many = if last { usize::MAX } else { self.s.aim.batch as usize };
+            self.retire(&parts.surplus, many);
             self.s.aim.step = Step::Retiring;
         }
     }

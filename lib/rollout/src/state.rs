@@ -205,8 +205,11 @@ pub(crate) enum Ending {
 /// How things were before an update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Before {
-    /// Instances wanted, of all versions.
+    /// Instances wanted of the current version; 0 when there is none, or it was stopped.
     pub(crate) replicas: u32,
+    /// The aim before. It is gone back to when no version ever completed: then it is what is left
+    /// of a first deploy that failed, and that serves.
+    pub(crate) counts: BTreeMap<Version, u32>,
     pub(crate) stand: Stand,
     /// The spec that a change in place of an equal version number covered.
     pub(crate) spec: Option<Spec>,

@@ -59,8 +59,7 @@ impl Turn<'_> {
         self.rest_places();
         self.s.watch = None;
         self.s.failed = None;
-        // At once: no batch is too large for it.
-        self.s.aim = Aim { batch: u32::MAX, ..Aim::default() };
+        self.s.aim = Aim { batch: 1, ..Aim::default() };
         let spec = Spec { progress_deadline_ms: PROGRESS_DEADLINE_MS, ..Spec::default() };
         let from = self.s.current;
         self.start(kind, from, None, &spec, before);
@@ -110,12 +109,13 @@ impl Turn<'_> {
         self.relabel_back();
         let Some(update) = &self.s.update else { return };
         let (to, before) = (update.to, update.before.clone());
-        let wanted = match before.stand {
-            Stand::Up => self.s.current.map(|v| (v, before.replicas)),
-            Stand::New | Stand::Stopped | Stand::Removing | Stand::Removed => None,
+        let wanted = match (before.stand, self.s.current) {
+            (Stand::Up, Some(current)) => BTreeMap::from([(current, before.replicas)]),
+            (Stand::Up, None) => before.counts,
+            (Stand::New | Stand::Stopped | Stand::Removing | Stand::Removed, _) => BTreeMap::new(),
         };
         let by = self.wind_up(to);
-        self.aim_at(wanted.into_iter().collect());
+        self.aim_at(wanted);
         self.s.stand = before.stand;
         if let Some(update) = &mut self.s.update {
             update.ending = Some(Ending::Cancelled { by });
@@ -157,7 +157,7 @@ impl Turn<'_> {
         let stand = self.s.stand;
         let spec = self.s.current.and_then(|version| self.s.specs.get(&version));
         let replicas = if stand == Stand::Up { spec.map_or(0, |s| s.replicas) } else { 0 };
-        Before { replicas, stand, spec: None }
+        Before { replicas, counts: self.s.aim.counts.clone(), stand, spec: None }
     }
 
     /// Aims at a version. Places that were given up count no longer, and nothing backs off.

@@ -282,6 +282,7 @@ impl Chaos {
             let next = self.world.service.next_id();
             self.world = World::new_from(Service::new(next), self.world.now);
             self.queue.clear();
+            self.heard.clear();
             self.containers.clear();
             self.completed.clear();
         }
@@ -301,7 +302,8 @@ impl Chaos {
             Some(target) if self.choose(3) == 1 => target,
             _ => self.next_version(),
         };
-        let spec = self.manifest();
+        let made = self.manifest();
+        let spec = self.world.service.spec(version).cloned().unwrap_or(made);
         self.specs.insert(version, spec.clone());
         self.ask(Event::Applied { version, spec });
     }
@@ -320,7 +322,9 @@ impl Chaos {
         let earlier = usize::from(self.choose(4));
         let known = self.completed.iter().rev().nth(earlier).copied();
         let to = self.world.service.rollback_target().or(known);
-        if let Some((version, spec)) = to.and_then(|v| Some((v, self.specs.get(&v)?.clone()))) {
+        let Some(version) = to else { return };
+        let spec = self.world.service.spec(version).or(self.specs.get(&version)).cloned();
+        if let Some(spec) = spec {
             self.ask(Event::RolledBack { version, spec });
         }
     }

@@ -6,6 +6,9 @@ use crate::{
 };
 use std::fmt;
 
+/// Events told when a law is broken.
+const STORY_MAX: usize = 40;
+
 /// Reads one line of what happens. `spec` is that of the last manifest, which words change;
 /// `newest` is the table that `served` means.
 pub(super) fn event(line: &str, spec: &mut Spec, newest: u64) -> Event {
@@ -136,7 +139,9 @@ pub(super) fn state(world: &World) -> String {
     there.sort_by_key(|i| (i.number, i.id));
     let list: Vec<String> = there.iter().map(|i| instance(i)).collect();
     let phase = s.phase(world.now);
-    format!("{} {phase} {current}{target} {new}/{wanted}: {}", s.status(), list.join(", "))
+    let list = list.join(", ");
+    let text = format!("{} {phase} {current}{target} {new}/{wanted}: {list}", s.status());
+    text.trim_end().to_string()
 }
 
 fn instance(i: &Instance) -> String {
@@ -163,6 +168,8 @@ fn instance(i: &Instance) -> String {
 
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{:?}\n{:#?}", state(self), self.bounds, self.service)
+        let last = self.story.len().saturating_sub(STORY_MAX);
+        let story = self.story[last..].join("\n");
+        write!(f, "{story}\n? {}\n{:?}\n{:?}", state(self), self.bounds, self.service)
     }
 }

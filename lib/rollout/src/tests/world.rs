@@ -1,7 +1,7 @@
 //! A service, its clock, and what node and edges have been told and have told: the ground on which
 //! the laws are checked after every single event.
 
-use super::laws;
+use super::{laws, text};
 use crate::{Action, Event, Id, Kind, Millis, Service, Spec, resume, step};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,9 +22,13 @@ pub(super) struct World {
     pub(super) drained: BTreeSet<Id>,
     /// Processes that were said to run and not said to be gone.
     pub(super) running: BTreeSet<Id>,
+    /// Processes that were said to be gone.
+    pub(super) over: BTreeSet<Id>,
     /// Every action asked so far.
     pub(super) asked: BTreeSet<Action>,
     pub(super) bounds: Bounds,
+    /// What happened and what came of it, for whoever must understand a broken law.
+    pub(super) story: Vec<String>,
 }
 
 /// What the laws remember of the update in flight, or of the last one.
@@ -64,8 +68,10 @@ impl World {
             let_go: BTreeMap::new(),
             drained: BTreeSet::new(),
             running: BTreeSet::new(),
+            over: BTreeSet::new(),
             asked: BTreeSet::new(),
             bounds: Bounds::default(),
+            story: Vec::new(),
         }
     }
 
@@ -82,6 +88,8 @@ impl World {
         self.hear(&event);
         let actions = step(&mut self.service, self.now, event.clone());
         self.see(&before, &event, &actions);
+        let came: Vec<String> = actions.iter().filter_map(|a| text::action(self, a)).collect();
+        self.story.push(format!("{} {event:?}\n> {}", self.now, came.join("; ")));
         laws::check(self, &before, &event, &actions);
         actions
     }
@@ -109,10 +117,14 @@ impl World {
     fn hear(&mut self, event: &Event) {
         match event {
             Event::Started { id } => {
-                self.running.insert(*id);
+                if !self.over.contains(id) {
+                    self.running.insert(*id);
+                }
             }
             Event::Exited { id, .. } | Event::Lost { id } | Event::StartFailed { id, .. } => {
-                self.running.remove(id);
+                if self.running.remove(id) {
+                    self.over.insert(*id);
+                }
             }
             Event::Drained { id } => {
                 self.drained.insert(*id);
@@ -173,7 +185,8 @@ impl World {
         let spare = if spec.turn_round { spec.batch.max(1) } else { 0 };
         let calm = matches!(spec.strategy, crate::Strategy::Rolling);
         let floor = if calm { old.min(wanted).saturating_sub(spare) } else { 0 };
-        let most = old.max(wanted);
+        let current = before.current().and_then(|v| before.spec(v)).map_or(0, |s| s.replicas);
+        let most = old.max(wanted).max(current);
         let bounds = &mut self.bounds;
         if turned {
             bounds.floor = bounds.floor.min(floor);
