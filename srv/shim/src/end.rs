@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use container::{Cgroup, REMOVE_MAX, Site};
 use nix::mount::{MntFlags, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::conn::{Conns, SOCK};
 use crate::error::Error;
@@ -49,9 +51,19 @@ pub(crate) fn tell(conns: &mut Conns, exit: Exit) {
     }
 }
 
+/// Kills every child there still is: a fork of a maker that hung may not have reached the cgroup.
+fn kill_children() {
+    let file = format!("/proc/self/task/{}/children", std::process::id());
+    let text = fs::read_to_string(file).unwrap_or_default();
+    for pid in text.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
 /// Removes what the instance no longer needs, as far as it goes; what does not is said on standard
 /// error and is the node's next sweep's.
 pub(crate) fn clean(cgroup: Option<&Cgroup>, site: &Site) {
+    kill_children();
     if let Some(Err(error)) = cgroup.map(|cgroup| cgroup.remove(REMOVE_MAX)) {
         eprintln!("shim: {error}");
     }

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Spawn: empty environment, stdin `/dev/null`, stdout and stderr to `DIR/shim.log`, nothing else
-//! open but the network namespace when there is one. Exit status 0: the instance has an `exit` file.
-//! 1: it has not, stderr says why. 2: wrong words.
+//! open but the network namespace when there is one. Exit status 0: the instance has an `exit`
+//! file. 1: it has not, stderr says why. 2: wrong words.
 //!
 //! ## `DIR/shim.json`, written by the node before the spawn ([`wire::Config`])
 //!
@@ -38,20 +38,25 @@
 //! | file | what |
 //! |---|---|
 //! | `log`, `log.1` … | `2026-11-20T12:34:05.123Z stdout text`, a line at most 16 KiB of text |
-//! | `pid` | `{"boot_id":"…","shim":{"pid":N,"start":N},"init":{"pid":N,"start":N}}`, `init` null until created; `start` is field 22 of `/proc/PID/stat` |
+//! | `pid` | `{"boot_id":"…","shim":{"pid":N,"start":N},"init":{"pid":N,"start":N}}` |
 //! | `exit` | [`wire::Exit`] as JSON, durable before anybody is told |
 //! | `sock` | the control socket |
 //! | `hosts` `hostname` `resolv.conf` | bound read-only into the container |
-//! | `upper` `work` `merged` `run` | the root file system; all four are gone when the shim is |
+//! | `upper` `work` `merged` `run` | the root file system |
 //!
-//! ## `DIR/sock`: a unix stream, one JSON object a line both ways ([`wire::State`], [`wire::Request`])
+//! In `pid`, `init` is null until the program runs, and `start` is field 22 of `/proc/PID/stat`.
+//! `sock`, `pid` and the four directories are gone when the shim is.
+//!
+//! ## `DIR/sock`: a unix stream, one JSON object a line both ways
+//!
+//! See [`wire::State`] and [`wire::Answer`] from the shim, [`wire::Request`] to it.
 //!
 //! From the shim, a snapshot on connect and a line at every change:
 //!
 //! ```json
 //! {"state":"starting"}
-//! {"state":"running","pid":42,"started_ms":1793000000000,"warnings":["…"]}
-//! {"state":"exited","code":137,"signal":"KILL","oom":false,"reason":null,"finished_ms":1793000000000}
+//! {"state":"running","pid":42,"started_ms":N,"warnings":["…"]}
+//! {"state":"exited","code":137,"signal":"KILL","oom":false,"reason":null,"finished_ms":N}
 //! {"state":"failed","reason":"command not found in the image: \"nope\"","permanent":true}
 //! ```
 //!
@@ -87,6 +92,7 @@ mod reap;
 mod record;
 mod setup;
 mod stop;
+mod wait;
 pub mod wire;
 mod world;
 

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, Read};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use container::{Cgroup, Plan, Report, Site};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -23,6 +21,7 @@ use crate::maker::{Heard, Maker, Outputs};
 use crate::record::{Pids, now_ms};
 use crate::setup;
 use crate::stop::Stopping;
+use crate::wait::Token;
 use crate::wire::{Config, Exit, State};
 
 /// A container that has not been made and started by then is given up and killed.
@@ -50,33 +49,22 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) init: Option<i32>,
     pub(crate) stopping: Stopping,
-    signals: SignalFd,
+    pub(crate) signals: SignalFd,
     log: Log,
-    outputs: [Option<Output>; 2],
-    maker: Option<Maker>,
-    start_until: Instant,
+    pub(crate) outputs: [Option<Output>; 2],
+    pub(crate) maker: Option<Maker>,
+    pub(crate) start_until: Instant,
     warnings: Vec<String>,
     failure: Option<(i32, bool, String)>,
     /// How the first process ended, and how long its last output is waited for.
-    ended: Option<(WaitStatus, Instant)>,
+    pub(crate) ended: Option<(WaitStatus, Instant)>,
     unknown: BTreeMap<i32, WaitStatus>,
 }
 
 #[derive(Debug)]
-struct Output {
-    pipe: PipeReader,
+pub(crate) struct Output {
+    pub(crate) pipe: PipeReader,
     lines: Lines,
-}
-
-/// What can be readable or writable.
-#[derive(Debug, Clone, Copy)]
-enum Token {
-    Signals,
-    Door,
-    Conn(u64),
-    Output(usize),
-    Maker,
-    Job(u64),
 }
 
 /// A shim whose container is being made.
@@ -161,51 +149,6 @@ impl World {
                 return Ok(exit);
             }
         }
-    }
-
-    fn wait(&self) -> Result<Vec<Token>, Error> {
-        let mut tokens = Vec::new();
-        let mut fds = Vec::new();
-        let mut add = |token, fd, flags| {
-            tokens.push(token);
-            fds.push(PollFd::new(fd, flags));
-        };
-        let read = PollFlags::POLLIN;
-        add(Token::Signals, self.signals.as_fd(), read);
-        add(Token::Door, self.conns.door(), read);
-        for (id, fd, waits) in self.conns.each() {
-            let flags = if waits { read | PollFlags::POLLOUT } else { read };
-            add(Token::Conn(id), fd, flags);
-        }
-        for (index, output) in self.outputs.iter().enumerate() {
-            if let Some(output) = output {
-                add(Token::Output(index), output.pipe.as_fd(), read);
-            }
-        }
-        if let Some(maker) = &self.maker {
-            add(Token::Maker, maker.as_fd(), read);
-        }
-        for job in &self.jobs {
-            let each: Vec<BorrowedFd<'_>> = job.each().collect();
-            each.into_iter().for_each(|fd| add(Token::Job(job.id), fd, read));
-        }
-        match poll(&mut fds, self.timeout()) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(why) => return Err(Error::call("poll")(why)),
-        }
-        let ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
-        Ok(tokens.into_iter().zip(&fds).filter(|(_, fd)| ready(fd)).map(|(t, _)| t).collect())
-    }
-
-    /// Until the next thing that happens by itself, rounded up to a millisecond.
-    fn timeout(&self) -> PollTimeout {
-        let starting = self.maker.is_some().then_some(self.start_until);
-        let draining = self.ended.as_ref().map(|(_, until)| *until);
-        let jobs = self.jobs.iter().map(|job| job.until);
-        let next = jobs.chain(starting).chain(draining).chain(self.stopping.next()).min();
-        let Some(next) = next else { return PollTimeout::NONE };
-        let left = next.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
     }
 
     fn handle(&mut self, token: Token) {

@@ -281,8 +281,10 @@ fn out_of_reach() {
         "stdout kcore 0",
     ];
     let script = "mount -t tmpfs none /tmp; \
-                  touch /proc/sysrq-trigger || echo sysrq; echo 1 >/proc/sys/kernel/panic || echo proc; \
-                  mkdir /sys/x || echo sys; mkdir /sys/fs/cgroup/memory/x /sys/fs/cgroup/x || echo cgroup; \
+                  touch /proc/sysrq-trigger || echo sysrq; \
+                  echo 1 >/proc/sys/kernel/panic || echo proc; \
+                  mkdir /sys/x || echo sys; \
+                  mkdir /sys/fs/cgroup/memory/x /sys/fs/cgroup/x || echo cgroup; \
                   echo kcore $(head -c 4 /proc/kcore | wc -c)";
     check(script, none(), json!({"code": 0}), &lines);
     // A granted capability opens its calls.
@@ -414,8 +416,9 @@ fn talk() {
 
 fn image_config() {
     let image = json!({"config": {
-        "Entrypoint": ["sh", "-c"], "Cmd": ["echo $FROM; pwd; id -u; sleep 100"], "Env": ["FROM=image"],
-        "WorkingDir": "/srv", "User": "web", "StopSignal": "SIGKILL", "ExposedPorts": {"80/tcp": {}},
+        "Entrypoint": ["sh", "-c"], "Cmd": ["echo $FROM; pwd; id -u; sleep 100"],
+        "Env": ["FROM=image"], "WorkingDir": "/srv", "User": "web", "StopSignal": "SIGKILL",
+        "ExposedPorts": {"80/tcp": {}},
     }});
     let change = json!({"image_config": image, "spec": {"command": null}});
     let trial = Trial::script("", change);
