@@ -179,3 +179,68 @@ fn each(dir: &Path, mut work: impl FnMut(Digest, &fs::Metadata) -> Result<()>) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+    use crate::tags::Tag;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    #[tokio::test]
+    async fn a_pulled_name_keeps_its_image_for_a_week_and_a_pushed_one_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir(&root).unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let mut digests = Vec::new();
+        for name in ["pushed", "pulled", "pinned"] {
+            fs::write(root.join("file"), name).unwrap();
+            digests.push(store.push(name, &root).await.unwrap().digest);
+        }
+        let shared = store.shared();
+        shared
+            .change(|tags| {
+                let pulled = |n: usize| Tag::new(&Digest::parse(&digests[n]).unwrap(), false);
+                tags.retain(|name, _| name == "pushed:latest");
+                tags.insert("quay.io/a:1".into(), pulled(1));
+                tags.insert(format!("quay.io/a@{}", digests[2]), pulled(2));
+            })
+            .unwrap();
+        let after = |days: u32, keep: &[String]| {
+            collect(shared, keep, SystemTime::now() + DAY * days).unwrap();
+            digests.iter().map(|d| store.get(d).unwrap().is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(after(1, &digests[2..]), [true, true, true]);
+        assert_eq!(after(1, &[]), [true, true, false]);
+        assert_eq!(after(8, &digests[1..2]), [true, true, false]);
+        assert_eq!(after(8, &[]), [true, false, false]);
+        assert_eq!(store.list().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_pull_holds_and_what_is_new_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let shared = store.shared();
+        let held = Digest::of(b"held");
+        let lease = crate::lease::Lease::new(&shared.leases);
+        lease.hold(&held);
+        for text in ["held", "free"] {
+            fs::write(shared.disk.blob(&Digest::of(text.as_bytes())), text).unwrap();
+            fs::write(shared.disk.ingest(&Digest::of(text.as_bytes())), text).unwrap();
+        }
+        let check = |after: Duration, blobs: u64, bytes: u64| {
+            let got = collect(shared, &[], SystemTime::now() + after).unwrap();
+            assert_eq!(got, Collected { bytes, blobs, layers: 0 });
+        };
+        let began = SystemTime::now() - DAY;
+        assert_eq!(collect(shared, &[], began).unwrap(), Collected::default());
+        // The free blob now, the free download after a day, the held ones when they are free.
+        check(Duration::from_secs(60), 1, 4);
+        check(DAY * 2, 0, 4);
+        drop(lease);
+        check(DAY * 2, 1, 8);
+    }
+}

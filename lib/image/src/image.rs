@@ -32,7 +32,8 @@ pub struct Listed {
     pub reference: String,
     /// `sha256:…`
     pub digest: String,
-    /// Bytes of the unpacked layers; layers shared with other images count in each.
+    /// Bytes of the unpacked layers; layers shared with other images count in each, and those of
+    /// a `dir:` image not at all.
     pub bytes: u64,
     /// Made on this machine by a push; there is nowhere to fetch it from again.
     pub pushed: bool,

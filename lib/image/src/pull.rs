@@ -79,13 +79,11 @@ impl Pull {
     pub(crate) async fn run(self: Arc<Self>, meter: Meter) -> Result<Digest> {
         let _stop = Stop(Arc::clone(&self));
         let (top, bytes) = self.document(None).await?;
-        self.save(&top, &bytes)?;
         let manifest = match document::document(&self.what, &bytes)? {
             Document::Manifest(manifest) => manifest,
             Document::Index(choices) => {
                 let chosen = document::choose(&self.what, &choices)?;
-                let (digest, bytes) = self.document(Some(&chosen.manifest)).await?;
-                self.save(&digest, &bytes)?;
+                let (_, bytes) = self.document(Some(&chosen.manifest)).await?;
                 match document::document(&self.what, &bytes)? {
                     Document::Manifest(manifest) => manifest,
                     Document::Index(_) => {
@@ -104,8 +102,8 @@ impl Pull {
         Ok(top)
     }
 
-    /// The document the reference names, or this one; size and digest are checked.
-    async fn document(&self, wanted: Option<&Descriptor>) -> Result<(Digest, Vec<u8>)> {
+    /// The document the reference names, or this one; size and digest are checked, and it is kept.
+    async fn document(self: &Arc<Self>, wanted: Option<&Descriptor>) -> Result<(Digest, Vec<u8>)> {
         let (digest, bytes) = match &self.source {
             Source::Registry(registry) => registry.manifest(wanted.map(|d| &d.digest)).await?,
             Source::Local(local) => local.manifest(wanted)?,
@@ -119,7 +117,10 @@ impl Pull {
                 expected: wanted.size,
                 actual: bytes.len() as u64,
             }),
-            _ => Ok((digest, bytes)),
+            _ => {
+                let pull = Arc::clone(self);
+                blocking(move || pull.save(&digest, &bytes).map(|()| (digest, bytes))).await
+            }
         }
     }
 

@@ -36,6 +36,8 @@ const MANIFEST_S_MAX: u64 = 60;
 const TRIES_MAX: u32 = 5;
 /// Pause before the second try; doubled before each further one.
 const PAUSE_MS: u64 = 250;
+/// What no proxy is asked for.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 1 << 20;
 
@@ -326,7 +328,7 @@ fn client(host: &str) -> Result<Client, String> {
         read_timeout: Some(Duration::from_secs(READ_S_MAX)),
         https_proxy: proxy("HTTPS_PROXY"),
         http_proxy: proxy("HTTP_PROXY"),
-        no_proxy: proxy("NO_PROXY"),
+        no_proxy: Some(format!("{LOOPBACK},{}", proxy("NO_PROXY").unwrap_or_default())),
         user_agent: concat!("deployfs/", env!("CARGO_PKG_VERSION")),
         ..ClientConfig::default()
     };

@@ -89,9 +89,7 @@ impl Store {
         };
         let pull = Arc::new(Pull::new(shared, source, what.clone()));
         let digest = Arc::clone(&pull).run(Meter::new(progress)).await?;
-        // The name is there before the pull gives its leases back.
-        shared.tag(&what, Tag::new(&digest, false))?;
-        shared.image(&digest, &what)?.ok_or_else(|| shared.not_here(&what))
+        finish(pull, digest, what, false).await
     }
 
     /// Makes an image called `name_tag` from a directory (its content becomes the root file
@@ -103,8 +101,7 @@ impl Store {
         let (build, path, program) = (Arc::clone(&pull), path.to_owned(), name.clone());
         let built = blocking(move || push::build(&build, &program, &path)).await?;
         pull.layers(built.manifest, built.config, Meter::new(|_| ())).await?;
-        shared.tag(&name, Tag::new(&built.digest, true))?;
-        shared.image(&built.digest, &name)?.ok_or_else(|| shared.not_here(&name))
+        finish(pull, built.digest, name, true).await
     }
 
     /// The image with this digest (`sha256:…`) or reference, when it is complete here. Never asks
@@ -181,6 +178,11 @@ impl Store {
         gc::usage(&self.0.disk)
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
     async fn in_place(&self, what: String, dir: std::path::PathBuf) -> Result<Image> {
         let shared = Arc::clone(&self.0);
         blocking(move || {
@@ -192,6 +194,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// Names what is complete now. The name is there before the pull gives its leases back.
+async fn finish(pull: Arc<Pull>, digest: Digest, name: String, pushed: bool) -> Result<Image> {
+    blocking(move || {
+        let shared = &pull.shared;
+        shared.tag(&name, Tag::new(&digest, pushed))?;
+        shared.image(&digest, &name)?.ok_or_else(|| shared.not_here(&name))
+    })
+    .await
 }
 
 impl Shared {

@@ -7,7 +7,7 @@ mod bench;
 use std::fs;
 use std::process::Command;
 
-use bench::{Bench, Registry};
+use bench::{Bench, Line, Registry};
 use image::Error;
 
 /// A registry with the two-layer image as `app:1`.
@@ -144,6 +144,33 @@ async fn pulls_at_the_same_time_fetch_everything_once() {
     for layer in layers(&bench, &digest) {
         registry.assert_answers(200, &layer, 1);
     }
+}
+
+#[tokio::test]
+async fn a_line_that_breaks_costs_nothing_but_time() {
+    let bench = Bench::new();
+    let registry = filled(&bench);
+    let line = Line::to(&registry, 2, 100_000);
+    let image = bench.pull(&format!("{}/app:1", line.host)).await.unwrap();
+    let layer = layers(&bench, &image.digest)[0].clone();
+    registry.assert_answers(200, &layer, 1);
+    registry.assert_answers(206, &layer, 2);
+}
+
+#[tokio::test]
+async fn a_pull_that_is_dropped_in_the_middle_can_be_made_again() {
+    let bench = Bench::new();
+    let registry = filled(&bench);
+    let reference = format!("{}/app:1", registry.host);
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (store, name) = (bench.store.clone(), reference.clone());
+    let pull = tokio::spawn(async move {
+        store.pull(&name, move |progress| tell.send(progress).unwrap_or(())).await
+    });
+    told.recv().await.unwrap();
+    pull.abort();
+    let _ = pull.await;
+    assert_eq!(bench.pull(&reference).await.unwrap().layers.len(), 2);
 }
 
 /// The file of credentials is found through the environment, so the test is a process of its

@@ -2,7 +2,7 @@
 //! of directories its archive did not name, and the moving of files that such a directory got
 //! where below there is a link (`lib/x` over a `lib` that leads to `usr/lib`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -48,7 +48,8 @@ pub(crate) fn complete(
     let below = if unpacked.opaque { &[] } else { below };
     let lower = Lower::open(below).map_err(|e| failed(Path::new(""), e.into()))?;
     let inside = Inside::open(root).map_err(|e| failed(Path::new(""), e.into()))?;
-    let mut fixup = Fixup { inside, lower, moves: 0, bytes: 0 };
+    let copied = HashMap::new();
+    let mut fixup = Fixup { inside, lower, copied, moves: 0, bytes: 0 };
     for link in std::mem::take(&mut unpacked.links) {
         fixup.link(&link).map_err(|e| failed(&link.path, e))?;
     }
@@ -64,6 +65,9 @@ pub(crate) fn complete(
 struct Fixup {
     inside: Inside,
     lower: Lower,
+    /// What was copied from below, by its path there: a second link to it is a link to the copy,
+    /// so a layer cannot ask for one big file a million times.
+    copied: HashMap<Vec<OsString>, Place>,
     moves: u32,
     bytes: u64,
 }
@@ -94,10 +98,17 @@ impl Fixup {
             (_, Found::Nothing) => Err(missing().into()),
             (_, Found::Directory(_)) => Err("a hard link to a directory".into()),
             (_, Found::Link(text)) => Ok(symlinkat(&*text, &place.fd, name)?),
-            (real, Found::File(source)) => match real.last() {
-                Some(last) => self.copy_up(&source, last, &place, name),
-                None => Err(missing().into()),
-            },
+            (real, Found::File(source)) => {
+                if let Some(copy) = self.copied.get(&real) {
+                    let Some(first) = copy.path.file_name() else { return Ok(()) };
+                    return Ok(linkat(&copy.fd, first, &place.fd, name, AtFlags::empty())?);
+                }
+                let Some(last) = real.last() else { return Err(missing().into()) };
+                self.copy_up(&source, last, &place, name)?;
+                let copy = Place { path: place.path.join(name), fd: place.fd };
+                self.copied.insert(real, copy);
+                Ok(())
+            }
         }
     }
 
@@ -164,8 +175,9 @@ impl Fixup {
         }
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
         let Some(from) = self.inside.walk(&parts(above), false)? else { return Ok(()) };
+        let from_here = todo.range(path.to_owned()..);
         let moved: Vec<PathBuf> =
-            todo.iter().filter(|known| known.starts_with(path)).cloned().collect();
+            from_here.take_while(|known| known.starts_with(path)).cloned().collect();
         let Some(to) = self.inside.walk(target, true)? else { return Ok(()) };
         merge(&from.fd, name, &to.fd)?;
         for known in moved {

@@ -383,6 +383,9 @@ fn hard_links_into_layers_below_are_copies_with_all_that_belongs_to_them() {
     assert_eq!((b.read("a"), b.read("b")), ("below".into(), "below".into()));
     assert_eq!(fs::metadata(b.at("a")).unwrap().nlink(), 2);
     assert_eq!(fs::metadata(b.at("a")).unwrap().mtime(), 1_000_000);
+    let twice = Tar::default().hardlink("c/a", "y").hardlink("d/b", "./y");
+    b.unpack(twice.done()).unwrap();
+    assert_eq!(fs::metadata(b.at("c/a")).unwrap().ino(), fs::metadata(b.at("d/b")).unwrap().ino());
     b.unpack(Tar::default().file(".wh.y", "").done()).unwrap();
     let gone = b.unpack(Tar::default().hardlink("z", "y").done()).unwrap_err().to_string();
     assert!(gone.contains("entry 'z'") && gone.contains("'y', which is in no layer"), "{gone}");

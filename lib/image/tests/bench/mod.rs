@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used)] // all of it is tests
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -187,6 +188,47 @@ impl Drop for Registry {
         // It may have ended before.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A line to a registry that breaks: the first connections end after so many bytes of answer.
+pub struct Line {
+    pub host: String,
+}
+
+impl Line {
+    pub fn to(registry: &Registry, breaks: usize, after_bytes: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let to = registry.host.clone();
+        let left = Arc::new(Mutex::new(breaks));
+        // Ends with the test program; what it holds are two sockets.
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(&to).unwrap());
+                let (mut from, mut into) =
+                    (client.try_clone().unwrap(), server.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut from, &mut into));
+                let left = Arc::clone(&left);
+                std::thread::spawn(move || {
+                    let (mut server, mut client) = (server, client);
+                    // An end of either side is an end of both.
+                    let got = std::io::copy(&mut (&mut server).take(after_bytes), &mut client);
+                    let breaks = got.is_ok_and(|n| n == after_bytes) && {
+                        let mut left = left.lock().unwrap();
+                        let breaks = *left > 0;
+                        *left = left.saturating_sub(1);
+                        breaks
+                    };
+                    if !breaks {
+                        let _ = std::io::copy(&mut server, &mut client);
+                    }
+                    let _ = client.shutdown(Shutdown::Both);
+                    let _ = server.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        Self { host }
     }
 }
 
