@@ -1,0 +1,91 @@
+//! `plan` and `diff`: what is deployed, read from the tree, beside what is wanted.
+
+use crate::apply;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::files::Draft;
+use crate::link::Link;
+use crate::out::Out;
+use crate::parse::Command;
+use crate::past::Past;
+use crate::plan::{Deployed, Plan};
+use crate::room::Node;
+use crate::verb::Is;
+use manifest::Manifest;
+
+/// Compares every service asked for and prints what differs.
+///
+/// # Errors
+/// A manifest that is not there or has errors; what the server refuses.
+pub(crate) async fn run(
+    link: &Link,
+    out: Out,
+    command: &Command,
+    verb: Is,
+    drafts: Vec<Draft>,
+) -> Result<Exit> {
+    let mut changed = false;
+    for service in apply::services(link, command, &drafts).await? {
+        let (wanted, name) = match drafts.iter().find(|draft| draft.service == service) {
+            Some(draft) => (draft.manifest.clone(), draft.path.clone()),
+            None => kept(link, out, &service).await?,
+        };
+        let old = deployed(link, &service).await?;
+        let mut plan = Plan::new(&service, old.as_ref(), &wanted);
+        changed |= plan.is_change();
+        if verb == Is::Diff && !out.json {
+            out.data(plan.diff(&name).as_bytes())?;
+            continue;
+        }
+        if let Some(room) = plan.room_mut() {
+            room.nodes = nodes(link).await?;
+        }
+        match out.json {
+            true => out.object(&plan.json())?,
+            false => out.data(plan.text().as_bytes())?,
+        }
+    }
+    Ok(if changed && command.exit_code { Exit::Changes } else { Exit::Done })
+}
+
+/// The manifest in `manifests/`, and its name.
+async fn kept(link: &Link, out: Out, service: &str) -> Result<(Manifest, String)> {
+    let path = format!("manifests/{service}");
+    let parsed = manifest::parse(service, &link.read(&path).await?);
+    for problem in &parsed.errors {
+        out.trouble(&format!("{path}:{}:{}: {}", problem.line, problem.column, problem.text));
+    }
+    let refused = || Error::Manifests(format!("{path} has errors"));
+    parsed.manifest.ok_or_else(refused).map(|manifest| (manifest, path))
+}
+
+async fn deployed(link: &Link, service: &str) -> Result<Option<Deployed>> {
+    let file = async |file: &str| -> Result<String> {
+        let text = link.find(&format!("active/{service}/{file}")).await?;
+        Ok(text.unwrap_or_default().trim().to_string())
+    };
+    let version = file("version").await?;
+    if version.is_empty() {
+        return Ok(None);
+    }
+    let past = Past::read(link.read(&format!("active/{service}/history/{version}")).await?);
+    let Some(manifest) = past.manifest(service) else {
+        let text = format!("{service}: what is deployed cannot be read by this deploy: update it");
+        return Err(Error::Other(text));
+    };
+    let unsettled = !file("target_version").await?.is_empty();
+    let replicas = file("replicas").await?;
+    let wanted = replicas.split_once('/').and_then(|(_, wanted)| wanted.parse().ok());
+    let runs = wanted.unwrap_or(manifest.replicas);
+    Ok(Some(Deployed { past, manifest, unsettled, runs }))
+}
+
+async fn nodes(link: &Link) -> Result<Vec<Node>> {
+    let mut nodes = Vec::new();
+    for name in link.names_if_there("nodes").await? {
+        let capacity = link.find(&format!("nodes/{name}/capacity")).await?.unwrap_or_default();
+        let allocated = link.find(&format!("nodes/{name}/allocated")).await?.unwrap_or_default();
+        nodes.push(Node::read(&name, &capacity, &allocated));
+    }
+    Ok(nodes)
+}

@@ -1,0 +1,122 @@
+//! What can go wrong, with the exit status of each.
+
+use crate::exit::Exit;
+use crate::parse::Usage;
+use ninep::client::ClientError;
+use thiserror::Error;
+
+/// Why the command does not do what was asked. `Display` is what the user reads.
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(#[from] Usage),
+    /// Nobody answers.
+    #[error("{address}: {why}; is deployfs running there? say where with -a or DEPLOY_ADDR")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What the system says, without the address.
+        why: String,
+    },
+    /// The connection ended in the middle.
+    #[error("{0}; what was accepted goes on at the server: deploy status shows it")]
+    Lost(String),
+    /// The server said no, to this file.
+    #[error("{path}: {text}")]
+    Refused {
+        /// The file.
+        path: String,
+        /// The server's text.
+        text: String,
+    },
+    /// Manifests have errors; they are told already.
+    #[error("nothing was written: {0}")]
+    Manifests(String),
+    /// A file on this side.
+    #[error("{path}: {why}")]
+    Local {
+        /// The file.
+        path: String,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
+    /// The time is over.
+    #[error("{0}")]
+    TimeOver(String),
+    /// Nobody reads what is printed.
+    #[error("standard output: {0}")]
+    Output(std::io::Error),
+}
+
+/// What an operation gives.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// What the command ends with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Error::Usage(_) => Exit::Usage,
+            Error::Unreachable { .. } | Error::Lost(_) => Exit::Unreachable,
+            Error::Refused { text, .. } => refusal(text),
+            Error::Manifests(_) => Exit::Refused,
+            Error::TimeOver(_) => Exit::TimeOver,
+            Error::Local { .. } | Error::Other(_) => Exit::Other,
+            // `deploy events | head` has what it wanted.
+            Error::Output(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
+            Error::Output(_) => Exit::Other,
+        }
+    }
+
+    /// What went wrong at a file of the tree.
+    pub(crate) fn at(path: &str, error: ClientError) -> Error {
+        match error {
+            ClientError::Lost(_) | ClientError::Protocol(_) => Error::Lost(error.to_string()),
+            ClientError::Refused(_)
+            | ClientError::Unreachable(_)
+            | ClientError::Path(..)
+            | ClientError::TooLong { .. }
+            | ClientError::Short { .. }
+            | ClientError::Full(_) => {
+                Error::Refused { path: path.to_string(), text: error.to_string() }
+            }
+        }
+    }
+}
+
+/// What a refusal of the server means for the exit status.
+pub(crate) fn refusal(text: &str) -> Exit {
+    // A refused verb is quoted before its reason: `apply: no room: …`.
+    let reason = text.split_once(": ").map_or(text, |(_, reason)| reason);
+    let begins = |word: &str| text.starts_with(word) || reason.starts_with(word);
+    if begins("manifest refused") {
+        Exit::Refused
+    } else if begins("no room") {
+        Exit::NoRoom
+    } else {
+        Exit::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, want: u8) {
+        assert_eq!(refusal(text).code(), want, "of {text:?}");
+    }
+
+    #[test]
+    fn a_refusal_has_the_exit_status_of_its_reason() {
+        check("manifest refused: line 3, column 10: …", 65);
+        check("manifest refused, 2 errors\nline 1", 65);
+        check("apply: no room: node-1: cpu 0.25 asked, 0.10 free", 8);
+        check("apply: no room for a second instance beside the one that runs", 8);
+        check("apply: update to v3 in flight; wait for it, or cancel it first", 1);
+        check("permission denied", 1);
+    }
+}

@@ -1,0 +1,85 @@
+//! The flags: one table, from which the parser and help are made.
+
+/// A flag as a user writes it.
+#[derive(Debug)]
+pub(crate) struct Flag {
+    /// Which it is, for the parser.
+    pub(crate) is: Is,
+    /// Its letter.
+    pub(crate) short: Option<char>,
+    /// Its word.
+    pub(crate) long: Option<&'static str>,
+    /// What follows it, as help shows it.
+    pub(crate) value: Option<&'static str>,
+    /// What it does, in a few words.
+    pub(crate) meaning: &'static str,
+}
+
+/// Which flag it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Is {
+    Address,
+    Json,
+    Quiet,
+    Help,
+    File,
+    Detach,
+    Timeout,
+    ExitCode,
+    Follow,
+    Since,
+    Long,
+}
+
+/// Flags of every verb; they may also stand before it.
+pub(crate) const EVERYWHERE: &[Flag] = &[
+    flag(Is::Address, Some('a'), Some("address"), Some("ADDR"), "the server's address"),
+    flag(Is::Json, None, Some("json"), None, "one JSON object a line on standard output"),
+    flag(Is::Quiet, Some('q'), Some("quiet"), None, "say nothing but what went wrong"),
+    flag(Is::Help, Some('h'), Some("help"), None, "explain the verb"),
+];
+
+/// `-f FILE`: manifests on this side.
+pub(crate) const FILE: Flag =
+    flag(Is::File, Some('f'), Some("file"), Some("FILE"), "a manifest to read; repeatable");
+/// `--detach`.
+pub(crate) const DETACH: Flag =
+    flag(Is::Detach, None, Some("detach"), None, "end when the verb is accepted");
+/// `--timeout`.
+pub(crate) const TIMEOUT: Flag =
+    flag(Is::Timeout, None, Some("timeout"), Some("TIME"), "follow no longer than that; exit 7");
+/// `--exit-code`.
+pub(crate) const EXIT_CODE: Flag =
+    flag(Is::ExitCode, None, Some("exit-code"), None, "exit 2 when there are changes");
+/// `-f`: go on with what comes.
+pub(crate) const FOLLOW: Flag =
+    flag(Is::Follow, Some('f'), Some("follow"), None, "go on with what comes");
+/// `--since`.
+pub(crate) const SINCE: Flag =
+    flag(Is::Since, None, Some("since"), Some("TIME"), "only what is younger: 30s, 5m, 2h");
+/// `-l`.
+pub(crate) const LONG: Flag =
+    flag(Is::Long, Some('l'), None, None, "with mode, owner, group and length");
+
+const fn flag(
+    is: Is,
+    short: Option<char>,
+    long: Option<&'static str>,
+    value: Option<&'static str>,
+    meaning: &'static str,
+) -> Flag {
+    Flag { is, short, long, value, meaning }
+}
+
+impl Flag {
+    /// As help shows it: `-f, --file FILE`.
+    pub(crate) fn usage(&self) -> String {
+        let short = self.short.map(|letter| format!("-{letter}"));
+        let long = self.long.map(|word| format!("--{word}"));
+        let names: Vec<String> = short.into_iter().chain(long).collect();
+        match self.value {
+            Some(value) => format!("{} {value}", names.join(", ")),
+            None => names.join(", "),
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Follows one service from the verb to the end of what it began.
+
+use crate::exit::Exit;
+use crate::error::{Error, Result, refusal};
+use crate::fact::{Began, Fact, How, Line};
+use crate::going::Going;
+use crate::link::{Lines, Link};
+use crate::news::{News, Report};
+use crate::outcome::{Outcome, Verdict};
+use crate::past::Past;
+use crate::row::Row;
+use crate::verb::Is;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// How long the last event may come after the outcome was told, in milliseconds.
+const LAST_EVENT_MS: u64 = 500;
+
+/// Lines of a failed instance's log that are shown.
+const LOG_LINES_MAX: usize = 20;
+
+/// Instances whose state is read for a terminal: more than any has lines.
+const ROWS_MAX: usize = 200;
+
+/// What the server says when it has no room for the surge.
+const TURNS_ROUND: &str = "no room for the surge";
+
+/// What is asked of one service.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// The service.
+    pub(crate) service: String,
+    /// The verb.
+    pub(crate) verb: Is,
+    /// What is written to its `ctl`.
+    pub(crate) line: String,
+    /// End when the verb is accepted.
+    pub(crate) detach: bool,
+    /// Whoever shows it wants the instances after every event.
+    pub(crate) rows: bool,
+}
+
+/// Follows one service; everything it has to say goes to `reports`.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    link: Link,
+    ask: Ask,
+    reports: mpsc::Sender<Report>,
+    turns_round: bool,
+    failed: Vec<u32>,
+    log_seen: bool,
+    /// An outcome that was told; the last one, if it is that of `wait`, is the end.
+    told: Option<(String, String)>,
+}
+
+impl Follower {
+    /// A follower that has not begun.
+    pub(crate) fn new(link: Link, ask: Ask, reports: mpsc::Sender<Report>) -> Follower {
+        Follower {
+            link,
+            ask,
+            reports,
+            turns_round: false,
+            failed: Vec::new(),
+            log_seen: false,
+            told: None,
+        }
+    }
+
+    /// Writes the verb and follows what comes of it. Gives what the command ends with.
+    pub(crate) async fn run(mut self) -> Exit {
+        match self.follow().await {
+            Ok(exit) => exit,
+            Err(error) => {
+                let (reason, exit) = match &error {
+                    Error::Refused { text, .. } => {
+                        let quoted = format!("{}: ", self.ask.line);
+                        let reason = text.strip_prefix(&quoted).unwrap_or(text);
+                        (reason.to_string(), refusal(text))
+                    }
+                    other => (other.to_string(), other.exit()),
+                };
+                self.say(News::Broken { reason, exit }).await;
+                exit
+            }
+        }
+    }
+
+    async fn follow(&mut self) -> Result<Exit> {
+        // Open before the verb is written, so that nothing is missed. The last event of a removed
+        // service is told at the root alone.
+        let at_root = self.ask.verb == Is::Remove;
+        let path = if at_root { "watch".to_string() } else { self.path("watch") };
+        let mut watch = Lines::open(&self.link, &path).await?;
+        self.link.write(&self.path("ctl"), &self.ask.line).await?;
+        self.say(News::Accepted).await;
+        if self.ask.detach {
+            return Ok(Exit::Done);
+        }
+        let mut wait = Box::pin(outcome(self.link.clone(), self.path("wait")));
+        let mut last: Option<String> = None;
+        let mut deadline = Instant::now();
+        let mut over = false;
+        loop {
+            tokio::select! {
+                biased;
+                lines = watch.next(), if !over => {
+                    let lines = lines?;
+                    over = lines.is_empty();
+                    for line in &lines {
+                        self.line(line, at_root).await?;
+                    }
+                    self.rows().await?;
+                }
+                line = &mut wait, if last.is_none() => {
+                    last = Some(line?);
+                    deadline = Instant::now() + Duration::from_millis(LAST_EVENT_MS);
+                }
+                () = sleep_until(deadline), if last.is_some() => break,
+            }
+            if last.is_some() && last.as_ref() == self.told.as_ref().map(|(_, text)| text) {
+                break;
+            }
+        }
+        self.end(last.unwrap_or_default()).await
+    }
+
+    async fn line(&mut self, line: &str, at_root: bool) -> Result<()> {
+        let read = match at_root {
+            true => Line::of_root(line).filter(|line| line.service == self.ask.service),
+            false => Line::of_service(line, &self.ask.service),
+        };
+        let Some(Line { time, text, .. }) = read else { return Ok(()) };
+        if let Some((time, text)) = self.told.take() {
+            // Something came after it, so it was the end of another update than ours.
+            self.say(News::Told { time, fact: Fact::Text(text) }).await;
+        }
+        let time = time.to_string();
+        match Fact::read(text) {
+            Fact::Ended(_) => self.told = Some((time, text.to_string())),
+            Fact::Began(began) => {
+                let going = self.going(began).await?;
+                self.say(News::Going { time, going }).await;
+            }
+            fact => {
+                match &fact {
+                    Fact::Failed { number, .. } => self.failed.push(*number),
+                    Fact::Log { .. } => self.log_seen = true,
+                    Fact::Text(text) => self.turns_round |= text.starts_with(TURNS_ROUND),
+                    _ => {}
+                }
+                self.say(News::Told { time, fact }).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a change that began, read while it is fresh.
+    async fn going(&self, began: Began) -> Result<Going> {
+        let service = &self.ask.service;
+        let deployed = self.link.find(&self.path("manifest")).await?.unwrap_or_default();
+        let before = manifest::parse(service, &deployed).manifest.map(|m| m.replicas);
+        // After a change in place there is no target any more: it is what is deployed.
+        let mut past = None;
+        for file in ["target_version", "version"] {
+            let name = self.link.find(&self.path(file)).await?.unwrap_or_default();
+            if name.trim().is_empty() || past.as_ref().is_some_and(|p: &Past| p.number == began.to) {
+                continue;
+            }
+            let path = self.path(&format!("history/{}", name.trim()));
+            past = self.link.find(&path).await?.map(Past::read);
+        }
+        let turns_round = self.turns_round && began.how == How::Rolling;
+        Ok(Going::new(service, began, past.as_ref(), before, turns_round))
+    }
+
+    /// The instances as they are now, for who shows them.
+    async fn rows(&self) -> Result<()> {
+        if self.ask.rows {
+            let rows = rows(&self.link, &self.ask.service, ROWS_MAX).await?;
+            self.say(News::Rows(rows)).await;
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, line: String) -> Result<Exit> {
+        // The event of the same end says more: versions and time of a service that is gone.
+        let read = |text: &str| Outcome::read(text);
+        let told = self.told.take().and_then(|(_, text)| read(&text));
+        let waited = read(&line).or_else(|| told.clone());
+        let Some(waited) = waited else {
+            return Err(Error::Other(format!("wait gave {line:?}, which says no outcome")));
+        };
+        let same = told.filter(|told| told.verdict == waited.verdict);
+        let outcome = same.unwrap_or(waited);
+        let failed = matches!(outcome.verdict, Verdict::Failed | Verdict::RolledBack | Verdict::Paused);
+        if failed && !self.log_seen {
+            self.last_log().await?;
+        }
+        self.rows().await?;
+        let exit = outcome.exit(self.ask.verb);
+        self.say(News::Ended(outcome)).await;
+        Ok(exit)
+    }
+
+    /// The last lines of the instance that failed last, where no event told them.
+    async fn last_log(&self) -> Result<()> {
+        let Some(number) = self.failed.last().copied() else { return Ok(()) };
+        let path = self.path(&format!("instances/{number}/log"));
+        let text = self.link.find(&path).await?.unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        for line in &lines[lines.len().saturating_sub(LOG_LINES_MAX)..] {
+            let fact = Fact::Log { number, line: (*line).to_string() };
+            let time = line.split(' ').next().unwrap_or_default().to_string();
+            self.say(News::Told { time, fact }).await;
+        }
+        Ok(())
+    }
+
+    fn path(&self, file: &str) -> String {
+        format!("active/{}/{file}", self.ask.service)
+    }
+
+    async fn say(&self, news: News) {
+        let report = Report { service: self.ask.service.clone(), asked: self.ask.verb, news };
+        // Who stopped listening has stopped following, too.
+        let _ = self.reports.send(report).await;
+    }
+}
+
+/// The line that `wait` gives once nothing is in flight.
+async fn outcome(link: Link, path: String) -> Result<String> {
+    let lines = Lines::open(&link, &path).await?.next().await?;
+    Ok(lines.into_iter().next().unwrap_or_default())
+}
+
+/// At most so many instances of a service, in the order of their numbers.
+pub(crate) async fn rows(link: &Link, service: &str, most: usize) -> Result<Vec<Row>> {
+    let directory = format!("active/{service}/instances");
+    let names = link.names_if_there(&directory).await?;
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    let mut rows = Vec::new();
+    for number in numbers.into_iter().take(most) {
+        // One that went between the two reads is not there any more, which is the truth.
+        if let Some(text) = link.find(&format!("{directory}/{number}/status")).await? {
+            rows.push(Row::read(number, &text));
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,158 @@
+//! The server: where it is, how it is reached, and its files as text.
+
+use crate::error::{Error, Result};
+use ninep::client::{Client, ClientError, File, Mode};
+use ninep::dial::{self, Address};
+use std::process::Stdio;
+
+/// Where a server is when nobody says otherwise.
+pub(crate) const ADDRESS: &str = "unix!/run/deploy/deploy.sock";
+
+/// The variable that says where the server is.
+const VARIABLE: &str = "DEPLOY_ADDR";
+
+/// Bytes asked for at once of a file that waits.
+const READ_BYTES: u32 = 64 * 1024;
+
+/// The server's tree.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// The connection.
+    pub(crate) client: Client,
+}
+
+/// The address: of `-a`, else the variable, else the usual one.
+///
+/// # Errors
+/// When it is no dial string.
+pub(crate) fn address(flag: Option<&str>) -> Result<Address> {
+    let variable = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
+    let text = flag.map(str::to_string).or(variable).unwrap_or_else(|| ADDRESS.to_string());
+    let parsed = text.parse::<Address>();
+    parsed.map_err(|why| crate::parse::Usage::Value(why.to_string()).into())
+}
+
+impl Link {
+    /// Dials and attaches.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] with the address and what stands in the way.
+    pub(crate) async fn dial(address: &Address) -> Result<Link> {
+        let client = match address {
+            Address::Ssh { user, host } => over_ssh(user.as_deref(), host).await,
+            Address::Unix(_) | Address::Tcp { .. } | Address::Tls { .. } => {
+                Client::dial(address, "").await
+            }
+        };
+        client.map(|client| Link { client }).map_err(|error| unreachable(address, &error.to_string()))
+    }
+
+    /// A file as text.
+    pub(crate) async fn read(&self, path: &str) -> Result<String> {
+        let bytes = self.client.read(path).await.map_err(|error| Error::at(path, error))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A file as text; none when it is not there.
+    pub(crate) async fn find(&self, path: &str) -> Result<Option<String>> {
+        match self.read(path).await {
+            Ok(text) => Ok(Some(text)),
+            Err(Error::Refused { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Writes in one message, as `echo` does.
+    pub(crate) async fn write(&self, path: &str, text: &str) -> Result<()> {
+        let done = self.client.write(path, text.as_bytes()).await;
+        done.map_err(|error| Error::at(path, error))
+    }
+
+    /// Opens for reading.
+    pub(crate) async fn open(&self, path: &str) -> Result<File> {
+        self.client.open(path, Mode::Read).await.map_err(|error| Error::at(path, error))
+    }
+
+    /// The names in a directory, in its order.
+    pub(crate) async fn names(&self, path: &str) -> Result<Vec<String>> {
+        let entries = self.client.list(path).await.map_err(|error| Error::at(path, error))?;
+        Ok(entries.iter().map(|stat| String::from_utf8_lossy(&stat.name).into_owned()).collect())
+    }
+
+    /// The names in a directory; none when it is not there.
+    pub(crate) async fn names_if_there(&self, path: &str) -> Result<Vec<String>> {
+        match self.names(path).await {
+            Err(Error::Refused { .. }) => Ok(Vec::new()),
+            other => other,
+        }
+    }
+}
+
+/// What a file that waits brings next, in whole lines; none at its end.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    file: File,
+    path: String,
+    rest: String,
+}
+
+impl Lines {
+    /// Lines from now on.
+    pub(crate) async fn open(link: &Link, path: &str) -> Result<Lines> {
+        let file = link.open(path).await?;
+        Ok(Lines { file, path: path.to_string(), rest: String::new() })
+    }
+
+    /// The next lines. Safe to give up: nothing is lost.
+    pub(crate) async fn next(&mut self) -> Result<Vec<String>> {
+        loop {
+            if let Some(end) = self.rest.rfind('\n') {
+                let whole: String = self.rest.drain(..=end).collect();
+                return Ok(whole.lines().map(str::to_string).collect());
+            }
+            let read = self.file.read_next(READ_BYTES).await;
+            let bytes = read.map_err(|error| Error::at(&self.path, error))?;
+            if bytes.is_empty() {
+                return Ok(std::mem::take(&mut self.rest).lines().map(str::to_string).collect());
+            }
+            self.rest.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}
+
+/// The tree of a server that only a login on its machine reaches.
+async fn over_ssh(user: Option<&str>, host: &str) -> std::result::Result<Client, ClientError> {
+    let to = user.map_or(host.to_string(), |user| format!("{user}@{host}"));
+    let mut command = tokio::process::Command::new("ssh");
+    command.args(["-T", &to, "deploy", "stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // It is to end with this command, whatever that ends by.
+    let started = command.kill_on_drop(true).spawn();
+    let mut child = started.map_err(|why| ClientError::Unreachable(format!("ssh: {why}")))?;
+    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(ClientError::Unreachable("ssh: no pipes".to_string()));
+    };
+    let client = Client::from_stream(tokio::io::join(output, input), "").await?;
+    let closed = client.closed();
+    tokio::spawn(async move {
+        closed.await;
+        drop(child);
+    });
+    Ok(client)
+}
+
+/// The one line about a server that cannot be reached.
+pub(crate) fn unreachable(address: &Address, why: &str) -> Error {
+    let address = address.to_string();
+    let why = why.strip_prefix(&format!("{address}: ")).unwrap_or(why);
+    // `No such file or directory (os error 2)`: the number helps nobody.
+    let why = why.split(" (os error").next().unwrap_or(why).to_string();
+    Error::Unreachable { address, why }
+}
+
+/// Connects without attaching.
+///
+/// # Errors
+/// [`Error::Unreachable`].
+pub(crate) async fn connect(address: &Address) -> Result<dial::Stream> {
+    dial::connect(address).await.map_err(|why| unreachable(address, &why.to_string()))
+}

@@ -1,0 +1,89 @@
+//! Command lines, and what is made of them.
+
+use super::parse;
+
+#[track_caller]
+fn check(line: &str, want: &str) {
+    let words = line.split_whitespace().map(std::ffi::OsString::from);
+    let got = match parse(words) {
+        Err(why) => why.to_string(),
+        Ok(c) => {
+            let mut said = vec![c.verb.map_or("-", |verb| verb.name).to_string()];
+            said.extend(c.words.iter().cloned());
+            said.extend(c.address.iter().map(|a| format!("at={a}")));
+            said.extend(c.files.iter().map(|f| format!("file={}", f.display())));
+            said.extend(c.timeout.iter().map(|t| format!("timeout={t:?}")));
+            said.extend(c.since.iter().map(|t| format!("since={t:?}")));
+            let switches = [
+                ("json", c.json),
+                ("quiet", c.quiet),
+                ("help", c.help),
+                ("detach", c.detach),
+                ("exit-code", c.exit_code),
+                ("follow", c.follow),
+                ("long", c.long),
+            ];
+            said.extend(switches.iter().filter(|(_, on)| *on).map(|(word, _)| word.to_string()));
+            said.join(" ")
+        }
+    };
+    assert_eq!(got, want, "of {line:?}");
+}
+
+#[test]
+fn flags_stand_before_or_after_the_verb() {
+    check("-a unix!/x --json status", "status at=unix!/x json");
+    check("status -a unix!/x web", "status web at=unix!/x");
+    check("-q apply web api", "apply web api quiet");
+}
+
+#[test]
+fn f_is_a_file_of_apply_and_follows_events() {
+    check("apply -f a -f b", "apply file=a file=b");
+    check("plan -fweb --exit-code", "plan file=web exit-code");
+    check("events -f web", "events web follow");
+    check("logs -f --since 5m web/0", "logs web/0 since=300s follow");
+}
+
+#[test]
+fn times_are_read_with_their_unit() {
+    check("wait web --timeout 30s", "wait web timeout=30s");
+    check("wait web --timeout=1m30s", "wait web timeout=90s");
+    check(
+        "wait web --timeout soon",
+        "\"soon\" is not a time; write seconds (10, 0.5), 500ms, 1m30s or 2h",
+    );
+}
+
+#[test]
+fn an_unknown_verb_or_flag_names_the_nearest() {
+    check("aply web", "unknown verb \"aply\", did you mean apply?; deploy help shows them all");
+    check("exec web", "unknown verb \"exec\"; deploy help shows them all");
+    check(
+        "apply --detatch",
+        "unknown flag --detatch of apply, did you mean detach?; see: deploy help apply",
+    );
+    check("status -x", "unknown flag -x of status; see: deploy help status");
+}
+
+#[test]
+fn words_are_counted() {
+    check("", "say what to do: deploy help shows the verbs");
+    check("pause", "too few words; say: deploy pause SERVICE…");
+    check("scale web", "too few words; say: deploy scale SERVICE N");
+    check("rollback web v1 v2", "too many words; say: deploy rollback SERVICE [VERSION]");
+    check("images web", "too many words; say: deploy images");
+}
+
+#[test]
+fn a_name_that_no_service_can_have_is_refused_here() {
+    check("stop ../x", "\"../x\" is not a name; use 1 to 40 of a-z, 0-9 and, inside, -");
+    check("scale web many", "\"many\" is not a number of instances");
+}
+
+#[test]
+fn help_asks_for_no_words() {
+    check("--help", "- help");
+    check("scale --help", "scale help");
+    check("write ctl gc -- -x", "write ctl gc -x");
+}

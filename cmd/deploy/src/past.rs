@@ -1,0 +1,83 @@
+//! A file of `history/`: what a version was, who applied it, how it ended, and its manifest.
+
+use manifest::Manifest;
+
+/// Lines of the head: version, image, by, at, ended.
+const HEAD_LINES: usize = 5;
+
+/// One version that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// Its name, 12 hex digits.
+    pub(crate) name: String,
+    /// Its number, like `v7`.
+    pub(crate) number: String,
+    /// What its image resolved to.
+    pub(crate) digest: String,
+    /// Who applied it.
+    pub(crate) by: String,
+    /// When.
+    pub(crate) at: String,
+    /// How its last update ended.
+    pub(crate) ended: String,
+    /// The file, head and manifest.
+    pub(crate) text: String,
+}
+
+impl Past {
+    /// Reads the file: `#` lines with a word each, then the manifest.
+    pub(crate) fn read(text: String) -> Past {
+        let mut past = Past::default();
+        // What comes after the head may be comments of the manifest's own.
+        for line in text.lines().take(HEAD_LINES) {
+            let Some(line) = line.strip_prefix("# ") else { break };
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "version" => {
+                    let (name, number) = rest.split_once(' ').unwrap_or((rest, ""));
+                    (past.name, past.number) = (name.to_string(), number.to_string());
+                }
+                "image" => past.digest = rest.to_string(),
+                "by" => past.by = rest.to_string(),
+                "at" => past.at = rest.to_string(),
+                "ended" => past.ended = rest.to_string(),
+                _ => {}
+            }
+        }
+        past.text = text;
+        past
+    }
+
+    /// The manifest, where this command understands it. The head is comments to it.
+    pub(crate) fn manifest(&self, service: &str) -> Option<Manifest> {
+        manifest::parse(service, &self.text).manifest
+    }
+
+    /// Whether a word of a user means this version.
+    pub(crate) fn is(&self, word: &str) -> bool {
+        self.name == word || self.number == word
+    }
+
+    /// What its number counts.
+    pub(crate) fn count(&self) -> u32 {
+        self.number.trim_start_matches('v').parse().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_version_says_who_when_and_how_it_ended_and_is_a_manifest() {
+        let text = "# version ab12cd34ef56 v7\n# image sha256:ab\n# by root (uid 0)\n\
+                    # at 2026-11-20T12:34:05Z\n# ended done update v6→v7 (0.9s)\n\
+                    # by hand, says the manifest's own comment\nimage app:1\nreplicas 3\n";
+        let past = Past::read(text.to_string());
+        assert_eq!((past.name.as_str(), past.count()), ("ab12cd34ef56", 7));
+        assert!(past.is("v7") && past.is("ab12cd34ef56") && !past.is("v8"));
+        assert_eq!(past.by, "root (uid 0)");
+        assert_eq!(past.ended, "done update v6→v7 (0.9s)");
+        assert_eq!(past.manifest("web").unwrap().replicas, 3);
+    }
+}

@@ -1,0 +1,100 @@
+//! The room that an update needs, beside what the nodes have: facts, no decision.
+
+use crate::going::instances;
+use crate::row::values;
+use manifest::Manifest;
+use manifest::units::{show_cpu, show_size};
+use serde_json::{Value, json};
+
+/// What one instance reserves, how many more are needed, and what is free.
+#[derive(Debug)]
+pub(crate) struct Room {
+    needs: u32,
+    cpu_milli: u32,
+    memory_bytes: u64,
+    /// The nodes, once they were read.
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// What is free on a node.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    /// Its name.
+    pub(crate) name: String,
+    /// Thousandths of a core.
+    pub(crate) cpu_milli: u64,
+    /// Bytes.
+    pub(crate) memory_bytes: u64,
+}
+
+impl Node {
+    /// What is left of its `capacity` when what is `allocated` is taken off.
+    pub(crate) fn read(name: &str, capacity: &str, allocated: &str) -> Node {
+        let number = |text: &str, key: &str| -> u64 {
+            values(text).get(key).and_then(|value| value.parse().ok()).unwrap_or_default()
+        };
+        let free = |key| number(capacity, key).saturating_sub(number(allocated, key));
+        Node { name: name.to_string(), cpu_milli: free("cpu"), memory_bytes: free("memory") }
+    }
+}
+
+impl Room {
+    /// For so many instances more of a manifest.
+    pub(crate) fn new(of: &Manifest, needs: u32) -> Room {
+        let (cpu_milli, memory_bytes) = (of.cpu_milli, of.memory_bytes);
+        Room { needs, cpu_milli, memory_bytes, nodes: Vec::new() }
+    }
+
+    fn takes(&self, node: &Node) -> u64 {
+        let cpu = node.cpu_milli / u64::from(self.cpu_milli).max(1);
+        cpu.min(node.memory_bytes / self.memory_bytes.max(1))
+    }
+
+    fn is_enough(&self) -> bool {
+        let all: u64 = self.nodes.iter().map(|node| self.takes(node)).sum();
+        all >= u64::from(self.needs)
+    }
+
+    /// In one line.
+    pub(crate) fn text(&self) -> String {
+        let enough = self.is_enough();
+        let node = |node: &Node| {
+            let takes = format!("{} takes {}", node.name, self.takes(node));
+            if enough {
+                return takes;
+            }
+            let cpu = show_cpu(u32::try_from(node.cpu_milli).unwrap_or(u32::MAX));
+            format!("{takes} (free: cpu {cpu}, memory {})", show_size(node.memory_bytes))
+        };
+        let nodes: Vec<String> = self.nodes.iter().map(node).collect();
+        format!(
+            "{}: for {} more (cpu {}, memory {}); {}",
+            if enough { "room" } else { "no room" },
+            instances(self.needs),
+            show_cpu(self.cpu_milli),
+            show_size(self.memory_bytes),
+            if nodes.is_empty() { "no node answers".to_string() } else { nodes.join(", ") },
+        )
+    }
+
+    /// For `--json`.
+    pub(crate) fn json(&self) -> Value {
+        let node = |node: &Node| json!({"node": node.name, "takes": self.takes(node)});
+        json!({
+            "needs": self.needs,
+            "fits": self.is_enough(),
+            "nodes": self.nodes.iter().map(node).collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_free_is_capacity_without_what_is_allocated() {
+        let node = Node::read("n", "cpu=4000\nmemory=100\n", "cpu=250\nmemory=120\n");
+        assert_eq!(node, Node { name: "n".to_string(), cpu_milli: 3750, memory_bytes: 0 });
+    }
+}

@@ -1,0 +1,195 @@
+//! The verbs: one table, from which the parser, `help` and `help VERB` are made.
+
+use crate::flag::{DETACH, EXIT_CODE, FILE, FOLLOW, Flag, LONG, SINCE, TIMEOUT};
+
+/// A verb as a user writes it.
+#[derive(Debug)]
+pub(crate) struct Verb {
+    /// Which it is.
+    pub(crate) is: Is,
+    /// The word.
+    pub(crate) name: &'static str,
+    /// What follows it, as help shows it.
+    pub(crate) words: &'static str,
+    /// Least words after it.
+    pub(crate) least: usize,
+    /// Most words after it.
+    pub(crate) most: usize,
+    /// Its own flags.
+    pub(crate) flags: &'static [Flag],
+    /// What it does, in a few words.
+    pub(crate) meaning: &'static str,
+    /// What else there is to know.
+    pub(crate) more: &'static str,
+    /// The same without this command.
+    pub(crate) by_hand: &'static str,
+}
+
+/// Which verb it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Is {
+    Apply,
+    Plan,
+    Diff,
+    Status,
+    Pause,
+    Resume,
+    Cancel,
+    Rollback,
+    Restart,
+    Scale,
+    Stop,
+    Remove,
+    History,
+    Events,
+    Logs,
+    Wait,
+    Push,
+    Images,
+    Gc,
+    Cat,
+    Write,
+    Ls,
+    Tree,
+    Stdio,
+    Help,
+}
+
+/// As many words as one likes.
+pub(crate) const ANY: usize = usize::MAX;
+
+const FOLLOWED: &[Flag] = &[DETACH, TIMEOUT];
+
+/// Every verb, in the order of help.
+#[rustfmt::skip]
+pub(crate) const VERBS: &[Verb] = &[
+    verb(Is::Apply, "apply", "[SERVICE…]", (0, ANY), &[FILE, DETACH, TIMEOUT],
+        "make services what their manifests say, and follow each update to its end",
+        "With -f the files are checked here first; all errors of all files are told, and nothing\n\
+         is written unless there are none. The service is what the key `name` says, else the\n\
+         file's name without what follows its first dot. Without -f, what is in manifests/ is\n\
+         applied: the services named, or all. Services go side by side and do not wait for each\n\
+         other. Ctrl-C stops following, never the update.",
+        "cp web /deploy/manifests/web; echo apply > /deploy/active/web/ctl"),
+    verb(Is::Plan, "plan", "[SERVICE…]", (0, ANY), &[FILE, EXIT_CODE],
+        "what apply would do: what changes, how, and whether there is room",
+        "A tag is resolved when it is applied, not before: an image under the tag that is deployed\n\
+         already counts as the same.",
+        "diff /deploy/active/web/manifest web; cat /deploy/nodes/*/allocated"),
+    verb(Is::Diff, "diff", "[SERVICE…]", (0, ANY), &[FILE, EXIT_CODE],
+        "what differs from what is deployed, key by key", "",
+        "diff /deploy/active/web/manifest web"),
+    verb(Is::Status, "status", "[SERVICE]", (0, 1), &[],
+        "a table of all services, or one with its update, instances and last events", "",
+        "cat /deploy/status"),
+    verb(Is::Pause, "pause", "SERVICE…", (1, ANY), FOLLOWED,
+        "hold the update in flight; repairs go on", "", "echo pause > /deploy/active/web/ctl"),
+    verb(Is::Resume, "resume", "SERVICE…", (1, ANY), FOLLOWED,
+        "go on with a paused update, and follow it", "", "echo resume > /deploy/active/web/ctl"),
+    verb(Is::Cancel, "cancel", "SERVICE…", (1, ANY), FOLLOWED,
+        "give up the update in flight and go back to what is deployed", "",
+        "echo cancel > /deploy/active/web/ctl"),
+    verb(Is::Rollback, "rollback", "SERVICE [VERSION]", (1, 2), FOLLOWED,
+        "go back to an earlier version",
+        "With an update in flight, paused or failed: back to what is deployed. Else to the version\n\
+         before it, or to any that `deploy history` shows as completed, by number (v3) or name.",
+        "echo rollback > /deploy/active/web/ctl"),
+    verb(Is::Restart, "restart", "SERVICE…", (1, ANY), FOLLOWED,
+        "replace every instance by a fresh one of the same version", "",
+        "echo restart > /deploy/active/web/ctl"),
+    verb(Is::Scale, "scale", "SERVICE N", (2, 2), FOLLOWED,
+        "run N instances", "", "echo scale 4 > /deploy/active/web/ctl"),
+    verb(Is::Stop, "stop", "SERVICE…", (1, ANY), FOLLOWED,
+        "end all instances, keep the service; apply starts it again", "",
+        "echo stop > /deploy/active/web/ctl"),
+    verb(Is::Remove, "remove", "SERVICE…", (1, ANY), FOLLOWED,
+        "end all instances and forget the service, its history too", "",
+        "echo remove > /deploy/active/web/ctl"),
+    verb(Is::History, "history", "SERVICE [VERSION]", (1, 2), &[],
+        "the versions that are kept: who, when, and how each ended",
+        "With a version, by number (v3) or name, its manifest as it was applied.",
+        "ls /deploy/active/web/history"),
+    verb(Is::Events, "events", "[SERVICE]", (0, 1), &[FOLLOW, SINCE],
+        "what happened, a line an event", "", "cat /deploy/active/web/events"),
+    verb(Is::Logs, "logs", "[SERVICE[/N]]", (0, 1), &[FOLLOW, SINCE],
+        "what the instances wrote: of all services, of one, or of one instance", "",
+        "tail -f /deploy/active/web/log"),
+    verb(Is::Wait, "wait", "SERVICE", (1, 1), &[TIMEOUT],
+        "wait until no update is in flight, and say how the last one ended", "",
+        "cat /deploy/active/web/wait"),
+    verb(Is::Push, "push", "NAME:TAG PATH", (2, 2), &[],
+        "make an image of a directory, or of one program with the libraries it needs",
+        "PATH is read by the server, on its machine. The image's digest is printed.",
+        "echo push app:1.0 /srv/app > /deploy/ctl"),
+    verb(Is::Images, "images", "", (0, 0), &[],
+        "the images in store: reference, digest, bytes, used by", "", "cat /deploy/images"),
+    verb(Is::Gc, "gc", "", (0, 0), &[],
+        "remove images that no version in any history needs", "", "echo gc > /deploy/ctl"),
+    verb(Is::Cat, "cat", "PATH…", (1, ANY), &[],
+        "print files of the tree; one that waits is printed as it comes", "", "cat /deploy/PATH"),
+    verb(Is::Write, "write", "PATH [WORD…]", (1, ANY), &[],
+        "write words, or standard input, into a file of the tree", "", "echo WORD > /deploy/PATH"),
+    verb(Is::Ls, "ls", "[PATH…]", (0, ANY), &[LONG],
+        "list directories of the tree", "", "ls -l /deploy/PATH"),
+    verb(Is::Tree, "tree", "[PATH]", (0, 1), &[],
+        "every file below a directory, indented by depth", "", "find /deploy"),
+    verb(Is::Stdio, "stdio", "", (0, 0), &[],
+        "carry standard input and output to the server, byte for byte",
+        "The address ssh!user@host runs this at its other end.", ""),
+    verb(Is::Help, "help", "[VERB | manifest]", (0, 1), &[],
+        "this, one verb in full, or the keys of a manifest", "", "cat /deploy/help"),
+];
+
+#[allow(clippy::too_many_arguments, reason = "the columns of one table")]
+const fn verb(
+    is: Is,
+    name: &'static str,
+    words: &'static str,
+    (least, most): (usize, usize),
+    flags: &'static [Flag],
+    meaning: &'static str,
+    more: &'static str,
+    by_hand: &'static str,
+) -> Verb {
+    Verb { is, name, words, least, most, flags, meaning, more, by_hand }
+}
+
+/// The verb of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Verb> {
+    VERBS.iter().find(|verb| verb.name == name)
+}
+
+impl Verb {
+    /// As it is written: `rollback SERVICE [VERSION]`.
+    pub(crate) fn usage(&self) -> String {
+        format!("{} {}", self.name, self.words).trim_end().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flag::EVERYWHERE;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_verb_stands_once_and_says_what_it_does() {
+        for verb in VERBS {
+            let same = VERBS.iter().filter(|other| other.name == verb.name || other.is == verb.is);
+            assert_eq!(same.count(), 1, "{}", verb.name);
+            assert!(!verb.meaning.is_empty() && !verb.meaning.ends_with('.'), "{}", verb.name);
+            assert!(verb.least <= verb.most, "{}", verb.name);
+        }
+    }
+
+    #[test]
+    fn no_letter_or_word_of_a_flag_means_two_things_of_one_verb() {
+        for verb in VERBS {
+            let flags = || verb.flags.iter().chain(EVERYWHERE);
+            let letters: Vec<char> = flags().filter_map(|flag| flag.short).collect();
+            let words: Vec<&str> = flags().filter_map(|flag| flag.long).collect();
+            assert_eq!(letters.iter().collect::<BTreeSet<_>>().len(), letters.len());
+            assert_eq!(words.iter().collect::<BTreeSet<_>>().len(), words.len());
+        }
+    }
+}
