@@ -20,6 +20,8 @@
 pub mod client;
 pub mod dial;
 mod error;
+#[cfg(test)]
+mod ram;
 pub mod serve;
 pub mod session;
 mod stat;

@@ -73,7 +73,7 @@ impl<T: Tree> Session<T> {
         data.clear();
         let first = usize::try_from(offset).unwrap_or(usize::MAX);
         let listed = self.listing(number, offset == 0).and_then(|(dots, listing)| {
-            for at in first.. {
+            for at in first..listing.stats.len() + DOTS {
                 let Some(entry) = entry(&listing.stats, &dots, at) else { break };
                 if data.len() + entry.size() > most {
                     let none = data.is_empty();

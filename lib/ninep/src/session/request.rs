@@ -11,10 +11,50 @@ use super::{Bounds, Ticket};
 /// The fids of one request.
 pub(super) type Fids = [Option<u32>; 2];
 
+/// What a request needs of its fids.
+#[derive(Clone, Copy)]
+struct Needs {
+    /// These to itself.
+    own: Fids,
+    /// This to be there and as it is: several walks may begin at one fid.
+    shared: Option<u32>,
+}
+
+impl Needs {
+    fn of(message: &Tmsg<'_>) -> Self {
+        if let Tmsg::Walk { fid, newfid, .. } = *message
+            && fid != newfid
+        {
+            Self { own: [Some(newfid), None], shared: Some(fid) }
+        } else if let Tmsg::Stat { fid } | Tmsg::Getattr { fid, .. } | Tmsg::Statfs { fid } =
+            *message
+        {
+            Self { own: [None, None], shared: Some(fid) }
+        } else {
+            Self { own: message.fids(), shared: None }
+        }
+    }
+
+    fn own(&self) -> impl Iterator<Item = u32> {
+        self.own.into_iter().flatten()
+    }
+
+    fn all(&self) -> impl Iterator<Item = u32> {
+        self.own().chain(self.shared)
+    }
+
+    /// Whether it must wait for an earlier request that needs `before`.
+    fn conflicts(&self, before: &Self) -> bool {
+        self.own().any(|fid| before.all().any(|other| other == fid))
+            || self.shared.is_some_and(|fid| before.own().any(|other| other == fid))
+    }
+}
+
 /// All requests of a session that have no answer yet.
 ///
 /// Law: a request is performed only when no request before it that has a fid in common with it
-/// is unanswered; reads of *wait* files do not count.
+/// is unanswered; reads of *wait* files do not count, and what leaves a fid as it is, like a
+/// walk from it, waits only for what does not.
 #[derive(Default)]
 pub(super) struct Requests {
     running: HashMap<Ticket, Running>,
@@ -54,7 +94,7 @@ pub(super) enum Flushed {
 
 struct Waiting {
     tag: u16,
-    fids: Fids,
+    needs: Needs,
     frame: Vec<u8>,
 }
 
@@ -98,15 +138,15 @@ impl Requests {
         if full && !frees {
             return Err(Error::TooMany("too many requests on this connection"));
         }
-        let fids = message.fids();
-        if !self.blocked(fids) {
+        let needs = Needs::of(message);
+        if !self.blocked(&needs) {
             return Ok(true);
         }
         if full || self.waiting_bytes + frame.len() > bounds.waiting_bytes_max {
             return Err(Error::TooMany("too many requests waiting for their turn"));
         }
         self.waiting_bytes += frame.len();
-        self.waiting.push_back(Waiting { tag, fids, frame: frame.to_vec() });
+        self.waiting.push_back(Waiting { tag, needs, frame: frame.to_vec() });
         self.tags.insert(tag, Place::Waiting);
         Ok(false)
     }
@@ -178,11 +218,12 @@ impl Requests {
         if !std::mem::take(&mut self.freed) {
             return None;
         }
-        let mut before: HashSet<u32> = HashSet::new();
+        let (mut own, mut shared) = (self.held.clone(), HashSet::new());
         let at = self.waiting.iter().position(|one| {
-            let mut used = one.fids.into_iter().flatten();
-            let free = !used.any(|fid| self.held.contains(&fid) || before.contains(&fid));
-            before.extend(one.fids.into_iter().flatten());
+            let free = !one.needs.all().any(|fid| own.contains(&fid))
+                && !one.needs.own().any(|fid| shared.contains(&fid));
+            own.extend(one.needs.own());
+            shared.extend(one.needs.shared);
             free
         })?;
         let one = self.unqueue(at)?;
@@ -207,9 +248,8 @@ impl Requests {
         }
     }
 
-    fn blocked(&self, fids: Fids) -> bool {
-        fids.into_iter().flatten().any(|fid| {
-            self.held.contains(&fid) || self.waiting.iter().any(|one| one.fids.contains(&Some(fid)))
-        })
+    fn blocked(&self, needs: &Needs) -> bool {
+        needs.all().any(|fid| self.held.contains(&fid))
+            || self.waiting.iter().any(|one| needs.conflicts(&one.needs))
     }
 }

@@ -55,10 +55,15 @@ macro_rules! messages {
                 match self { $( Self::$variant { .. } => $number ),* }
             }
 
-            /// The message's name in the protocol's pages.
+            /// The message's name as the protocol's pages spell it.
             #[must_use]
             pub fn name(&self) -> &'static str {
-                match self { $( Self::$variant { .. } => concat!($letter, stringify!($variant)) ),* }
+                match self { $( Self::$variant { .. } => {
+                    const JOINED: &str = concat!($letter, stringify!($variant));
+                    const LOWER: [u8; JOINED.len()] = super::show::lower(JOINED);
+                    const NAME: &str = super::show::text(&LOWER);
+                    NAME
+                } ),* }
             }
 
             fn get(number: u8, body: &mut Body<'a>, dialect: Dialect) -> Result<Self, Malformed> {

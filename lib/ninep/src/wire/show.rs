@@ -104,6 +104,25 @@ impl Show for Lock<'_> {
     }
 }
 
+/// A name with all but its first letter made small.
+pub(super) const fn lower<const N: usize>(name: &str) -> [u8; N] {
+    let (mut out, mut at) = ([0; N], 0);
+    while at < N {
+        let byte = name.as_bytes()[at];
+        out[at] = if at == 0 { byte } else { byte.to_ascii_lowercase() };
+        at += 1;
+    }
+    out
+}
+
+/// ASCII bytes as the text they are.
+pub(super) const fn text(bytes: &'static [u8]) -> &'static str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+}
+
 fn cut(bytes: &[u8], most: usize, f: &mut Formatter<'_>) -> Result {
     let shown = &bytes[..bytes.len().min(most)];
     write!(f, "\"{}\"{}", shown.escape_ascii(), if shown.len() < bytes.len() { "..." } else { "" })
