@@ -26,10 +26,10 @@ pub fn serve(version: &'static str, healthy: bool) -> std::io::Result<()> {
     // does not ask for.
     term.thread_block()?;
     let words: Vec<String> = std::env::args().collect();
-    if let [_, flag, ms] = words.as_slice() {
-        if flag == "--up-after-ms" {
-            std::thread::sleep(Duration::from_millis(ms.parse().unwrap_or(0)));
-        }
+    if let [_, flag, ms] = words.as_slice()
+        && flag == "--up-after-ms"
+    {
+        std::thread::sleep(Duration::from_millis(ms.parse().unwrap_or(0)));
     }
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8080);
     let listener = TcpListener::bind(("0.0.0.0", port))?;

@@ -113,6 +113,7 @@ impl World {
             Verb::Collect => {
                 let editions = self.services.values().flat_map(|s| s.record.versions.values());
                 let keep = editions.map(|edition| edition.digest.clone()).collect();
+                self.node.images.clear();
                 turn.orders.push(Order::Collect { keep });
             }
             Verb::Down => turn.orders.push(Order::Down),

@@ -136,3 +136,31 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
     }
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrival::{Arrival, Request};
+
+    #[tokio::test]
+    async fn what_was_saved_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let mut world = journal.load().await.unwrap();
+        let mut turn = Turn::new(7);
+        let (answer, _) = tokio::sync::oneshot::channel();
+        let text = "image web:v1\n".to_string();
+        let request = Request::Manifest { service: "web".to_string(), text };
+        world.arrive(Arrival::Asked(request, answer), &mut turn);
+        turn.tell("web", "something happened");
+        let changes = changes(&mut world, &turn);
+        assert_eq!(changes.len(), 2);
+        journal.save(&changes).await.unwrap();
+        drop(journal);
+        let again = Journal::open(dir.path()).unwrap().load().await.unwrap();
+        let draft = again.services["web"].record.draft.as_ref().unwrap();
+        assert_eq!(draft.text, "image web:v1\n");
+        assert_eq!(again.last_event, 1);
+        assert_eq!(again.services["web"].events.length().0, 40);
+    }
+}

@@ -4,7 +4,7 @@ use crate::arrival::Order;
 use crate::record::{Edition, spec};
 use crate::report::{Container, Report};
 use crate::turn::Turn;
-use crate::world::{World, container, split};
+use crate::world::{NodeMirror, World, container, split};
 use place::Resources;
 use rollout::{Event, Id, Version};
 use std::collections::BTreeMap;
@@ -97,6 +97,7 @@ impl World {
 
     /// An image is there: applies that waited for it go on, and versions that asked for it.
     fn pulled(&mut self, reference: &str, digest: &str, turn: &mut Turn) {
+        self.node.images.insert(digest.to_string());
         for name in self.names() {
             let Some(service) = self.services.get(&name) else { continue };
             let waits = service.record.preparing.as_ref().is_some_and(|p| p.reference == reference);
@@ -185,7 +186,7 @@ impl World {
     ) {
         let line = format!("node {name} answers");
         turn.lines.push(self.server_line(turn, line));
-        self.node = crate::world::NodeMirror { name, up: true, capacity };
+        self.node = NodeMirror { name, up: true, capacity, ..NodeMirror::default() };
         for service in self.names() {
             let Some(found) = self.services.get_mut(&service) else { continue };
             found.containers.clear();

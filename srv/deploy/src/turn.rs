@@ -153,6 +153,10 @@ impl World {
         for action in actions {
             let service = || name.to_string();
             let order = match action {
+                Action::Pull { version } if self.has_image(name, version) => {
+                    self.step(name, Event::Pulled { version }, turn);
+                    continue;
+                }
                 Action::Pull { version } => match self.pinned(name, version) {
                     Some(reference) => Order::Pull { reference },
                     None => continue,
@@ -209,14 +213,11 @@ impl World {
 
     /// Writes a fact to `events`, and what belongs to a failure: the last probe, the log's end.
     fn tell(&mut self, name: &str, fact: &Fact, turn: &mut Turn) {
-        let version = |v: rollout::Version| self.services.get(name)?.record.versions.get(&v);
-        let mut text = fact.to_string();
-        if let Fact::Pulling { version: v } = fact
-            && let Some(edition) = version(*v)
-        {
-            text = format!("{text} {}", edition.digest);
+        match fact {
+            // It is there already: nothing is pulled.
+            Fact::Pulling { version } if self.has_image(name, *version) => {}
+            told => turn.tell(name, told.to_string()),
         }
-        turn.tell(name, text);
         if let Fact::Failed { number, id, .. } = fact {
             self.tell_failure(name, *number, *id, turn);
         }
@@ -240,13 +241,16 @@ impl World {
     fn ended(&mut self, name: &str, outcome: &rollout::Outcome, turn: &mut Turn) {
         let Some(service) = self.touch(name, turn) else { return };
         let record = &mut service.record;
+        let serves = outcome.to.is_some() && record.rollout.current() == outcome.to;
+        let left = outcome.from.filter(|from| outcome.to != Some(*from));
+        // Only what once completed is ever gone back to.
+        let left = left.filter(|from| record.versions.get(from).is_some_and(|e| e.completed));
+        if serves && left.is_some() {
+            record.previous = left;
+        }
         if let Some(edition) = outcome.to.and_then(|to| record.versions.get_mut(&to)) {
             edition.ended = Some(outcome.to_string());
-            let serves = record.rollout.current() == outcome.to;
             edition.completed |= serves;
-            if serves && outcome.from != outcome.to {
-                record.previous = outcome.from;
-            }
         }
         record.prune();
         service.parse_manifests(name);

@@ -57,6 +57,13 @@ impl World {
         serde_json::to_string(&wish).ok()
     }
 
+    /// Whether the node has told that it has a version's image.
+    pub(crate) fn has_image(&self, name: &str, version: Version) -> bool {
+        let service = self.services.get(name);
+        let edition = service.and_then(|service| service.record.versions.get(&version));
+        edition.is_some_and(|edition| self.node.images.contains(&edition.digest))
+    }
+
     /// The reference that always means a version's image, whatever its tag points to by now.
     #[must_use]
     pub fn pinned(&self, name: &str, version: Version) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::report::Container;
 use manifest::Manifest;
 use place::{Node, Resources};
 use rollout::{Id, Version};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -98,6 +98,8 @@ pub struct NodeMirror {
     pub up: bool,
     /// What it has to give.
     pub capacity: Resources,
+    /// Digests of images that it has told it has, since it was last connected or collected.
+    pub images: BTreeSet<String>,
 }
 
 impl Service {

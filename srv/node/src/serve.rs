@@ -1,6 +1,7 @@
 //! From the words to a node that answers, and to its end.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -103,18 +104,27 @@ async fn serve(options: Options) -> Result<()> {
     let server = Arc::new(Server::new(Arc::new(tree), Limits::default()).trace(options.trace));
     let serving = tokio::spawn(server.clone().serve(listener));
     tracing::info!("serving {address}");
+    // Whoever started this process waits for the line; nobody else reads it, so that it could
+    // not be written means nothing.
+    let _ = writeln!(std::io::stdout(), "ready");
 
     let end = node.run(heard, asked).await?;
-    server.stop();
+    let swept = match end {
+        End::Down => take_away(&means).await,
+        End::Left => Ok(()),
+    };
     // The loop has ended, so what still waits for it is answered by an error.
+    server.stop();
     if tokio::time::timeout(END_TIME_MAX, serving).await.is_err() {
         tracing::warn!("connections do not end");
     }
-    if end == End::Down {
-        means.net.close().await?;
-        means.exe.sweep(&means.dirs.cgroup_parent(), &[]).await?;
-    }
-    Ok(())
+    swept
+}
+
+/// Takes away what instances had in common; none lives any more.
+async fn take_away(means: &Means) -> Result<()> {
+    means.net.close().await?;
+    means.exe.sweep(&means.dirs.cgroup_parent(), &[]).await
 }
 
 /// Removes what no instance that lives owns.
