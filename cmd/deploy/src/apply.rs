@@ -13,7 +13,12 @@ use crate::verb::Is;
 ///
 /// # Errors
 /// Before anything is written: what is wrong with a file. Then what the server refuses.
-pub(crate) async fn run(link: &Link, out: Out, command: &Command, drafts: Vec<Draft>) -> Result<Exit> {
+pub(crate) async fn run(
+    link: &Link,
+    out: Out,
+    command: &Command,
+    drafts: Vec<Draft>,
+) -> Result<Exit> {
     let services = services(link, command, &drafts).await?;
     for draft in &drafts {
         let path = format!("manifests/{}", draft.service);

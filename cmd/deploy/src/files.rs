@@ -106,7 +106,10 @@ mod tests {
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(errors[0].starts_with("a/web:2:12: "), "{errors:?}");
         assert!(errors[1].starts_with("a/web:4:5: "), "{errors:?}");
-        assert!(warnings.iter().any(|line| line.starts_with("a/web:3:1: warning: ")), "{warnings:?}");
+        assert!(
+            warnings.iter().any(|line| line.starts_with("a/web:3:1: warning: ")),
+            "{warnings:?}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Follows one service from the verb to the end of what it began.
 
-use crate::exit::Exit;
 use crate::error::{Error, Result, refusal};
+use crate::exit::Exit;
 use crate::fact::{Began, Fact, How, Line};
 use crate::going::Going;
 use crate::link::{Lines, Link};
@@ -165,7 +165,8 @@ impl Follower {
         let mut past = None;
         for file in ["target_version", "version"] {
             let name = self.link.find(&self.path(file)).await?.unwrap_or_default();
-            if name.trim().is_empty() || past.as_ref().is_some_and(|p: &Past| p.number == began.to) {
+            if name.trim().is_empty() || past.as_ref().is_some_and(|p: &Past| p.number == began.to)
+            {
                 continue;
             }
             let path = self.path(&format!("history/{}", name.trim()));
@@ -194,7 +195,8 @@ impl Follower {
         };
         let same = told.filter(|told| told.verdict == waited.verdict);
         let outcome = same.unwrap_or(waited);
-        let failed = matches!(outcome.verdict, Verdict::Failed | Verdict::RolledBack | Verdict::Paused);
+        let failed =
+            matches!(outcome.verdict, Verdict::Failed | Verdict::RolledBack | Verdict::Paused);
         if failed && !self.log_seen {
             self.last_log().await?;
         }

@@ -44,7 +44,9 @@ impl Link {
                 Client::dial(address, "").await
             }
         };
-        client.map(|client| Link { client }).map_err(|error| unreachable(address, &error.to_string()))
+        client
+            .map(|client| Link { client })
+            .map_err(|error| unreachable(address, &error.to_string()))
     }
 
     /// A file as text.
@@ -73,6 +75,12 @@ impl Link {
         self.client.open(path, Mode::Read).await.map_err(|error| Error::at(path, error))
     }
 
+    /// Which file a path names at this moment.
+    async fn identity(&self, path: &str) -> Result<u64> {
+        let stat = self.client.stat(path).await.map_err(|error| Error::at(path, error))?;
+        Ok(stat.path)
+    }
+
     /// The names in a directory, in its order.
     pub(crate) async fn names(&self, path: &str) -> Result<Vec<String>> {
         let entries = self.client.list(path).await.map_err(|error| Error::at(path, error))?;
@@ -85,6 +93,48 @@ impl Link {
             Err(Error::Refused { .. }) => Ok(Vec::new()),
             other => other,
         }
+    }
+}
+
+/// A file that only grows, read on from where it was.
+#[derive(Debug)]
+pub(crate) struct Grown {
+    file: File,
+    path: String,
+    /// Which file of that name it is.
+    identity: u64,
+    offset: u64,
+    rest: String,
+}
+
+impl Grown {
+    /// From its beginning.
+    pub(crate) async fn open(link: &Link, path: &str) -> Result<Grown> {
+        let file = link.open(path).await?;
+        let identity = link.identity(path).await?;
+        Ok(Grown { file, path: path.to_string(), identity, offset: 0, rest: String::new() })
+    }
+
+    /// The whole lines that came since; none when there are none.
+    pub(crate) async fn more(&mut self) -> Result<Vec<String>> {
+        loop {
+            let read = self.file.read_at(self.offset, READ_BYTES).await;
+            let bytes = read.map_err(|error| Error::at(&self.path, error))?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.offset += bytes.len() as u64;
+            self.rest.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        let end = self.rest.rfind('\n').map_or(0, |at| at + 1);
+        let whole: String = self.rest.drain(..end).collect();
+        Ok(whole.lines().map(str::to_string).collect())
+    }
+
+    /// Whether its name stands for another file by now: a growing file is never shortened, it is
+    /// turned over.
+    pub(crate) async fn is_turned_over(&self, link: &Link) -> Result<bool> {
+        Ok(link.identity(&self.path).await? != self.identity)
     }
 }
 

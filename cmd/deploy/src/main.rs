@@ -22,8 +22,10 @@ mod follow;
 mod going;
 mod help;
 mod history;
+mod images;
 mod json;
 mod link;
+mod logs;
 mod nearest;
 mod news;
 mod out;
@@ -36,10 +38,31 @@ mod plain;
 mod plan;
 mod room;
 mod row;
+mod run;
 mod screen;
 mod show;
 mod since;
 mod status;
+mod stdio;
 mod verb;
+mod wait;
+mod walk;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let exit = match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(run::run(std::env::args_os().skip(1)));
+            // A read of standard input that nobody waits for any more must not hold us up.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(why) => {
+            eprintln!("deploy: {why}");
+            exit::Exit::Other
+        }
+    };
+    ExitCode::from(exit.code())
+}

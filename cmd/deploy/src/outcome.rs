@@ -103,7 +103,9 @@ impl Outcome {
             Verdict::RolledBack if asked == Is::Wait && self.reason.is_none() => Exit::Done,
             Verdict::RolledBack => Exit::RolledBack,
             Verdict::Paused => Exit::Paused,
-            Verdict::Failed if self.reason.as_deref().is_some_and(|why| why.starts_with("no room")) => {
+            Verdict::Failed
+                if self.reason.as_deref().is_some_and(|why| why.starts_with("no room")) =>
+            {
                 Exit::NoRoom
             }
             Verdict::Failed | Verdict::Cancelled => Exit::Failed,

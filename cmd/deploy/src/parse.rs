@@ -113,10 +113,13 @@ fn find(verb: Option<&'static Verb>, is: impl Fn(&Flag) -> bool) -> Option<&'sta
 }
 
 fn find_verb(word: &str) -> Result<&'static Verb, Usage> {
-    verb::find(word).ok_or_else(|| {
-        let names = VERBS.iter().map(|verb| verb.name);
-        Usage::Verb { word: word.to_string(), nearest: nearest(word, names) }
-    })
+    verb::find(word).ok_or_else(|| unknown_verb(word))
+}
+
+/// What is said of a word that is no verb: the nearest one that is.
+pub(crate) fn unknown_verb(word: &str) -> Usage {
+    let names = VERBS.iter().map(|verb| verb.name);
+    Usage::Verb { word: word.to_string(), nearest: nearest(word, names) }
 }
 
 fn unknown(verb: Option<&'static Verb>, flag: String) -> Usage {

@@ -72,14 +72,20 @@ fn check_json(asked: Is, script: &str) {
     let mut json = Json::default();
     let got = run(script, |line| {
         let value = json.take(&report(asked, line));
-        value.iter().map(|value| value.to_string().replace(&format!("\"time\":\"{TIME}\","), "")).collect()
+        value
+            .iter()
+            .map(|value| value.to_string().replace(&format!("\"time\":\"{TIME}\","), ""))
+            .collect()
     });
     assert_eq!(got, script);
 }
 
 #[test]
 fn a_rolling_update_is_a_header_a_line_a_fact_and_how_to_undo_it() {
-    check_plain(Is::Apply, false, "\
+    check_plain(
+        Is::Apply,
+        false,
+        "\
 web accepted
 web: pulling app:1.9
 web: rolling update started v7→v8
@@ -95,12 +101,16 @@ web: 0: old instance stopped
 web: instances renumbered
 web = done update v7→v8 (0.9s)
 >   deployed (0.9s)            undo: deploy rollback web
-");
+",
+    );
 }
 
 #[test]
 fn a_failed_deploy_shows_why_and_what_the_instance_wrote() {
-    check_plain(Is::Apply, false, "\
+    check_plain(
+        Is::Apply,
+        false,
+        "\
 web: rolling update started v7→v8
 > web: v7 → v8  image app@sha256:ab12… (app:1.9)  rolling, batch 1, never fewer than 4
 web: 4: scheduled on node-2
@@ -117,7 +127,8 @@ web: 4: log: 2026-11-20T12:34:05.123Z stderr no config
 web: 4: stopped
 web = failed update v7→v8 (30.1s): health check timeout after 30s
 >   deploy failed
-");
+",
+    );
 }
 
 #[test]
@@ -138,7 +149,10 @@ web = rolled back v8→v7 (3.1s): exited with code 1
 
 #[test]
 fn a_pull_and_a_start_are_only_told_when_they_last() {
-    check_plain(Is::Apply, false, "\
+    check_plain(
+        Is::Apply,
+        false,
+        "\
 web: pulling app:1.9
 + 999
 + 1
@@ -152,22 +166,30 @@ web: 0: healthy (0.3s)
 >   web: healthy (0.3s)
 + 1000
 >   web: starting...
-");
+",
+    );
 }
 
 #[test]
 fn an_image_that_is_not_there_fails_before_anything_begins() {
-    check_plain(Is::Apply, false, "\
+    check_plain(
+        Is::Apply,
+        false,
+        "\
 web: pulling app:2
 web = failed: app:2: no such image
 >   web: failed: app:2: no such image
 >   web: deploy failed
-");
+",
+    );
 }
 
 #[test]
 fn services_side_by_side_each_have_their_own_last_line() {
-    check_plain(Is::Apply, true, "\
+    check_plain(
+        Is::Apply,
+        true,
+        "\
 web: 0: scheduled on node-1
 >   web: scheduled on node-1
 api: 0: scheduled on node-1
@@ -176,19 +198,23 @@ web = done update v1 (1.2s)
 >   web: deployed (1.2s)
 api = unchanged v4
 >   api: unchanged (v4)
-");
+",
+    );
 }
 
 #[test]
 fn a_pause_by_a_failure_says_why_and_how_to_go_on() {
-    check_plain(Is::Apply, false, "\
+    check_plain(
+        Is::Apply,
+        false,
+        "\
 web: 4: failed: exited with code 1
 >   web: failed: exited with code 1
 web: update paused: exited with code 1
 web = paused update v7→v8 (3.1s): exited with code 1
->   web: exited with code 1
 >   web: paused                     go on: deploy resume web   back: deploy rollback web
-");
+",
+    );
 }
 
 #[test]

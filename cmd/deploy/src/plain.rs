@@ -88,7 +88,9 @@ impl Plain {
         let seen = self.seen.entry(service.to_string()).or_default();
         let step = |text: String| Say::plain(format!("  {service}: {text}"));
         let say = match fact {
-            Fact::Pulling(what) => return self.hold(now_ms, service, None, &format!("pulling {what}")),
+            Fact::Pulling(what) => {
+                return self.hold(now_ms, service, None, &format!("pulling {what}"));
+            }
             Fact::Starting { .. } => return self.hold(now_ms, service, number, "starting..."),
             Fact::Scheduled { .. } | Fact::Healthy { .. } | Fact::Stopped { .. }
                 if self.lasting_only =>
@@ -121,7 +123,7 @@ impl Plain {
         let seen = self.seen.entry(service.to_string()).or_default();
         let bad = outcome.exit(report.asked) != Exit::Done;
         let mut lines = Vec::new();
-        let told = !seen.failed.is_empty() && outcome.verdict != Verdict::Paused;
+        let told = !seen.failed.is_empty();
         if let Some(reason) = outcome.reason.as_ref().filter(|_| bad && !told) {
             let word = if outcome.verdict == Verdict::Failed { "failed: " } else { "" };
             lines.push(Say::trouble(format!("  {service}: {word}{reason}")));

@@ -143,9 +143,7 @@ impl Plan {
             Effect::InPlace => "in place",
             Effect::Restart => "restart",
         };
-        let change = |change: &Change| {
-            json!({"key": change.key, "old": change.old, "new": change.new, "effect": effect(change)})
-        };
+        let change = |change: &Change| json!({"key": change.key, "old": change.old, "new": change.new, "effect": effect(change)});
         json!({
             "service": self.service,
             "from": self.from,

@@ -1,0 +1,162 @@
+//! `cat`, `write`, `ls` and `tree`: the tree without mounting it.
+
+use crate::error::{Error, Result};
+use crate::link::Link;
+use crate::out::Out;
+use ninep::{Kind, Stat};
+use std::fmt::Write as _;
+
+/// Bytes asked for at once.
+const READ_BYTES: u32 = 64 * 1024;
+
+/// Where a write makes a file that is not there.
+const MANIFESTS: &str = "manifests/";
+
+/// Directories below one another that `tree` goes into; the tree itself has six.
+const DEPTH_MAX: usize = 32;
+
+/// Prints files, each as it comes.
+pub(crate) async fn cat(link: &Link, out: Out, paths: &[String]) -> Result<()> {
+    for path in paths {
+        let mut file = link.open(path).await?;
+        loop {
+            let read = file.read_next(READ_BYTES).await;
+            let bytes = read.map_err(|error| Error::at(path, error))?;
+            if bytes.is_empty() {
+                break;
+            }
+            out.data(&bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes words as one line, or standard input as it is.
+pub(crate) async fn write(link: &Link, path: &str, words: &[String]) -> Result<()> {
+    let text = match words {
+        [] => {
+            let local = |why| Error::Local { path: "standard input".to_string(), why };
+            std::io::read_to_string(std::io::stdin()).map_err(local)?
+        }
+        words => words.join(" ") + "\n",
+    };
+    match path.trim_start_matches('/').starts_with(MANIFESTS) {
+        true => {
+            let put = link.client.put(path, text.as_bytes()).await;
+            put.map_err(|error| Error::at(path, error))
+        }
+        false => link.write(path, &text).await,
+    }
+}
+
+/// Lists directories; a file is listed by itself.
+pub(crate) async fn ls(link: &Link, out: Out, paths: &[String], long: bool) -> Result<()> {
+    let root = [String::from("/")];
+    let paths = if paths.is_empty() { &root[..] } else { paths };
+    for path in paths {
+        let stat = link.client.stat(path).await.map_err(|error| Error::at(path, error))?;
+        let entries = match stat.kind {
+            Kind::Dir => list(link, path).await?,
+            Kind::File | Kind::Append | Kind::Exclusive => vec![stat],
+        };
+        if paths.len() > 1 && !out.json {
+            out.data(format!("{path}:\n").as_bytes())?;
+        }
+        for entry in &entries {
+            let text = if long { self::long(entry) } else { name(entry) };
+            match out.json {
+                true => out.object(&object(entry))?,
+                false => out.data(format!("{text}\n").as_bytes())?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints every file below a directory.
+pub(crate) async fn tree(link: &Link, out: Out, path: &str) -> Result<()> {
+    // What is still to be printed, the next one last: a walk without recursion.
+    let mut left: Vec<(usize, String, Stat)> = Vec::new();
+    let below = |depth: usize, path: &str, entries: Vec<Stat>| {
+        let at = path.trim_end_matches('/').to_string();
+        let each = move |entry: Stat| (depth, format!("{at}/{}", plain_name(&entry)), entry);
+        entries.into_iter().rev().map(each)
+    };
+    left.extend(below(0, path, list(link, path).await?));
+    while let Some((depth, path, entry)) = left.pop() {
+        out.data(format!("{:indent$}{}\n", "", name(&entry), indent = depth * 2).as_bytes())?;
+        if entry.kind == Kind::Dir && depth < DEPTH_MAX {
+            // One that went meanwhile has nothing in it.
+            if let Ok(entries) = list(link, &path).await {
+                left.extend(below(depth + 1, &path, entries));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn list(link: &Link, path: &str) -> Result<Vec<Stat>> {
+    let listed = link.client.list(path).await;
+    let mut entries = listed.map_err(|error| Error::at(path, error))?;
+    // Numbers in the order of their worth, words in that of the alphabet.
+    entries.sort_by_cached_key(|entry| {
+        let name = plain_name(entry);
+        (name.parse::<u64>().unwrap_or(u64::MAX), name)
+    });
+    Ok(entries)
+}
+
+fn plain_name(entry: &Stat) -> String {
+    String::from_utf8_lossy(&entry.name).into_owned()
+}
+
+/// The name, a directory's with a slash behind it.
+fn name(entry: &Stat) -> String {
+    let name = plain_name(entry);
+    if entry.kind == Kind::Dir && name != "/" { name + "/" } else { name }
+}
+
+/// As ls(1) of Plan 9: kind and rights, owner, group, length, name.
+fn long(entry: &Stat) -> String {
+    let mut text = String::from(match entry.kind {
+        Kind::Dir => "d",
+        Kind::File => "-",
+        Kind::Append => "a",
+        Kind::Exclusive => "l",
+    });
+    for shift in [6, 3, 0] {
+        for (bit, letter) in [(4, 'r'), (2, 'w'), (1, 'x')] {
+            text.push(if entry.mode >> shift & bit != 0 { letter } else { '-' });
+        }
+    }
+    // Writing to a string cannot fail.
+    let _ = write!(text, " {:<8} {:<8} {:>9}", entry.owner, entry.group, entry.length);
+    text + "  " + &name(entry)
+}
+
+fn object(entry: &Stat) -> serde_json::Value {
+    let kind = match entry.kind {
+        Kind::Dir => "directory",
+        Kind::File => "file",
+        Kind::Append => "append",
+        Kind::Exclusive => "exclusive",
+    };
+    serde_json::json!({
+        "name": plain_name(entry), "kind": kind, "mode": format!("{:04o}", entry.mode),
+        "owner": entry.owner, "group": entry.group, "bytes": entry.length, "mtime": entry.mtime,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_has_kind_rights_owner_length_and_name() {
+        let mut stat = Stat::new(Kind::Append, "log".as_bytes(), 1, 0o440);
+        stat.length = 1234;
+        assert_eq!(long(&stat), "ar--r----- root     root          1234  log");
+        let dir = Stat::new(Kind::Dir, "active".as_bytes(), 2, 0o555);
+        assert!(long(&dir).starts_with("dr-xr-xr-x ") && long(&dir).ends_with("  active/"));
+    }
+}
