@@ -3,7 +3,7 @@
 //! beyond their digest.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::digest::Digest;
 use crate::{Error, Result};
@@ -169,16 +169,19 @@ impl Manifest {
 
 /// The manifest of a configuration and layers; same parts, same bytes.
 pub(crate) fn write_manifest(config: &[u8], layers: &[Descriptor]) -> Vec<u8> {
-    let describe = |kind: &str, digest: &Digest, size: u64| serde_json::json!({ "mediaType": kind, "digest": digest.to_string(), "size": size });
-    let layers = layers.iter().map(|l| describe(&l.media_type, &l.digest, l.size));
+    let layers = layers.iter().map(|l| write_descriptor(&l.media_type, &l.digest, l.size));
     let config_type = "application/vnd.oci.image.config.v1+json";
-    let manifest = serde_json::json!({
+    let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": describe(config_type, &Digest::of(config), config.len() as u64),
+        "config": write_descriptor(config_type, &Digest::of(config), config.len() as u64),
         "layers": layers.collect::<Vec<_>>(),
     });
     manifest.to_string().into_bytes()
+}
+
+fn write_descriptor(kind: &str, digest: &Digest, size: u64) -> Value {
+    json!({ "mediaType": kind, "digest": digest.to_string(), "size": size })
 }
 
 /// Operating system and architecture of this machine in the words of Go, which are OCI's.

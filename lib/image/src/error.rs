@@ -28,7 +28,7 @@ pub enum Error {
         place: String,
     },
     /// The registry does not let us (401, 403).
-    #[error("{registry} refuses access to {what}; check its entry in {config}")]
+    #[error("{registry} refuses access to {what}: it is not there, or wants an entry in {config}")]
     Denied {
         /// Host of the registry.
         registry: String,
@@ -121,8 +121,8 @@ pub enum Error {
         /// What happened.
         why: String,
     },
-    /// The registry answered that this will never work.
-    #[error("{registry} refuses {what}: {why}")]
+    /// The registry answered that this will never work, or cannot be trusted.
+    #[error("{what} cannot be had from {registry}: {why}")]
     Refused {
         /// Host of the registry.
         registry: String,

@@ -17,7 +17,7 @@ pub struct Image {
     /// and so on. A `dir:` image gets a minimal one.
     pub config: Value,
     /// Lower directories for overlayfs, bottom first, top-most last; absolute. Whiteouts are
-    /// already in overlayfs' form. Read-only for everybody.
+    /// already in overlayfs' form. Read-only for everybody. Empty for an image without layers.
     pub layers: Vec<PathBuf>,
     /// True when `layers` is one directory of the user's (`dir:`), used where it lies.
     pub in_place: bool,

@@ -9,6 +9,9 @@ use crate::{Error, credentials};
 /// Bytes of a registry's own words in a message.
 const WORDS_MAX: usize = 300;
 
+/// How rustls says that it does not trust the other side.
+const BAD_CERTIFICATE: &str = "invalid peer certificate";
+
 /// An error that a later try may not have.
 pub(crate) fn passing(remote: &Remote, why: String) -> Error {
     Error::Registry { registry: remote.host.clone(), why }
@@ -61,7 +64,7 @@ pub(crate) fn sort(remote: &Remote, what: &str, answer: Answer) -> Error {
             },
         },
         Answer::DigestError(e) => refused(chain(&e)),
-        Answer::RequestError(e) => passing(remote, words(&chain(&e))),
+        Answer::RequestError(e) => unreached(remote, &what, words(&chain(&e))),
         Answer::IoError(e) => passing(remote, words(&chain(&e))),
         // What it sent, or we cannot make sense of; the client has many words for it.
         other @ (Answer::ConfigConversionError(_)
@@ -84,6 +87,16 @@ pub(crate) fn sort(remote: &Remote, what: &str, answer: Answer) -> Error {
         | Answer::UnsupportedSchemaVersionError(_)
         | Answer::VersionedParsingError(_)) => refused(words(&chain(&other))),
     }
+}
+
+/// A request that got no answer: the line may be better later, a certificate will not.
+fn unreached(remote: &Remote, what: &str, why: String) -> Error {
+    if !why.contains(BAD_CERTIFICATE) {
+        return passing(remote, why);
+    }
+    let hint = "; add the authority that signed it to the system's certificates";
+    let (registry, what) = (remote.host.clone(), what.to_owned());
+    Error::Refused { registry, what, why: format!("{why}{hint}") }
 }
 
 fn is_denial(why: &str) -> bool {
@@ -130,13 +143,15 @@ mod tests {
         check(server(429, ""), false, "429");
         check(server(404, ""), true, "quay.io/a:1 not found in quay.io");
         check(server(403, ""), true, "refuses access");
-        check(server(400, "no"), true, "refuses quay.io/a:1: 400: no");
+        check(server(400, "no"), true, "cannot be had from quay.io: 400: no");
         check(envelope("TOOMANYREQUESTS"), false, "quay.io: m");
         check(envelope("MANIFEST_UNKNOWN"), true, "not found");
         check(envelope("DENIED"), true, "refuses access");
-        check(envelope("ARTIFACT_LOCKED"), true, "refuses");
+        check(envelope("ARTIFACT_LOCKED"), true, "cannot be had from quay.io: m");
         check(Answer::UnauthorizedError { url: String::new() }, true, "refuses access");
         check(Answer::AuthenticationFailure("{\"details\":\"incorrect\"}".into()), true, "access");
         check(Answer::AuthenticationFailure("bad gateway".into()), false, "no token: bad gateway");
+        assert!(!unreached(&remote, "a", "connection refused".into()).permanent());
+        assert!(unreached(&remote, "a", format!("x: {BAD_CERTIFICATE}: y")).permanent());
     }
 }
