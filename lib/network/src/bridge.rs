@@ -52,7 +52,7 @@ pub(crate) async fn ensure(net: &Netlink, settings: &Settings) -> Result<Ensured
     net.address(index, cidr.gateway(), cidr.bits()).await?;
     let keep = Use { address: cidr.gateway(), bits: cidr.bits(), link: index };
     net.only_address(index, Some(keep)).await?;
-    Ok(Ensured { bridge: Bridge { index, cidr, mtu }, warning })
+    Ok(Ensured { bridge: Bridge { name, index, cidr, mtu }, warning })
 }
 
 /// `dp<tag>`.

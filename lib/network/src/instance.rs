@@ -35,8 +35,9 @@ pub(crate) struct Namespace {
 }
 
 /// Where instances are attached.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bridge {
+    pub(crate) name: String,
     pub(crate) index: u32,
     pub(crate) cidr: Cidr,
     pub(crate) mtu: u32,
@@ -74,7 +75,7 @@ fn unshared(runtime: &Handle) -> Result<Namespace, Error> {
 /// Makes the pair and sets up the instance's side.
 pub(crate) async fn join(
     host: &Netlink,
-    bridge: Bridge,
+    bridge: &Bridge,
     name: &str,
     address: Ipv4Addr,
 ) -> Result<OwnedFd, Error> {
@@ -95,6 +96,11 @@ pub(crate) async fn join(
     netlink.change("bring up eth0", LinkUnspec::new_with_index(inside.index).up().build()).await?;
     netlink.address(inside.index, address, bridge.cidr.bits()).await?;
     netlink.default_route(bridge.cidr.gateway()).await?;
+    // Else the program's first packet may be lost, and TCP sends it again only after a second.
+    // The port before the bridge: its first port is what makes the bridge carry.
+    host.carrying(name).await?;
+    host.carrying(&bridge.name).await?;
+    netlink.carrying(INSIDE).await?;
     Ok(fd)
 }
 
@@ -102,7 +108,7 @@ pub(crate) async fn join(
 /// namespace. The peer's hardware address follows from its address, so that nobody's ARP cache
 /// is wrong when the address gets a new owner. It cannot be brought up here: veth refuses while
 /// the pair is not complete.
-fn pair(namespace: &OwnedFd, bridge: Bridge, name: &str, address: Ipv4Addr) -> LinkMessage {
+fn pair(namespace: &OwnedFd, bridge: &Bridge, name: &str, address: Ipv4Addr) -> LinkMessage {
     let [a, b, c, d] = address.octets();
     let peer = LinkUnspec::new_with_name(INSIDE)
         .setns_by_fd(namespace.as_raw_fd())

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Instances of one server reach each other and the world; nobody outside reaches an instance
-//! but this host. Of the host an instance reaches ping and the ports in [`Settings`], nothing else.
+//! but this host. Of the host an instance reaches ping and the ports in [`Settings`], no more.
 //!
 //! Never: forks (the one program it starts is `nft`), keeps a file or a pin (everything is read
 //! back from the kernel), maps ports, knows what an instance runs.

@@ -3,11 +3,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, State};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage};
 use rtnetlink::proto::Connection;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
@@ -17,6 +18,10 @@ use crate::Error;
 
 /// Routing table of the kernel's own addresses (rtnetlink(7)): not somebody's choice.
 const TABLE_LOCAL: u8 = 255;
+
+/// The first wait for a link to carry packets; each is twice as long, up to 255 ms in all.
+const CARRY_WAIT_MS: u64 = 1;
+const CARRY_WAIT_MS_MAX: u64 = 256;
 
 /// A connection to the kernel, speaking of the network namespace it was opened in.
 #[derive(Clone, Debug)]
@@ -42,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) mtu: u32,
     /// The bridge it is a port of.
     pub(crate) controller: Option<u32>,
+    /// Whether it carries packets (RFC 2863 operational state).
+    pub(crate) carries: bool,
 }
 
 /// Addresses that are spoken for.
@@ -104,6 +111,22 @@ impl Netlink {
         }
     }
 
+    /// Waits until a link carries packets. A link that was just brought up drops them until the
+    /// kernel's link watch has run; on Linux 6.8 and later asking makes it run, before that it
+    /// takes a moment. One that does not come up in time is left to itself.
+    pub(crate) async fn carrying(&self, name: &str) -> Result<(), Error> {
+        let mut wait_ms = CARRY_WAIT_MS;
+        while wait_ms < CARRY_WAIT_MS_MAX {
+            if self.link(name).await?.is_some_and(|link| link.carries) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            wait_ms *= 2;
+        }
+        tracing::warn!("link {name} does not carry packets yet");
+        Ok(())
+    }
+
     /// Puts an address on a link; one that is there already is fine.
     pub(crate) async fn address(&self, link: u32, at: Ipv4Addr, bits: u8) -> Result<(), Error> {
         let added = self.handle.address().add(link, IpAddr::V4(at), bits).replace();
@@ -153,8 +176,9 @@ impl Netlink {
 
 impl From<LinkMessage> for Link {
     fn from(message: LinkMessage) -> Link {
+        let index = message.header.index;
         let mut link =
-            Link { index: message.header.index, name: String::new(), mtu: 0, controller: None };
+            Link { index, name: String::new(), mtu: 0, controller: None, carries: false };
         for attribute in message.attributes {
             if let LinkAttribute::IfName(name) = attribute {
                 link.name = name;
@@ -162,6 +186,8 @@ impl From<LinkMessage> for Link {
                 link.mtu = mtu;
             } else if let LinkAttribute::Controller(index) = attribute {
                 link.controller = Some(index);
+            } else if let LinkAttribute::OperState(state) = attribute {
+                link.carries = state == State::Up;
             }
         }
         link

@@ -53,7 +53,7 @@ impl Network {
         Ok(Network { tag: settings.tag, bridge, netlink, warnings })
     }
 
-    /// The addresses in use, for [`Pool::new`].
+    /// The addresses in use, for [`crate::Pool::new`].
     pub fn cidr(&self) -> Cidr {
         self.bridge.cidr
     }
@@ -84,7 +84,7 @@ impl Network {
             return Err(Error::Outside { address, cidr });
         }
         let name = instance::link_name(&self.tag, id);
-        instance::join(&self.netlink, self.bridge, &name, address).await
+        instance::join(&self.netlink, &self.bridge, &name, address).await
     }
 
     /// Takes the instance's link away; one that is gone already is fine. The kernel needs 15 to
