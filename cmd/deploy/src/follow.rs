@@ -1,6 +1,6 @@
 //! Follows one service from the verb to the end of what it began.
 
-use crate::error::{Error, Result, refusal};
+use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::fact::{Began, Fact, How, Line};
 use crate::going::Going;
@@ -25,6 +25,9 @@ const ROWS_MAX: usize = 200;
 
 /// What the server says when it has no room for the surge.
 const TURNS_ROUND: &str = "no room for the surge";
+
+/// What the server says when all is over already, or was said better before.
+const AFTERWARDS: [&str; 2] = ["instances renumbered", "removed"];
 
 /// What is asked of one service.
 #[derive(Clone, Debug)]
@@ -73,13 +76,13 @@ impl Follower {
         match self.follow().await {
             Ok(exit) => exit,
             Err(error) => {
-                let (reason, exit) = match &error {
-                    Error::Refused { text, .. } => {
-                        let quoted = format!("{}: ", self.ask.line);
-                        let reason = text.strip_prefix(&quoted).unwrap_or(text);
-                        (reason.to_string(), refusal(text))
-                    }
-                    other => (other.to_string(), other.exit()),
+                let exit = error.exit();
+                let reason = if let Error::Refused { text, .. } = &error {
+                    // The server quotes the verb before its reason; the user has just said it.
+                    let quoted = format!("{}: ", self.ask.line);
+                    text.strip_prefix(&quoted).unwrap_or(text).to_string()
+                } else {
+                    error.to_string()
                 };
                 self.say(News::Broken { reason, exit }).await;
                 exit
@@ -119,7 +122,9 @@ impl Follower {
                 }
                 () = sleep_until(deadline), if last.is_some() => break,
             }
-            if last.is_some() && last.as_ref() == self.told.as_ref().map(|(_, text)| text) {
+            // That of a service that is gone is shorter than its event was.
+            let told = self.told.as_ref().map(|(_, text)| text);
+            if last.as_ref().zip(told).is_some_and(|(last, told)| told.starts_with(last)) {
                 break;
             }
         }
@@ -131,29 +136,35 @@ impl Follower {
             true => Line::of_root(line).filter(|line| line.service == self.ask.service),
             false => Line::of_service(line, &self.ask.service),
         };
-        let Some(Line { time, text, .. }) = read else { return Ok(()) };
+        let Some(Line { time, text, .. }) = read.filter(|line| !AFTERWARDS.contains(&line.text))
+        else {
+            return Ok(());
+        };
         if let Some((time, text)) = self.told.take() {
             // Something came after it, so it was the end of another update than ours.
             self.say(News::Told { time, fact: Fact::Text(text) }).await;
         }
         let time = time.to_string();
-        match Fact::read(text) {
-            Fact::Ended(_) => self.told = Some((time, text.to_string())),
-            Fact::Began(began) => {
-                let going = self.going(began).await?;
-                self.say(News::Going { time, going }).await;
-            }
-            fact => {
-                match &fact {
-                    Fact::Failed { number, .. } => self.failed.push(*number),
-                    Fact::Log { .. } => self.log_seen = true,
-                    Fact::Text(text) => self.turns_round |= text.starts_with(TURNS_ROUND),
-                    _ => {}
-                }
-                self.say(News::Told { time, fact }).await;
-            }
+        let fact = Fact::read(text);
+        if let Fact::Ended(_) = fact {
+            self.told = Some((time, text.to_string()));
+        } else if let Fact::Began(began) = fact {
+            let going = self.going(began).await?;
+            self.say(News::Going { time, going }).await;
+        } else {
+            self.note(&fact);
+            self.say(News::Told { time, fact }).await;
         }
         Ok(())
+    }
+
+    /// Keeps what is needed at the end.
+    fn note(&mut self, fact: &Fact) {
+        if let Fact::Failed { number, .. } = fact {
+            self.failed.push(*number);
+        }
+        self.log_seen |= matches!(fact, Fact::Log { .. });
+        self.turns_round |= matches!(fact, Fact::Text(text) if text.starts_with(TURNS_ROUND));
     }
 
     /// What is known of a change that began, read while it is fresh.
@@ -252,3 +263,7 @@ pub(crate) async fn rows(link: &Link, service: &str, most: usize) -> Result<Vec<
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+#[path = "follow_test.rs"]
+mod tests;

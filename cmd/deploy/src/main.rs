@@ -16,6 +16,8 @@ mod error;
 mod events;
 mod exit;
 mod fact;
+#[cfg(test)]
+mod fake_tree;
 mod files;
 mod flag;
 mod follow;

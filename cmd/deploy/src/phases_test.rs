@@ -28,16 +28,13 @@ fn report(asked: Is, line: &str) -> Report {
 
 fn told(text: &str) -> News {
     let time = TIME.to_string();
-    match Fact::read(text) {
-        Fact::Began(began) => {
-            let digest = format!("sha256:ab12{}", "0".repeat(60));
-            let head = format!("# version ab12cd34ef56 {}\n# image {digest}\n", began.to);
-            let past = Past::read(format!("{head}image app:1.9\nreplicas 4\n"));
-            let before = began.from.as_ref().map(|_| 4);
-            News::Going { time, going: Going::new("web", began, Some(&past), before, false) }
-        }
-        fact => News::Told { time, fact },
-    }
+    let fact = Fact::read(text);
+    let Fact::Began(began) = fact else { return News::Told { time, fact } };
+    let digest = format!("sha256:ab12{}", "0".repeat(60));
+    let head = format!("# version ab12cd34ef56 {}\n# image {digest}\n", began.to);
+    let past = Past::read(format!("{head}image app:1.9\nreplicas 4\n"));
+    let before = began.from.as_ref().map(|_| 4);
+    News::Going { time, going: Going::new("web", began, Some(&past), before, false) }
 }
 
 /// Runs a script and writes down what was printed after each line.

@@ -71,10 +71,9 @@ impl Show {
     pub(crate) fn take(&mut self, report: &Report) -> Result<()> {
         let now_ms = self.now_ms();
         match &mut self.how {
-            How::Json(json) => match json.take(report) {
-                Some(object) => self.out.object(&object)?,
-                None => {}
-            },
+            How::Json(json) => {
+                json.take(report).iter().try_for_each(|object| self.out.object(object))?;
+            }
             How::Plain(plain) => say(self.out, plain.take(now_ms, report)),
             How::Bars(bars) => bars.take(now_ms, report),
         }
