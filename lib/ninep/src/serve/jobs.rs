@@ -89,7 +89,9 @@ impl<F: Future + Unpin> Jobs<F> {
             return Poll::Pending;
         }
         self.woken.task.register(cx.waker());
-        loop {
+        // A job may wake itself to let others go first: each is looked at once a call.
+        let woken = self.woken.numbers().len();
+        for _ in 0..woken {
             let Some(number) = self.woken.numbers().pop_front() else { return Poll::Pending };
             let Some(one) = self.running.get_mut(&number) else { continue };
             // Before the poll: a wake during it counts.
@@ -100,5 +102,9 @@ impl<F: Future + Unpin> Jobs<F> {
                 return Poll::Ready((number, output));
             }
         }
+        if !self.woken.numbers().is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }

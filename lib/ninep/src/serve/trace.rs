@@ -10,26 +10,27 @@ pub(super) struct Trace {
 
 impl Trace {
     pub(super) fn asked(self, frame: &[u8], dialect: Option<Dialect>) {
-        let (connection, tag) = (self.connection, tag_of(frame));
-        match Tmsg::decode(frame, dialect.unwrap_or(Dialect::P9)) {
-            Ok((_, message)) => tracing::info!(target: "9p", "<-{connection}- tag {tag} {message}"),
-            Err(error) => tracing::info!(target: "9p", "<-{connection}- tag {tag} ({error})"),
-        }
+        tracing::info!(target: "9p", "{}", self.line_asked(frame, dialect));
     }
 
     /// Says the whole messages that `replies` consists of.
     pub(super) fn answered(self, mut replies: &[u8], dialect: Option<Dialect>) {
-        let connection = self.connection;
         while let Ok(Some(size)) = frame_size(replies, u32::MAX) {
             let Some((frame, rest)) = replies.split_at_checked(size) else { return };
-            let tag = tag_of(frame);
-            match Rmsg::decode(frame, dialect.unwrap_or(Dialect::P9)) {
-                Ok((_, message)) => {
-                    tracing::info!(target: "9p", "-{connection}-> tag {tag} {message}");
-                }
-                Err(error) => tracing::info!(target: "9p", "-{connection}-> tag {tag} ({error})"),
-            }
+            tracing::info!(target: "9p", "{}", self.line_answered(frame, dialect));
             replies = rest;
         }
+    }
+
+    pub(super) fn line_asked(self, frame: &[u8], dialect: Option<Dialect>) -> String {
+        let message = Tmsg::decode(frame, dialect.unwrap_or(Dialect::P9));
+        let message = message.map_or_else(|error| error.to_string(), |(_, m)| m.to_string());
+        format!("<-{}- tag {} {message}", self.connection, tag_of(frame))
+    }
+
+    pub(super) fn line_answered(self, frame: &[u8], dialect: Option<Dialect>) -> String {
+        let message = Rmsg::decode(frame, dialect.unwrap_or(Dialect::P9));
+        let message = message.map_or_else(|error| error.to_string(), |(_, m)| m.to_string());
+        format!("-{}-> tag {} {message}", self.connection, tag_of(frame))
     }
 }

@@ -23,10 +23,12 @@ fn names(dialect: Dialect, files: usize, count: u32) -> Vec<String> {
             Dialect::Linux => Tmsg::Readdir { fid: 1, offset, count },
         };
         let reply = talk.raw(&message);
-        let data = match Rmsg::decode(&reply, dialect).unwrap().1 {
-            Rmsg::Read { data } | Rmsg::Readdir { data } => data.0,
-            other => panic!("{other}"),
+        let (Rmsg::Read { data } | Rmsg::Readdir { data }) =
+            Rmsg::decode(&reply, dialect).unwrap().1
+        else {
+            panic!("refused at {offset}");
         };
+        let data = data.0;
         assert!(data.len() <= count as usize);
         if data.is_empty() {
             return names;
