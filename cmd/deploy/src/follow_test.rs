@@ -113,7 +113,7 @@ fn a_removed_service_is_followed_at_the_root() {
         "remove",
         script(&lines, "done remove"),
         0,
-        &["  web: removing", "  web: done remove v7 (0.3s)", "  web: removed", "  web: removed"],
+        &["  web: removing", "  web: removed (0.3s)"],
     );
 }
 

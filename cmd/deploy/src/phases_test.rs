@@ -95,7 +95,6 @@ web: 4: healthy (0.2s)
 >   web: healthy (0.2s)
 web: 0: old instance stopped
 >   web: old instance stopped
-web: instances renumbered
 web = done update v7→v8 (0.9s)
 >   deployed (0.9s)            undo: deploy rollback web
 ",

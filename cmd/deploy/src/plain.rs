@@ -13,9 +13,6 @@ use std::collections::BTreeMap;
 /// How long something has to last until a line says that it goes on, in milliseconds.
 pub(crate) const HOLD_MS: u64 = 1_000;
 
-/// What the server says of a mere renaming, which means nothing to who reads along.
-const RENUMBERED: &str = "instances renumbered";
-
 /// Lines of a deploy of one service or several.
 #[derive(Debug, Default)]
 pub(crate) struct Plain {
@@ -110,7 +107,6 @@ impl Plain {
             }
             Fact::Log { line, .. } => Say::trouble(format!("    {line}")),
             Fact::Of { number, text } => Say::plain(format!("  {service}/{number}: {text}")),
-            Fact::Text(text) if text == RENUMBERED => return Vec::new(),
             Fact::Text(text) => step(text.clone()),
             // The header and the last line tell these.
             Fact::Began(_) | Fact::Paused(_) | Fact::Ended(_) => return Vec::new(),
