@@ -3,7 +3,6 @@
 use crate::rig::{Rig, web};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::path::Path;
 
 /// A service at v1, and an update to v2 that has replaced one of three and rests.
 async fn half_way() -> Rig {
@@ -26,8 +25,11 @@ async fn pids(rig: &Rig, places: &[u32]) -> Vec<String> {
     found
 }
 
+/// Whether it runs; one that has ended and waits for its parent to notice does not.
 fn lives(pid: &str) -> bool {
-    !pid.is_empty() && Path::new("/proc").join(pid).exists()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    state.is_some_and(|state| state != 'Z')
 }
 
 async fn ends_as_if_nothing_happened(rig: Rig) {

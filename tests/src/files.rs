@@ -57,7 +57,7 @@ async fn a_watcher_sees_each_event_of_an_update_and_a_log_what_instances_wrote()
     rig.push(&["v1"]).await;
     rig.manifest("web", &web("web:v1")).await.expect("right");
     let client = rig.client().await;
-    let watch = client.open("active/web/watch", Mode::Read).await.expect("watch");
+    let mut watch = client.open("active/web/watch", Mode::Read).await.expect("watch");
     rig.echo("apply", "active/web/ctl").await.expect("accepted");
     let mut seen = String::new();
     while !seen.contains("done update v1") {

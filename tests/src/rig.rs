@@ -152,7 +152,7 @@ impl Rig {
     /// Waits until a file's text is as wanted, looking again at each event.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
         let client = self.client().await;
-        let watch = client.open("watch", Mode::Read).await.expect("watch");
+        let mut watch = client.open("watch", Mode::Read).await.expect("watch");
         let look = async {
             loop {
                 let text = client.read(path).await.unwrap_or_default();

@@ -38,9 +38,7 @@ impl Hands {
             | Order::Signal { container, .. }
             | Order::Remove { container }
             | Order::Tail { container, .. } => container.clone(),
-            Order::Pull { .. } | Order::Push { .. } | Order::Collect { .. } | Order::Down => {
-                String::new()
-            }
+            Order::Pull { .. } | Order::Push { .. } | Order::Collect { .. } => String::new(),
             // No edge runs on this machine, so every edge has acknowledged, and nothing drains.
             Order::Publish { service, generation } => {
                 let (service, generation) = (service.clone(), *generation);
@@ -48,6 +46,10 @@ impl Hands {
             }
             Order::Drain { service, id } => {
                 return self.hear(Heard::Drained { service: service.clone(), id: *id });
+            }
+            Order::Down => {
+                self.link.end();
+                String::new()
             }
             // The loop keeps the timers itself.
             Order::Wake { .. } => return,

@@ -106,7 +106,7 @@ impl World {
 
     fn server_verb(&mut self, verb: Verb, turn: &mut Turn) -> Result {
         if !self.node.up {
-            return Err("node does not answer; look at nodes/ and try again".to_string());
+            return Err("node does not answer; look at the server's log and try again".to_string());
         }
         match verb {
             Verb::Push { name, path } => turn.orders.push(Order::Push { name, path }),

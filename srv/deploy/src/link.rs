@@ -8,9 +8,10 @@ use ninep::client::{Client, ClientError};
 use ninep::dial::Address;
 use place::Resources;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -39,6 +40,7 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Link {
     client: watch::Receiver<Option<Client>>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -47,6 +49,11 @@ impl Link {
     pub fn client(&self) -> Option<Client> {
         self.client.borrow().clone()
     }
+
+    /// The node was told to end: it is not started again.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Keeps a link to the node of this machine for as long as the server runs, starting the node
@@ -54,6 +61,8 @@ impl Link {
 #[must_use]
 pub fn keep(config: Arc<Config>, arrivals: mpsc::Sender<Arrival>) -> Link {
     let (sender, client) = watch::channel(None);
+    let ending = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&ending);
     tokio::spawn(async move {
         let mut rest_ms = RESTART_MS_MIN;
         loop {
@@ -63,7 +72,8 @@ pub fn keep(config: Arc<Config>, arrivals: mpsc::Sender<Arrival>) -> Link {
                     sender.send_replace(None);
                     let reason = error.to_string();
                     tracing::warn!("node: {reason}");
-                    if arrivals.send(Arrival::Heard(Heard::NodeDown { reason })).await.is_err() {
+                    let told = arrivals.send(Arrival::Heard(Heard::NodeDown { reason })).await;
+                    if told.is_err() || ended.load(Ordering::SeqCst) {
                         return;
                     }
                 }
@@ -73,7 +83,7 @@ pub fn keep(config: Arc<Config>, arrivals: mpsc::Sender<Arrival>) -> Link {
             rest_ms = (rest_ms * 2).min(RESTART_MS_MAX);
         }
     });
-    Link { client }
+    Link { client, ending }
 }
 
 /// One life of a connection. Ends well only when the loop is gone.
@@ -116,6 +126,18 @@ async fn follow(
                 Err(strange) => tracing::warn!("{strange}"),
             }
         }
+    }
+}
+
+/// Waits until the node's process is gone, by the lock that it holds for as long as it lives.
+pub async fn gone(state: &Path) {
+    let path = state.join("node").join("lock");
+    let wait = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::open(path)?;
+        file.lock()
+    });
+    if let Ok(Err(error)) = wait.await {
+        tracing::warn!("cannot tell whether the node has ended: {error}");
     }
 }
 

@@ -24,7 +24,7 @@ const UNSAVED_MS: u64 = 1_000;
 pub enum End {
     /// Nobody can send it anything any more.
     Alone,
-    /// `down` was asked, and the node was told.
+    /// `down` was asked, and the node has ended.
     Down,
 }
 
@@ -39,6 +39,8 @@ pub struct Loop {
     pushes: HashMap<String, Vec<Answer>>,
     /// What could not be saved yet.
     unsaved: Vec<Heard>,
+    /// `down` was asked: what happens from now on is the end, and no reason to act.
+    ending: bool,
     /// The clock as the decision sees it: it never goes backwards.
     now: Millis,
 }
@@ -54,6 +56,7 @@ impl Loop {
             timers: BTreeMap::new(),
             pushes: HashMap::new(),
             unsaved: Vec::new(),
+            ending: false,
             now: 0,
         }
     }
@@ -78,9 +81,13 @@ impl Loop {
             }
             self.now = self.now.max(clock::now());
             batch.extend(self.expired());
-            if self.turn(batch).await {
-                return End::Down;
+            if self.ending {
+                if batch.iter().any(|one| matches!(one, Arrival::Heard(Heard::NodeDown { .. }))) {
+                    return End::Down;
+                }
+                continue;
             }
+            self.turn(batch).await;
         }
     }
 
@@ -106,10 +113,9 @@ impl Loop {
         due.into_iter().map(|service| Arrival::Heard(Heard::Woke { service })).collect()
     }
 
-    /// One turn; true when the server is to end.
-    async fn turn(&mut self, batch: Vec<Arrival>) -> bool {
+    async fn turn(&mut self, batch: Vec<Arrival>) {
         if batch.is_empty() {
-            return false;
+            return;
         }
         let mut turn = Turn::new(self.now);
         let repeatable: Vec<Heard> = batch.iter().filter_map(repeat).collect();
@@ -131,10 +137,10 @@ impl Loop {
             drop(world);
             self.unsaved.extend(repeatable);
             self.answer(turn, Some(&text));
-            return false;
+            return;
         }
         self.world.lock().publish(&turn);
-        let down = turn.orders.contains(&Order::Down);
+        self.ending = turn.orders.contains(&Order::Down);
         for order in turn.orders.drain(..) {
             if let Order::Wake { service, at } = order {
                 self.timers.insert(service, at);
@@ -143,7 +149,6 @@ impl Loop {
             }
         }
         self.answer(turn, None);
-        down
     }
 
     /// Answers those who wait, with the refusal that holds for all of them where there is one.

@@ -74,9 +74,17 @@ async fn serve(config: Config) -> Result<(), String> {
     let hands = Hands::new(link.clone(), sender.clone());
     let files = Files::new(world.clone(), sender.clone(), link, &config.group);
     serve_tree(&config, files).await?;
-    let turning = Loop::new(world, journal, hands).run(arrivals);
+    let turning = tokio::spawn(Loop::new(world.clone(), journal, hands).run(arrivals));
+    node_tried(&world).await;
     tracing::info!("serving, state in {state}");
-    ended(turning, sender).await
+    let turning = async { turning.await.unwrap_or(End::Alone) };
+    ended(turning, sender, &config).await
+}
+
+/// Waits until the node answers, or it is known why it does not.
+async fn node_tried(world: &Shared) {
+    let mut revision = world.lock().revision.subscribe();
+    while !world.lock().node.tried && revision.changed().await.is_ok() {}
 }
 
 /// Listens on every address before anything else is said.
@@ -100,6 +108,7 @@ async fn serve_tree(config: &Config, files: Files) -> Result<(), String> {
 async fn ended(
     turning: impl Future<Output = End>,
     sender: mpsc::Sender<Arrival>,
+    config: &Config,
 ) -> Result<(), String> {
     let handler = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
     let mut terminate = handler(SignalKind::terminate())?;
@@ -107,6 +116,7 @@ async fn ended(
     tokio::select! {
         end = turning => match end {
             End::Down => {
+                link::gone(&config.state).await;
                 tracing::info!("down: every instance has ended, and so does this server");
                 Ok(())
             }

@@ -186,7 +186,7 @@ impl World {
     ) {
         let line = format!("node {name} answers");
         turn.lines.push(self.server_line(turn, line));
-        self.node = NodeMirror { name, up: true, capacity, ..NodeMirror::default() };
+        self.node = NodeMirror { name, up: true, tried: true, capacity, ..NodeMirror::default() };
         for service in self.names() {
             let Some(found) = self.services.get_mut(&service) else { continue };
             found.containers.clear();
@@ -246,7 +246,7 @@ impl World {
             let line = format!("node {} does not answer: {reason}", self.node.name);
             turn.lines.push(self.server_line(turn, line));
         }
-        self.node.up = false;
+        (self.node.up, self.node.tried) = (false, true);
     }
 
     fn server_line(&self, turn: &Turn, text: String) -> crate::turn::Line {

@@ -96,6 +96,8 @@ pub struct NodeMirror {
     pub name: String,
     /// Whether it answers.
     pub up: bool,
+    /// Whether it was tried to reach it since this server started.
+    pub tried: bool,
     /// What it has to give.
     pub capacity: Resources,
     /// Digests of images that it has told it has, since it was last connected or collected.
