@@ -135,10 +135,45 @@ impl Error {
             Self::TagInUse | Self::NoVersion | Self::Malformed(_) => Errno::EPROTO,
             Self::TooLarge => Errno::EMSGSIZE,
             Self::TooMany(_) => Errno::EAGAIN,
-            Self::NoAuth | Self::NotSupported => Errno::EOPNOTSUPP,
+            // What diod's programs take for "go on without".
+            Self::NoAuth => Errno::ENOENT,
+            Self::NotSupported => Errno::EOPNOTSUPP,
             Self::Interrupted => Errno::EINTR,
             Self::Text { errno, .. } => return *errno,
         };
         errno as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: Error, text: &str, errno: Errno) {
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.errno(), errno as u32, "{text}");
+    }
+
+    #[test]
+    fn a_refusal_is_a_text_and_a_number() {
+        check(Error::NotFound, "file does not exist", Errno::ENOENT);
+        check(Error::PermissionDenied, "permission denied", Errno::EACCES);
+        check(Error::Exists, "file already exists", Errno::EEXIST);
+        check(Error::InUse, "exclusive use file already open", Errno::EBUSY);
+        check(Error::TooMany("too many fids"), "too many fids: try again later", Errno::EAGAIN);
+        check(Error::SmallMsize(5, 7), "msize 5 is too small: 7 is the least", Errno::EINVAL);
+        check(
+            Malformed::Short.into(),
+            "protocol botch: message is too short for its fields",
+            Errno::EPROTO,
+        );
+        check(
+            Malformed::Type(1).into(),
+            "protocol botch: message type 1 is not known here",
+            Errno::EOPNOTSUPP,
+        );
+        check(Error::invalid("no such verb"), "no such verb", Errno::EINVAL);
+        check(Error::with(28, "disk is full"), "disk is full", Errno::ENOSPC);
     }
 }

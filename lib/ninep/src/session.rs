@@ -17,6 +17,7 @@ mod fid;
 mod flush;
 mod io;
 mod job;
+mod later;
 mod open;
 mod request;
 mod rights;

@@ -130,3 +130,19 @@ impl From<&Record<'_>> for Stat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_says_all_but_the_numbers_of_owner_and_group() {
+        for kind in [Kind::Dir, Kind::File, Kind::Append, Kind::Exclusive] {
+            let mut stat = Stat::new(kind, "web", 7, 0o640);
+            (stat.version, stat.length, stat.mtime) = (3, 40, 1_700_000_000);
+            stat.group = Cow::Borrowed("deploy");
+            let back = Stat::from(&stat.record());
+            assert_eq!(back, Stat { uid: NONUNAME, gid: NONUNAME, ..stat });
+        }
+    }
+}

@@ -18,3 +18,21 @@ impl Open for Text {
         Answer::Now(Ok(self.0.slice(start..end)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_from_any_offset_to_its_end() {
+        let mut open = text("deploy\n");
+        let mut check = |offset, count, want: &str| match open.read(offset, count) {
+            Answer::Now(Ok(data)) => assert_eq!(data, want),
+            Answer::Now(Err(_)) | Answer::Later(_) => panic!("not read"),
+        };
+        check(0, 3, "dep");
+        check(3, 100, "loy\n");
+        check(7, 1, "");
+        check(u64::MAX, u32::MAX, "");
+    }
+}

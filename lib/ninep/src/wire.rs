@@ -1,7 +1,7 @@
 //! The wire form: frames, messages both ways, stat records and directory entries.
 //!
-//! A message is size[4] type[1] tag[2] and a body; numbers are little endian; a name is its
-//! length[2] and bytes, which need not be UTF-8 (intro(5) of Plan 9). Decoding borrows names and
+//! A message is `size[4] type[1] tag[2]` and a body; numbers are little endian; a name is its
+//! `length[2]` and bytes, which need not be UTF-8 (intro(5) of Plan 9). Decoding borrows names and
 //! data from the receive buffer and is strict: a body that ends early or late is refused, and a
 //! count never makes room for more than has arrived. Encoding appends to one output buffer.
 

@@ -8,9 +8,9 @@ use crate::user::User;
 use crate::wire::{Dialect, NOFID, NONUNAME, Rmsg, VERSION_UNKNOWN};
 
 use super::fid::{Fid, Identity};
-use super::job::{Attaching, Done, Work};
-use super::request::{Flushed, Holds};
-use super::{Command, Effects, Job, MSIZE_MIN, Outcome, Session};
+use super::job::{Attaching, Work};
+use super::request::Holds;
+use super::{Effects, MSIZE_MIN, Session};
 
 impl<T: Tree> Session<T> {
     /// Begins a new session on the connection: whatever was there is given up, without answers.
@@ -81,61 +81,6 @@ impl<T: Tree> Session<T> {
         let who = Arc::new(Identity { user, root: qid.path });
         self.fids.insert(attaching.fid, Fid { node, qid, who, open: None });
         self.reply(tag, &Rmsg::Attach { qid }, fx);
-        Ok(())
-    }
-
-    /// Starts a job that the request `tag` waits for.
-    pub(super) fn park(
-        &mut self,
-        tag: u16,
-        holds: Holds,
-        work: Work<T::Node>,
-        fx: &mut Effects<T::Node>,
-    ) {
-        let flushed = match &work {
-            Work::Close(_, closing) => Flushed::Answered(closing.answer),
-            Work::User(..)
-            | Work::Open(..)
-            | Work::Create(..)
-            | Work::Read(..)
-            | Work::Write(..)
-            | Work::Plain(..)
-            | Work::Remove(..) => Flushed::Dropped,
-        };
-        let ticket = self.requests.start(super::request::Running { tag, holds, flushed });
-        fx.commands.push(Command::Start(ticket, Job::new(work)));
-    }
-
-    /// Goes on with a request whose job has ended.
-    pub(super) fn go_on(
-        &mut self,
-        tag: u16,
-        outcome: Outcome<T::Node>,
-        fx: &mut Effects<T::Node>,
-    ) -> Result<()> {
-        match outcome.0 {
-            Done::User(user, then) => self.attached(tag, user?, &then, fx),
-            Done::Open(open, then) => self.opened(tag, open?, then, fx),
-            Done::Create(made, then) => self.created(tag, made?, then, fx),
-            Done::Read(data, then) => self.have_read(tag, &data?, then, fx),
-            Done::Write(count, most) => self.have_written(tag, count?, most, fx),
-            Done::Plain(done, then) => self.have_done(tag, done, then, fx),
-            Done::Remove(removed, fid) => self.have_removed(tag, removed, fid, fx),
-            Done::Close(closed, then) => {
-                self.have_done(tag, then.before.and(closed), then.answer, fx)
-            }
-        }
-    }
-
-    pub(super) fn have_done(
-        &mut self,
-        tag: u16,
-        done: Result<()>,
-        answer: super::job::Plain,
-        fx: &mut Effects<T::Node>,
-    ) -> Result<()> {
-        done?;
-        self.reply(tag, &answer.message(), fx);
         Ok(())
     }
 }

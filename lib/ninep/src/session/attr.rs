@@ -2,13 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::stat::{Kind, Stat};
-use crate::tree::{Answer, Tree};
+use crate::tree::Tree;
 use crate::user::{Access, User};
 use crate::wire::{Attr, GetAttrMask, Lock, NewAttr, Record, Rmsg, SetAttrMask, StatFs, Wrapped};
 
 use super::fid::What;
-use super::job::{Plain, Work};
-use super::request::Holds;
+use super::job::Plain;
 use super::rights::{NAME_BYTES_MAX, nameable};
 use super::{Effects, Session};
 
@@ -121,24 +120,6 @@ impl<T: Tree> Session<T> {
         Self::allow(fid.user(), &self.tree.stat(&fid.node)?, Access::Write)?;
         let work = self.tree.truncate(&fid.node, length, fid.user());
         self.settle(tag, [Some(number), None], work, answer, fx)
-    }
-
-    /// Answers a request whose work gives no more than that it is done, now or later.
-    pub(super) fn settle(
-        &mut self,
-        tag: u16,
-        fids: super::request::Fids,
-        work: Answer<()>,
-        answer: Plain,
-        fx: &mut Effects<T::Node>,
-    ) -> Result<()> {
-        match work {
-            Answer::Now(done) => self.have_done(tag, done, answer, fx),
-            Answer::Later(work) => {
-                self.park(tag, Holds::Fids(fids), Work::Plain(work, answer), fx);
-                Ok(())
-            }
-        }
     }
 
     pub(super) fn statfs(&self, tag: u16, fid: u32, fx: &mut Effects<T::Node>) -> Result<()> {

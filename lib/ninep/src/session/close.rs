@@ -57,6 +57,7 @@ impl<T: Tree> Session<T> {
         }
     }
 
+    /// Closes what is open on the fid, and only then removes it if that was asked for.
     fn close(&self, fid: Fid<T::Node>) -> Answer<()> {
         let Some(Opened { what, remove, .. }) = fid.open else { return Answer::Now(Ok(())) };
         let closed = match what {
@@ -74,7 +75,6 @@ impl<T: Tree> Session<T> {
             },
             Answer::Later(work) => Answer::later(async move {
                 let closed = work.await;
-                // The tree's answer is not kept over the wait: it need not be shareable.
                 let work = match tree.remove(&node, &who.user) {
                     Answer::Now(removed) => return closed.and(removed),
                     Answer::Later(work) => work,

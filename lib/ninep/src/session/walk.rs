@@ -63,6 +63,9 @@ impl<T: Tree> Session<T> {
         let next = if name == b".." {
             // Nobody leaves the subtree they attached to.
             if qid.path == who.root { at.clone() } else { self.tree.parent(at) }
+        } else if name == b"." && self.agreed == Some(Dialect::Linux) {
+            // Treaddir gives it, so diod's programs walk to it; 9P2000 has no such name.
+            at.clone()
         } else if walkable(name) {
             self.tree.walk(at, name)?
         } else {

@@ -91,7 +91,7 @@ fn nobody_need_prove_who_they_are() {
         attach-afid 1
         > Rerror ename "fid unknown or out of range""#,
     );
-    check(LINUX, ROOT, "auth 5\n> Rlerror errno 95\nattach-afid 1\n> Rlerror errno 9");
+    check(LINUX, ROOT, "auth 5\n> Rlerror errno 2\nattach-afid 1\n> Rlerror errno 9");
 }
 
 #[test]

@@ -35,6 +35,12 @@ fn dotdot_at_the_root_is_the_root() {
 }
 
 #[test]
+fn dot_is_a_name_in_linux_only() {
+    check(P9, ROOT, "walk 0 1 .\n> Rerror ename \"file does not exist\"");
+    check(LINUX, ROOT, "walk 0 1 . dir .\n> Rwalk qids 3 (0 0 80) (a 0 80) (a 0 80)");
+}
+
+#[test]
 fn a_newfid_in_use_is_refused_unless_it_is_the_fid_itself() {
     check(
         P9,
@@ -68,7 +74,7 @@ fn only_directories_are_walked_through() {
 #[test]
 fn names_no_file_has_are_not_found_whatever_bytes_they_are() {
     check(P9, ROOT, "walk 0 1 a/b\n> Rerror ename \"file does not exist\"");
-    check(LINUX, ROOT, "walk 0 1 .\n> Rlerror errno 2");
+    check(LINUX, ROOT, "walk 0 1 a/b\n> Rlerror errno 2");
     // Twalk tag 1 fid 0 newfid 1 of the name ff 00 fe.
     check(LINUX, ROOT, "raw 160000006e0100000000000100000001000300ff00fe\n> Rlerror errno 2");
     // And of the empty name.
