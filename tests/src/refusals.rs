@@ -30,7 +30,7 @@ async fn a_wrong_manifest_is_refused_with_every_error_and_its_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_service_or_verb_is_named() {
     let rig = Rig::start().await;
-    rig.deploy(&["pause", "nobody"]).await.refused(1, "service does not exist: nobody");
+    rig.deploy(&["pause", "nobody"]).await.refused(1, "service nobody does not exist");
     rig.deploy(&["aply", "web"]).await.refused(64, "apply");
     let refused = rig.echo("puase web", "ctl").await.expect_err("refused");
     assert!(refused.contains("unknown verb \"puase\""), "{refused}");
@@ -93,7 +93,7 @@ async fn what_does_not_fit_is_refused_before_anything_is_touched() {
 async fn a_full_disk_is_told_and_what_runs_goes_on() {
     let dir = tempfile::Builder::new().prefix("deploy-test-").tempdir().expect("tempdir");
     let state = dir.path().canonicalize().expect("canonical");
-    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=48m"))
+    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=256m"))
         .expect("a small tmpfs");
     let rig = Rig::at(state.clone()).await;
     rig.push(&["v1"]).await;
@@ -102,11 +102,11 @@ async fn a_full_disk_is_told_and_what_runs_goes_on() {
 
     let stuff = state.join("stuff");
     let mut file = std::fs::File::create(&stuff).expect("created");
-    let chunk = [7_u8; 4096];
+    let chunk = [7_u8; 65536];
     while std::io::Write::write_all(&mut file, &chunk).is_ok() {}
     rig.deploy(&["push", "web:v2", bin("web-v2").to_str().expect("UTF-8")])
         .await
-        .refused(1, "no room");
+        .refused(8, "no room");
     assert_eq!(rig.cat("active/web/replicas").await, "3/3");
 
     // Room again: everything works again, without a restart of anything.

@@ -31,7 +31,10 @@ fn processes(state: &Path) -> Vec<String> {
         let inside = fs::read_link(dir.join("cwd")).is_ok_and(|cwd| cwd.starts_with(state));
         let grouped = fs::read_to_string(dir.join("cgroup"))
             .is_ok_and(|text| text.contains(&format!("deploy-{}", tag(state))));
-        if (named || inside || grouped) && pid != std::process::id() {
+        // One that has ended holds nothing any more, and is its parent's to notice.
+        let ended = fs::read_to_string(dir.join("stat"))
+            .is_ok_and(|text| text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')));
+        if (named || inside || grouped) && !ended && pid != std::process::id() {
             found.push(format!("process {pid} {}", String::from_utf8_lossy(&words)));
         }
     }

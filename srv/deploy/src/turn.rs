@@ -135,8 +135,16 @@ impl World {
     /// Lets the decision take an event, and translates what it asks for: the one translator.
     pub fn step(&mut self, name: &str, event: Event, turn: &mut Turn) {
         let Some(service) = self.touch(name, turn) else { return };
-        let actions = rollout::step(&mut service.record.rollout, turn.now, event);
+        let rollout = &mut service.record.rollout;
+        let before = steady_health(rollout);
+        let actions = rollout::step(rollout, turn.now, event);
+        let after = steady_health(rollout);
+        let (have, want) = rollout.replicas();
         self.translate(name, actions, turn);
+        if before.is_some() && after.is_some() && before != after {
+            let health = after.map(|health| health.to_string()).unwrap_or_default();
+            turn.tell(name, format!("{health}: {have} of {want} serve"));
+        }
     }
 
     /// Everything the service still waits for, asked for again.
@@ -306,6 +314,12 @@ impl World {
         }
         self.revision.send_replace(revision);
     }
+}
+
+/// The health of a service that nobody is changing; updates tell of themselves.
+fn steady_health(rollout: &rollout::Service) -> Option<rollout::Health> {
+    let steady = rollout.update().is_none() && rollout.current().is_some() && !rollout.stopped();
+    steady.then(|| rollout.health())
 }
 
 impl Line {

@@ -76,7 +76,9 @@ fn say(options: &Options) {
 
 async fn serve(options: Options) -> Result<()> {
     let dirs = Dirs::open(&options.state)?;
-    let _lock = dirs.lock()?;
+    // Kept until the process is gone, not only until this ends: whoever waits for the lock waits
+    // for the process.
+    std::mem::forget(dirs.lock()?);
     let (facts, heard) = mpsc::channel(FACTS_MAX);
     let means = Arc::new(Means {
         exe: Exe::seal()?,
