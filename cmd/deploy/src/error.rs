@@ -30,6 +30,9 @@ pub(crate) enum Error {
         /// The server's text.
         text: String,
     },
+    /// There is no such service.
+    #[error("service {0} does not exist; deploy status shows those that do")]
+    NoService(String),
     /// Manifests have errors; they are told already.
     #[error("nothing was written: {0}")]
     Manifests(String),
@@ -64,11 +67,16 @@ impl Error {
             Error::Refused { text, .. } => refusal(text),
             Error::Manifests(_) => Exit::Refused,
             Error::TimeOver(_) => Exit::TimeOver,
-            Error::Local { .. } | Error::Other(_) => Exit::Other,
+            Error::NoService(_) | Error::Local { .. } | Error::Other(_) => Exit::Other,
             // `deploy events | head` has what it wanted.
             Error::Output(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
             Error::Output(_) => Exit::Other,
         }
+    }
+
+    /// What it says where the file is known already.
+    pub(crate) fn text(&self) -> String {
+        if let Error::Refused { text, .. } = self { text.clone() } else { self.to_string() }
     }
 
     /// What went wrong at a file of the tree.

@@ -77,13 +77,13 @@ impl Follower {
             Ok(exit) => exit,
             Err(error) => {
                 let exit = error.exit();
-                let reason = if let Error::Refused { text, .. } = &error {
-                    // The server quotes the verb before its reason; the user has just said it.
-                    let quoted = format!("{}: ", self.ask.line);
-                    text.strip_prefix(&quoted).unwrap_or(text).to_string()
-                } else {
-                    error.to_string()
-                };
+                let error = self.link.explained(error).await;
+                let text = error.text();
+                // The verb and the service are quoted before the reason; the line names both.
+                let quotes =
+                    [format!("{}: ", self.ask.line), format!("service {} ", self.ask.service)];
+                let bare = quotes.iter().find_map(|quote| text.strip_prefix(quote));
+                let reason = bare.unwrap_or(&text).to_string();
                 self.say(News::Broken { reason, exit }).await;
                 exit
             }
@@ -96,6 +96,8 @@ impl Follower {
         let at_root = self.ask.verb == Is::Remove;
         let path = if at_root { "watch".to_string() } else { self.path("watch") };
         let mut watch = Lines::open(&self.link, &path).await?;
+        // How things were before: every version that comes later is new.
+        self.rows().await?;
         self.link.write(&self.path("ctl"), &self.ask.line).await?;
         self.say(News::Accepted).await;
         if self.ask.detach {

@@ -75,6 +75,17 @@ impl Link {
         self.client.open(path, Mode::Read).await.map_err(|error| Error::at(path, error))
     }
 
+    /// An error in other words, where a file is missed because its service is not there at all.
+    pub(crate) async fn explained(&self, error: Error) -> Error {
+        let Error::Refused { path, .. } = &error else { return error };
+        let mut names = path.trim_start_matches('/').split('/');
+        let (Some("active"), Some(service)) = (names.next(), names.next()) else { return error };
+        match self.client.stat(&format!("active/{service}")).await {
+            Err(ClientError::Refused(_)) => Error::NoService(service.to_string()),
+            Ok(_) | Err(_) => error,
+        }
+    }
+
     /// Which file a path names at this moment.
     async fn identity(&self, path: &str) -> Result<u64> {
         let stat = self.client.stat(path).await.map_err(|error| Error::at(path, error))?;

@@ -129,18 +129,23 @@ web = failed update v7→v8 (30.1s): health check timeout after 30s
 
 #[test]
 fn a_deploy_that_was_rolled_back_has_its_own_last_line() {
-    check_plain(Is::Apply, false, "\
+    check_plain(
+        Is::Apply,
+        false,
+        "\
 web: rolling update started v7→v8
 > web: v7 → v8  image app@sha256:ab12… (app:1.9)  rolling, batch 1, never fewer than 4
 web: 5: failed: exited with code 1
 >   web: failed: exited with code 1
 web: rollback started v8→v7: exited with code 1
->   web: v8 → v7  image app@sha256:ab12… (app:1.9)  rollback, batch 1, never fewer than 4: exited with code 1
+>   web: v8 → v7  image app@sha256:ab12… (app:1.9)  rollback, batch 1, never fewer than 4: \
+exited with code 1
 web: 6: healthy (0.2s)
 >   web: healthy (0.2s)
 web = rolled back v8→v7 (3.1s): exited with code 1
 >   deploy failed, rolled back to v7 (3.1s)
-");
+",
+    );
 }
 
 #[test]
@@ -215,7 +220,9 @@ web = paused update v7→v8 (3.1s): exited with code 1
 
 #[test]
 fn json_has_the_phases_and_one_end() {
-    check_json(Is::Apply, "\
+    check_json(
+        Is::Apply,
+        "\
 web accepted
 > {\"service\":\"web\",\"phase\":\"started\"}
 web: pulling app:1.9
@@ -229,18 +236,25 @@ web: 3: healthy (0.2s)
 web: 0: old instance stopped
 > {\"service\":\"web\",\"phase\":\"stopped\",\"instance\":0,\"old\":true}
 web = done update v7→v8 (0.9s)
-> {\"service\":\"web\",\"phase\":\"done\",\"outcome\":\"done\",\"what\":\"update\",\"from\":\"v7\",\"to\":\"v8\",\"seconds\":0.9,\"exit\":0}
-");
+> {\"service\":\"web\",\"phase\":\"done\",\"outcome\":\"done\",\"what\":\"update\",\
+\"from\":\"v7\",\"to\":\"v8\",\"seconds\":0.9,\"exit\":0}
+",
+    );
 }
 
 #[test]
 fn json_says_failed_only_at_the_end_and_why() {
-    check_json(Is::Apply, "\
+    check_json(
+        Is::Apply,
+        "\
 web: 3: failed: exited with code 1
-> {\"service\":\"web\",\"phase\":\"instance-failed\",\"instance\":3,\"reason\":\"exited with code 1\"}
+> {\"service\":\"web\",\"phase\":\"instance-failed\",\"instance\":3,\
+\"reason\":\"exited with code 1\"}
 web: 3: log: bad
 > {\"service\":\"web\",\"phase\":\"log\",\"instance\":3,\"text\":\"bad\"}
 web = rolled back v8→v7 (3.1s): exited with code 1
-> {\"service\":\"web\",\"phase\":\"failed\",\"outcome\":\"rolled back\",\"from\":\"v8\",\"to\":\"v7\",\"seconds\":3.1,\"reason\":\"exited with code 1\",\"exit\":3}
-");
+> {\"service\":\"web\",\"phase\":\"failed\",\"outcome\":\"rolled back\",\"from\":\"v8\",\
+\"to\":\"v7\",\"seconds\":3.1,\"reason\":\"exited with code 1\",\"exit\":3}
+",
+    );
 }

@@ -103,9 +103,11 @@ impl Plain {
             Fact::Stopped { old: false, .. } => step("instance stopped".to_string()),
             Fact::Failed { number, reason } => {
                 seen.failed.push(*number);
+                // What the others were about to do is not what matters now.
+                self.held.retain(|held| held.service != service);
                 Say::trouble(format!("  {service}: failed: {reason}"))
             }
-            Fact::Log { line, .. } => Say::trouble(format!("    {line}")),
+            Fact::Log { line, .. } => Say::trouble(format!("    {}", tame(line))),
             Fact::Of { number, text } => Say::plain(format!("  {service}/{number}: {text}")),
             Fact::Text(text) => step(text.clone()),
             // The header and the last line tell these.
@@ -147,6 +149,11 @@ impl Plain {
         };
         self.held.retain(|held| !over(held));
     }
+}
+
+/// What a program wrote, without what would move the cursor or change colours among our lines.
+fn tame(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The instance that a fact speaks of.

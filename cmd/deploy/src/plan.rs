@@ -143,7 +143,8 @@ impl Plan {
             Effect::InPlace => "in place",
             Effect::Restart => "restart",
         };
-        let change = |change: &Change| json!({"key": change.key, "old": change.old, "new": change.new, "effect": effect(change)});
+        let change =
+            |c: &Change| json!({"key": c.key, "old": c.old, "new": c.new, "effect": effect(c)});
         json!({
             "service": self.service,
             "from": self.from,

@@ -49,7 +49,10 @@ async fn perform(command: &Command) -> Result<Exit> {
     // Errors in files need no server.
     let drafts = apply::drafts(out, command)?;
     let link = Link::dial(&address).await?;
-    at_server(&link, out, command, verb, drafts).await
+    match at_server(&link, out, command, verb, drafts).await {
+        Err(error) => Err(link.explained(error).await),
+        done => done,
+    }
 }
 
 fn explain(word: Option<&str>) -> Result<String> {

@@ -50,7 +50,9 @@ impl Screen {
     /// Leaves what is drawn where it is, and gives the cursor back.
     pub(crate) fn leave(&mut self) {
         if std::mem::take(&mut self.hidden) {
-            let _ = std::io::stderr().lock().write_all(SHOW_CURSOR.as_bytes());
+            // The terminal has shown the ^C that ended it.
+            let text = format!("\r{CLEAR_DOWN}{SHOW_CURSOR}");
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
         }
         self.drawn = 0;
     }

@@ -132,7 +132,9 @@ impl Bars {
         match &report.news {
             News::Rows(rows) => {
                 let drawn = self.services.entry(report.service.clone()).or_default();
-                let versions = || rows.iter().map(|row| row.version.clone()).collect();
+                // One that ended long ago, whose log is kept, is neither old nor new.
+                let runs = |row: &&Row| !matches!(row.state.as_str(), "exited" | "failed");
+                let versions = || rows.iter().filter(runs).map(|row| row.version.clone()).collect();
                 drawn.old.get_or_insert_with(versions);
                 drawn.rows.clone_from(rows);
             }

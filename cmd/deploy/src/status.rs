@@ -128,7 +128,9 @@ impl Seen {
         }
         if !self.events.is_empty() {
             text.push('\n');
-            let events: Vec<&str> = self.events.lines().collect();
+            // What a failed instance wrote is in its log, and would be all there is to see here.
+            let is_log = |line: &&str| !line.contains(": log: ");
+            let events: Vec<&str> = self.events.lines().filter(is_log).collect();
             let from = events.len().saturating_sub(EVENTS_SHOWN);
             events[from..].iter().for_each(|line| text.push_str(&format!("{line}\n")));
         }

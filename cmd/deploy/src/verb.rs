@@ -73,8 +73,8 @@ pub(crate) const VERBS: &[Verb] = &[
         "cp web /deploy/manifests/web; echo apply > /deploy/active/web/ctl"),
     verb(Is::Plan, "plan", "[SERVICE…]", (0, ANY), &[FILE, EXIT_CODE],
         "what apply would do: what changes, how, and whether there is room",
-        "A tag is resolved when it is applied, not before: an image under the tag that is deployed\n\
-         already counts as the same.",
+        "A tag is resolved when it is applied, not before: an image under the tag that is\n\
+         deployed already counts as the same.",
         "diff /deploy/active/web/manifest web; cat /deploy/nodes/*/allocated"),
     verb(Is::Diff, "diff", "[SERVICE…]", (0, ANY), &[FILE, EXIT_CODE],
         "what differs from what is deployed, key by key", "",
@@ -91,8 +91,9 @@ pub(crate) const VERBS: &[Verb] = &[
         "echo cancel > /deploy/active/web/ctl"),
     verb(Is::Rollback, "rollback", "SERVICE [VERSION]", (1, 2), FOLLOWED,
         "go back to an earlier version",
-        "With an update in flight, paused or failed: back to what is deployed. Else to the version\n\
-         before it, or to any that `deploy history` shows as completed, by number (v3) or name.",
+        "With an update in flight, paused or failed: back to what is deployed. Else to the\n\
+         version before it, or to any that `deploy history` shows as completed, by number (v3)\n\
+         or name.",
         "echo rollback > /deploy/active/web/ctl"),
     verb(Is::Restart, "restart", "SERVICE…", (1, ANY), FOLLOWED,
         "replace every instance by a fresh one of the same version", "",
