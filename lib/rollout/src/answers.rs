@@ -83,6 +83,7 @@ impl Turn<'_> {
             return;
         }
         i.healthy = true;
+        i.was_healthy = true;
         i.healthy_since = Some(now);
         i.started.get_or_insert(now);
         i.reason = None;

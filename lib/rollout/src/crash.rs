@@ -95,7 +95,8 @@ impl Turn<'_> {
         if cause != Cause::Success || !ends {
             self.tell(Fact::Failed { number, id, reason: reason.clone() });
         }
-        if cause == Cause::Permanent || !ends && failures > patience {
+        let gave_up = if ends { cause != Cause::Success } else { failures > patience };
+        if cause == Cause::Permanent || gave_up {
             self.go(id, Stage::GaveUp);
             self.tell(Fact::GaveUp { number, reason });
         } else if ends {

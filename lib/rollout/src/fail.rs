@@ -43,13 +43,16 @@ impl Turn<'_> {
         let Some(i) = self.s.instances.get_mut(&id) else { return };
         i.kept = Kept::Success;
         i.reason = Some(String::from(reason));
+        let told = i.is_at_rest();
         let (number, dead) = (i.number, i.exit.is_some() || i.stage == Stage::Starting);
         if dead {
             self.go(id, Stage::Exited);
         } else {
             self.dismiss(id);
         }
-        self.tell(Fact::Failed { number, id, reason: String::from(reason) });
+        if !told {
+            self.tell(Fact::Failed { number, id, reason: String::from(reason) });
+        }
     }
 
     /// When none failed but all together: the logs of those that came no further may say why.
@@ -119,6 +122,7 @@ impl Turn<'_> {
         let before = self.before();
         let was = self.s.update.take();
         let from = was.as_ref().map_or(self.s.failed.or(self.s.current), |u| u.to);
+        self.clear_places(Instance::is_at_rest);
         let aim = self.s.aim.clone();
         self.begin(to, spec);
         self.s.aim.pause_ms = 0;
@@ -176,13 +180,16 @@ impl Turn<'_> {
         self.changed = true;
     }
 
-    /// A place of the version that is gone to was given up: while paused, or by an instance that
-    /// was there before.
+    /// A place of the version that is gone to was given up, or ended for good: while paused, or by
+    /// an instance that was there before.
     pub(crate) fn fail_given_up(&mut self) {
         if !self.s.is_forward() || self.s.paused() {
             return;
         }
-        let given_up = self.ids(|i| i.stage == Stage::GaveUp && self.s.is_wanted(i));
+        let given_up = self.ids(|i| {
+            i.stage == Stage::GaveUp && self.s.is_wanted(i)
+                || i.stage == Stage::Ended && self.s.is_fresh(i)
+        });
         if let Some(&id) = given_up.first() {
             let reason = self.s.instances.get(&id).and_then(|i| i.reason.clone());
             self.fail(Some(id), reason.unwrap_or_default());

@@ -44,13 +44,11 @@ impl Turn<'_> {
 
     /// Nothing is missing, nothing is too many, nothing moves.
     fn is_settled(&self) -> bool {
-        let mut parts = self.parts();
-        let gave_up = |id: &Id| self.s.instances.get(id).is_some_and(|i| i.stage == Stage::GaveUp);
-        parts.kept.retain(|id| !gave_up(id));
+        let parts = self.parts();
         parts.missing.is_empty()
             && parts.surplus.is_empty()
             && !self.any_leaving()
-            && self.at_ease(&parts.kept)
+            && self.at_ease(&self.not_at_rest(&parts.kept))
             && self.s.instances.values().all(|i| i.again == Again::No)
     }
 

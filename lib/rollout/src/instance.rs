@@ -33,6 +33,8 @@ pub struct Instance {
     pub reason: Option<String>,
     /// Since when it is healthy without a break.
     pub(crate) healthy_since: Option<Millis>,
+    /// It was healthy at some time.
+    pub(crate) was_healthy: bool,
     /// When runs of this place failed, no longer ago than 60 s when the last one did.
     pub(crate) failures: Vec<Millis>,
     /// Attempts to place it that found no room.
@@ -85,9 +87,9 @@ pub enum Stage {
     Stopping,
     /// Gone; the record stands for its log.
     Exited,
-    /// Gone, and its restart policy leaves the place empty.
+    /// Gone with success, and its restart policy leaves the place empty.
     Ended,
-    /// Gone, failed too often, and the place stays empty.
+    /// Gone, failed too often or once too many, and the place stays empty.
     GaveUp,
     /// `Forget` was asked.
     Forgetting,
@@ -131,6 +133,7 @@ impl Instance {
             exit: None,
             reason: None,
             healthy_since: None,
+            was_healthy: false,
             failures: Vec::new(),
             tries: 0,
             again: Again::No,

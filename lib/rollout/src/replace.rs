@@ -1,6 +1,7 @@
 //! Replace, for stateful services: new ones placed and pulled first, all old ones stopped, all new
 //! ones started, routed when all are healthy. At no time do two versions run at once.
 
+use crate::Kind;
 use crate::instance::{Again, Instance, Stage};
 use crate::state::How;
 use crate::turn::Turn;
@@ -39,7 +40,8 @@ impl Turn<'_> {
 
     /// A healthy one may be routed: always when rolling; in a replacement when all are healthy.
     pub(crate) fn route_gate(&self) -> bool {
-        if self.s.aim.how != How::Replace || !self.s.is_forward() {
+        let change = self.s.update.as_ref().is_none_or(|u| u.kind == Kind::Change);
+        if self.s.aim.how != How::Replace || change || !self.s.is_forward() {
             return true;
         }
         let parts = self.parts();

@@ -1,6 +1,7 @@
 //! Rolling: start new → healthy → routed and acknowledged → old out of the routes → acknowledged →
 //! drained → stopped → pause → next; and turned round where there is no room for the surge.
 
+use crate::answers::serves;
 use crate::instance::{Again, Instance, Stage};
 use crate::state::{How, Step};
 use crate::turn::Turn;
@@ -61,7 +62,23 @@ impl Turn<'_> {
             let many = if last { usize::MAX } else { self.s.aim.batch as usize };
             self.retire(&parts.surplus, many);
             self.s.aim.step = Step::Retiring;
+        } else if self.excess(parts) > 0 {
+            self.retire(&parts.surplus, self.excess(parts));
+            self.s.aim.step = Step::Retiring;
         }
+    }
+
+    /// The way back began with the surge of the way there still in place, and so without room for
+    /// its own: so many leave first, law 1 permitting.
+    fn excess(&self, parts: &Parts) -> usize {
+        if parts.missing.is_empty() || self.any_leaving() {
+            return 0;
+        }
+        let held = parts.kept.len() + parts.surplus.len();
+        let over = held.saturating_sub(self.s.aim.most as usize);
+        let serve = self.s.instances.values().filter(|i| serves(i)).count();
+        let spare = serve.saturating_sub(self.s.aim.floor as usize);
+        over.min(spare).min(self.s.aim.batch as usize)
     }
 
     /// An old batch may leave without a new one before it: all new ones serve already, or there
@@ -78,7 +95,7 @@ impl Turn<'_> {
         if !self.s.instances.values().any(Instance::is_routed) && self.surge(parts) {
             return;
         }
-        if !self.at_ease(&parts.kept) {
+        if !self.at_ease(&self.not_at_rest(&parts.kept)) {
             return;
         }
         let batch = self.s.aim.batch as usize;
@@ -88,7 +105,7 @@ impl Turn<'_> {
         } else {
             held.saturating_sub(self.s.aim.most as usize).min(batch)
         };
-        if many > 0 && !parts.surplus.is_empty() {
+        if many > 0 && !parts.surplus.is_empty() && self.at_ease(&parts.kept) {
             self.retire(&parts.surplus, many);
             self.s.aim.step = Step::Retiring;
         } else {
@@ -148,7 +165,13 @@ impl Turn<'_> {
     pub(crate) fn at_ease(&self, kept: &[Id]) -> bool {
         kept.iter()
             .filter_map(|id| self.s.instances.get(id))
-            .all(|i| i.stage == Stage::Serving && i.healthy || i.stage == Stage::Ended)
+            .all(|i| serves(i) || i.stage == Stage::Ended && i.was_healthy)
+    }
+
+    /// Those of them that are not done with, one way or the other.
+    pub(crate) fn not_at_rest(&self, kept: &[Id]) -> Vec<Id> {
+        let moves = |id: &&Id| self.s.instances.get(id).is_some_and(|i| !i.is_at_rest());
+        kept.iter().filter(moves).copied().collect()
     }
 
     /// Somebody is on the way out for good.
@@ -176,7 +199,7 @@ impl Turn<'_> {
             parts.missing.extend((kept..count as usize).map(|_| version));
             parts.kept.extend(have.iter().map(|i| i.id));
         }
-        surplus.sort_by_key(|i| (i.healthy, self.turn_to_go(i)));
+        surplus.sort_by_key(|i| (serves(i), self.turn_to_go(i)));
         parts.surplus = surplus.iter().map(|i| i.id).collect();
         parts
     }

@@ -136,13 +136,12 @@ impl Turn<'_> {
             self.s.images.insert(version, Image::Asked { tries: 0 });
             self.tell(Fact::Pulling { version });
         }
-        let may_start = self.start_gate();
-        for id in self.ids(|i| i.stage == Stage::Ready && self.s.is_pulled(i.version)) {
-            if may_start {
-                let number = self.s.instances.get(&id).map_or(0, |i| i.number);
-                self.go(id, Stage::Starting);
-                self.tell(Fact::Starting { number, id });
-            }
+        let room = if self.start_gate() { self.room() } else { 0 };
+        let ready = self.ids(|i| i.stage == Stage::Ready && self.s.is_pulled(i.version));
+        for id in ready.into_iter().take(room) {
+            let number = self.s.instances.get(&id).map_or(0, |i| i.number);
+            self.go(id, Stage::Starting);
+            self.tell(Fact::Starting { number, id });
         }
         let may_route = self.route_gate();
         for id in self.ids(|i| i.stage == Stage::Settled && i.healthy) {
@@ -151,6 +150,13 @@ impl Turn<'_> {
                 self.go(id, Stage::Routing { generation });
             }
         }
+    }
+
+    /// Law 2: how many more may have a process. What an earlier update left behind counts, too.
+    fn room(&self) -> usize {
+        let live = self.s.instances.values().filter(|i| i.is_live()).count();
+        let most = (self.s.aim.most as usize).saturating_add(self.s.aim.batch as usize);
+        most.saturating_sub(live)
     }
 
     /// One progress clock for everything: not placed, not pulled, not started, not healthy, not

@@ -15,6 +15,7 @@ impl Turn<'_> {
     pub(crate) fn applied(&mut self, version: Version, spec: Spec) {
         let from = self.s.current;
         let before = self.before();
+        self.clear_places(Instance::is_at_rest);
         self.begin(version, &spec);
         self.start(Kind::Deploy, from, Some(version), &spec, before);
         self.tell(Fact::UpdateStarted { from, to: version, strategy: spec.strategy });
@@ -30,8 +31,13 @@ impl Turn<'_> {
                 self.relabel(current, version);
             }
         }
+        self.clear_places(|i| i.stage == Stage::GaveUp);
+        let replacing = self.s.aim.how == How::Replace && self.any_leaving();
         self.begin(version, &spec);
-        self.s.aim.how = if spec.turn_round { How::TurnRound } else { How::Surge };
+        if replacing {
+            // What is left of a replacement must be gone before another runs.
+            self.s.aim.how = How::Replace;
+        }
         self.start(Kind::Change, from, Some(version), &spec, before);
         self.tell(Fact::ChangeStarted { from, to: version, replicas: spec.replicas });
     }
@@ -40,6 +46,7 @@ impl Turn<'_> {
         let Some(current) = self.s.current else { return };
         let Some(spec) = self.s.specs.get(&current).cloned() else { return };
         let before = self.before();
+        self.clear_places(Instance::is_at_rest);
         self.begin(current, &spec);
         self.s.aim.first = self.s.next;
         self.start(Kind::Restart, Some(current), Some(current), &spec, before);
@@ -56,7 +63,7 @@ impl Turn<'_> {
         self.relabel_back();
         self.close(Verdict::Cancelled);
         let before = self.before();
-        self.rest_places();
+        self.clear_places(Instance::is_at_rest);
         self.s.watch = None;
         self.s.failed = None;
         self.s.aim = Aim { batch: 1, ..Aim::default() };
@@ -160,15 +167,16 @@ impl Turn<'_> {
         Before { replicas, counts: self.s.aim.counts.clone(), stand, spec: None }
     }
 
-    /// Aims at a version. Places that were given up count no longer, and nothing backs off.
+    /// Aims at a version. Nothing of it backs off any longer.
     pub(crate) fn begin(&mut self, version: Version, spec: &Spec) {
-        self.rest_places();
         let old: u32 = self.s.aim.counts.values().sum();
+        // More than were aimed at, when an earlier way back has not come to its end.
+        let there = self.s.instances.values().filter(|i| i.is_routed()).count() as u32;
         self.s.aim = Aim {
             counts: BTreeMap::from([(version, spec.replicas)]),
             first: Id(0),
             floor: old.min(spec.replicas),
-            most: old.max(spec.replicas),
+            most: old.max(there).max(spec.replicas),
             batch: spec.batch.max(1),
             pause_ms: spec.pause_ms,
             how: match (spec.strategy, spec.turn_round) {
@@ -216,9 +224,9 @@ impl Turn<'_> {
         });
     }
 
-    /// Lets go of the places that are empty for good; their logs are kept.
-    fn rest_places(&mut self) {
-        for id in self.ids(Instance::is_at_rest) {
+    /// Lets go of places that are empty for good; their logs are kept.
+    pub(crate) fn clear_places(&mut self, which: fn(&Instance) -> bool) {
+        for id in self.ids(which) {
             self.dismiss(id);
         }
     }

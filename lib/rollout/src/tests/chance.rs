@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use std::cell::Cell;
 
 /// Runs, each of several updates.
-const RUNS: u32 = 3_000;
+const RUNS: u32 = 5_500;
 /// Choices a run makes at most before all goes well again.
 const CHOICES_MAX: usize = 600;
 /// Updates that must have ended in all runs together.

@@ -418,7 +418,19 @@ fn subject(event: &Event) -> Option<Id> {
         | Event::Exited { id, .. }
         | Event::Forgotten { id }
         | Event::Lost { id }
-        | Event::Drained { id } => Some(*id),
-        _ => None,
+        | Event::Drained { id }
+        | Event::InstanceRestarted { id } => Some(*id),
+        Event::Pulled { .. } | Event::PullFailed { .. } | Event::Served { .. } | Event::Woke => {
+            None
+        }
+        Event::Applied { .. }
+        | Event::Changed { .. }
+        | Event::Paused
+        | Event::Resumed
+        | Event::Cancelled
+        | Event::RolledBack { .. }
+        | Event::Restarted
+        | Event::Stopped
+        | Event::Removed => None,
     }
 }

@@ -102,13 +102,12 @@ fn every_update_ends_exactly_once(
 /// 6. A rollback is never rolled back.
 fn a_rollback_is_never_rolled_back(w: &mut World, event: &Event, actions: &[Action]) {
     for action in actions {
-        match action {
-            Action::Tell(Fact::RollbackStarted { .. }) => {
-                assert!(!w.bounds.rolling_back, "law 6: at {event:?}\n{w}");
-                w.bounds.rolling_back = true;
-            }
-            Action::Tell(Fact::Ended(_)) => w.bounds.rolling_back = false,
-            _ => {}
+        let Action::Tell(fact) = action else { continue };
+        if matches!(fact, Fact::RollbackStarted { .. }) {
+            assert!(!w.bounds.rolling_back, "law 6: at {event:?}\n{w}");
+            w.bounds.rolling_back = true;
+        } else if matches!(fact, Fact::Ended(_)) {
+            w.bounds.rolling_back = false;
         }
     }
 }
@@ -117,11 +116,10 @@ fn a_rollback_is_never_rolled_back(w: &mut World, event: &Event, actions: &[Acti
 ///    and the timer that runs is the one it would set.
 fn what_is_waited_for_was_asked(w: &World, event: &Event) {
     for action in resume(&w.service, 0) {
-        match action {
-            Action::Wake { at } => {
-                assert_eq!(w.wake, Some(at), "law 7: the timer, at {event:?}\n{w}");
-            }
-            action => assert!(w.asked.contains(&action), "law 7: {action:?}, at {event:?}\n{w}"),
+        if let Action::Wake { at } = action {
+            assert_eq!(w.wake, Some(at), "law 7: the timer, at {event:?}\n{w}");
+        } else {
+            assert!(w.asked.contains(&action), "law 7: {action:?}, at {event:?}\n{w}");
         }
     }
 }

@@ -184,8 +184,8 @@ fn never_restarts_nothing() {
         ! apply v1 policy=never
         ! well
         exited 0 1
-        > '0: failed: exited with status 1'; publish 2:
-        ? none idle v1 0/1: 0=v1#0 ended
+        > '0: failed: exited with status 1'; '0: gave up: exited with status 1'; publish 2:
+        ? failed idle v1 0/1: 0=v1#0 gave-up
         apply v2
         > 'rolling update started v1→v2'; place 1
         well
@@ -265,6 +265,20 @@ fn a_permanent_error_of_a_repair_is_given_up_at_once() {
         start-refused 2 image is gone
         > '0: failed: image is gone'; '0: gave up: image is gone'
         ? failed idle v1 1/2: 0=v1#0 kept, 0=v1#2 gave-up, 1=v1#1 serving
+        ",
+    );
+}
+
+#[test]
+fn a_finished_instance_is_not_started_again_by_a_change_in_place() {
+    check(
+        "
+        ! apply v1 replicas=2 policy=never
+        ! well
+        ! exited 0
+        change v2 health=5000
+        > 'change in place started v1→v2, replicas 2'; 'done change v1→v2 (0.00s)'
+        ? none idle v2 1/2: 0=v2#0 ended, 1=v2#1 serving
         ",
     );
 }

@@ -200,3 +200,34 @@ fn restart_of_a_stateful_service_stops_all_first() {
         ",
     );
 }
+
+#[test]
+fn a_change_waits_until_what_a_replacement_left_is_gone() {
+    check(
+        "
+        ! apply v1 replicas=2 replace
+        ! well
+        ! apply v2
+        ! placed 2
+        ! placed 3
+        ! pulled v2
+        ! served
+        ! drained 0
+        ! drained 1
+        ! exited 0
+        ! exited 1
+        ! started 2
+        ! started 3
+        ! exited 2 1
+        ! placed 4
+        ! placed 5
+        ! +100000
+        ? failed idle v1→v2 0/2: 0=v1#0 forgetting, 1=v1#1 forgetting, 2=v2#2 kept,
+        ? 3=v2#3 stopping, 4=v1#4 ready, 5=v1#5 ready
+        change v3 replicas=1 rolling
+        > 'change in place started v1→v3, replicas 1'; publish 5: hold; forget 5
+        exited 3 KILL
+        > '3: old instance stopped'; '4: starting'; start 4 v3 at 4; forget 3
+        ",
+    );
+}

@@ -498,3 +498,34 @@ fn apply_of_the_same_version_starts_a_failed_one_again() {
         ",
     );
 }
+
+#[test]
+fn cancel_with_the_surge_in_place_makes_room_first() {
+    check(
+        "
+        ! apply v1 replicas=5
+        ! well
+        ! apply v2 replicas=4
+        ! placed 5
+        ! pulled v2
+        ! started 5
+        ! healthy 5
+        ! served
+        ! served
+        ! drained 0
+        ! exited 0
+        ! placed 6
+        ! started 6
+        ! healthy 6
+        ! pause
+        ! served
+        cancel
+        > 'cancelling'; publish 9: 1 2 3 4 6
+        well
+        > '5: stopped'; '7: scheduled on n1'; '7: starting'; '7: healthy (0.05s)'
+        > '6: stopped'; 'instances renumbered'; 'cancelled update v1→v2 (0.00s)'
+        ? none idle v1 5/5: 0=v1#1 serving, 1=v1#2 serving, 2=v1#3 serving, 3=v1#4 serving,
+        ? 4=v1#7 serving
+        ",
+    );
+}

@@ -115,55 +115,58 @@ impl World {
 
     /// Node and edges know what they say.
     fn hear(&mut self, event: &Event) {
-        match event {
-            Event::Started { id } => {
-                if !self.over.contains(id) {
-                    self.running.insert(*id);
-                }
-            }
-            Event::Exited { id, .. } | Event::Lost { id } | Event::StartFailed { id, .. } => {
-                if self.running.remove(id) {
-                    self.over.insert(*id);
-                }
-            }
-            Event::Drained { id } => {
-                self.drained.insert(*id);
-            }
-            Event::Served { generation } => {
-                let Some(table) = self.tables.get(generation) else { return };
-                for (id, by) in &self.routed_by {
-                    if by < generation && !table.contains(id) {
-                        self.let_go.entry(*id).or_insert(self.now);
-                    }
-                }
-            }
-            _ => {}
+        if let Event::Started { id } = event
+            && !self.over.contains(id)
+        {
+            self.running.insert(*id);
         }
-        let hit = match event {
-            Event::Exited { id, .. }
-            | Event::Lost { id }
-            | Event::Unhealthy { id, .. }
-            | Event::InstanceRestarted { id } => Some(id),
-            _ => None,
+        if let Event::Exited { id, .. } | Event::Lost { id } | Event::StartFailed { id, .. } = event
+            && self.running.remove(id)
+        {
+            self.over.insert(*id);
+        }
+        if let Event::Drained { id } = event {
+            self.drained.insert(*id);
+        }
+        if let Event::Served { generation } = event {
+            self.let_go_by(*generation);
+        }
+        let hit = if let Event::Exited { id, .. }
+        | Event::Lost { id }
+        | Event::Unhealthy { id, .. }
+        | Event::InstanceRestarted { id } = event
+        {
+            Some(id)
+        } else {
+            None
         };
         self.bounds.hit = hit.is_some_and(|id| self.service.routed().contains(id));
         self.bounds.failures += u32::from(self.bounds.hit);
+    }
+
+    /// Every edge serves this table: it has let go of whatever is not in it.
+    fn let_go_by(&mut self, generation: u64) {
+        let Some(table) = self.tables.get(&generation) else { return };
+        for (id, by) in &self.routed_by {
+            if *by < generation && !table.contains(id) {
+                self.let_go.entry(*id).or_insert(self.now);
+            }
+        }
     }
 
     /// Notes what was asked, and what an accepted verb promises.
     fn see(&mut self, before: &Service, event: &Event, actions: &[Action]) {
         for action in actions {
             self.asked.insert(action.clone());
-            match action {
-                Action::Wake { at } => self.wake = Some(*at),
-                Action::Publish { generation } => {
-                    let table = self.service.routed().clone();
-                    for id in &table {
-                        self.routed_by.entry(*id).or_insert(*generation);
-                    }
-                    self.tables.insert(*generation, table);
+            if let Action::Wake { at } = action {
+                self.wake = Some(*at);
+            }
+            if let Action::Publish { generation } = action {
+                let table = self.service.routed().clone();
+                for id in &table {
+                    self.routed_by.entry(*id).or_insert(*generation);
                 }
-                _ => {}
+                self.tables.insert(*generation, table);
             }
         }
         if !begins(before, &self.service, event) {
@@ -184,9 +187,10 @@ impl World {
             || before.update().is_some() && self.service.update().is_some_and(back);
         let spare = if spec.turn_round { spec.batch.max(1) } else { 0 };
         let calm = matches!(spec.strategy, crate::Strategy::Rolling);
-        let floor = if calm { old.min(wanted).saturating_sub(spare) } else { 0 };
-        let current = before.current().and_then(|v| before.spec(v)).map_or(0, |s| s.replicas);
-        let most = old.max(wanted).max(current);
+        let current = before.current().and_then(|v| before.spec(v)).map(|s| s.replicas);
+        let least = old.min(wanted).min(current.unwrap_or(old));
+        let floor = if calm { least.saturating_sub(spare) } else { 0 };
+        let most = old.max(wanted).max(current.unwrap_or(0)).max(before.routed().len() as u32);
         let bounds = &mut self.bounds;
         if turned {
             bounds.floor = bounds.floor.min(floor);
@@ -206,14 +210,19 @@ impl World {
 /// An update began with this event, or another way began for it.
 pub(super) fn begins(before: &Service, after: &Service, event: &Event) -> bool {
     let first = |s: &Service| s.update().map(|u| (u.first, u.started, u.kind));
-    match event {
+    let verb = matches!(
+        event,
         Event::Applied { .. }
-        | Event::Changed { .. }
-        | Event::Restarted
-        | Event::RolledBack { .. }
-        | Event::Stopped
-        | Event::Removed => before != after,
-        _ => after.update().is_some_and(back) && first(before) != first(after),
+            | Event::Changed { .. }
+            | Event::Restarted
+            | Event::RolledBack { .. }
+            | Event::Stopped
+            | Event::Removed
+    );
+    if verb {
+        before != after
+    } else {
+        after.update().is_some_and(back) && first(before) != first(after)
     }
 }
 
