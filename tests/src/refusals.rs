@@ -30,7 +30,7 @@ async fn a_wrong_manifest_is_refused_with_every_error_and_its_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_service_or_verb_is_named() {
     let rig = Rig::start().await;
-    rig.deploy(&["pause", "nobody"]).await.refused(1, "service nobody does not exist");
+    rig.deploy(&["pause", "nobody"]).await.refused(1, "nobody: does not exist");
     rig.deploy(&["aply", "web"]).await.refused(64, "apply");
     let refused = rig.echo("puase web", "ctl").await.expect_err("refused");
     assert!(refused.contains("unknown verb \"puase\""), "{refused}");

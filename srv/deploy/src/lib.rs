@@ -33,3 +33,5 @@ pub mod turn;
 pub mod verbs;
 mod wish;
 pub mod world;
+#[cfg(test)]
+mod world_test;

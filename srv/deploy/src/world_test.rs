@@ -1,0 +1,243 @@
+//! The world as ledgers: a line is what arrives, the `>` lines below it are what must come of it.
+
+use crate::arrival::{Arrival, Heard, Order, Request};
+use crate::record::By;
+use crate::turn::Turn;
+use crate::world::World;
+use crate::{report, verbs};
+use place::Resources;
+use std::collections::BTreeMap;
+use tokio::sync::oneshot;
+
+/// What a line of a script stands for.
+fn arrival(line: &str) -> (Arrival, Option<oneshot::Receiver<Result<(), String>>>) {
+    let (answer, answered) = oneshot::channel();
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let by = By { uid: 0, name: "root".to_string() };
+    let request = match word {
+        // manifest NAME key value; key value
+        "manifest" => {
+            let (service, text) = rest.split_once(' ').unwrap();
+            let text = format!("{}\n", text.replace("; ", "\n"));
+            Request::Manifest { service: service.to_string(), text }
+        }
+        "ctl" => Request::Verbs { lines: verbs::parse(rest.as_bytes(), None).unwrap(), by },
+        "node" => {
+            let report = report::parse(&format!("1 1 {rest}")).unwrap();
+            return (Arrival::Heard(Heard::Told(report)), None);
+        }
+        "node-up" => {
+            let capacity = Resources { cpu_milli: 1_000, memory_bytes: 1_000_000_000 };
+            let containers = rest.split_whitespace().map(|name| {
+                let status = "state=running\nhealth=healthy\npid=1\nstarted=1\n";
+                (name.to_string(), report::container(status))
+            });
+            let containers: BTreeMap<_, _> = containers.collect();
+            let up = Heard::NodeUp { name: "n".to_string(), capacity, containers };
+            return (Arrival::Heard(up), None);
+        }
+        other => panic!("no such line: {other}"),
+    };
+    (Arrival::Asked(request, answer), Some(answered))
+}
+
+/// What came of a turn, a line each. Tables are served and nothing drains at once.
+fn told(world: &mut World, mut turn: Turn, lines: &mut Vec<String>) {
+    lines.extend(
+        turn.lines
+            .iter()
+            .map(|line| format!("{}: {}", line.service.as_deref().unwrap_or("-"), line.text)),
+    );
+    let mut again = Vec::new();
+    for order in std::mem::take(&mut turn.orders) {
+        match order {
+            Order::Publish { service, generation } => {
+                again.push(Heard::Served { service, generation })
+            }
+            Order::Drain { service, id } => again.push(Heard::Drained { service, id }),
+            Order::Wake { .. } | Order::Tail { .. } => {}
+            Order::Start { container, .. } => lines.push(format!("do start {container}")),
+            Order::Stop { container } => lines.push(format!("do stop {container}")),
+            Order::Remove { container } => lines.push(format!("do remove {container}")),
+            Order::Pull { reference } => lines.push(format!("do pull {reference}")),
+            other @ (Order::Push { .. }
+            | Order::Collect { .. }
+            | Order::Signal { .. }
+            | Order::Down) => lines.push(format!("do {other:?}")),
+        }
+    }
+    for (answer, result) in turn.answers {
+        let _ = answer.send(result);
+    }
+    for heard in again {
+        let mut next = Turn::new(turn.now);
+        world.arrive(Arrival::Heard(heard), &mut next);
+        told(world, next, lines);
+    }
+}
+
+fn check(script: &str) {
+    let mut world = World::default();
+    let mut wanted: Vec<String> = Vec::new();
+    let mut got: Vec<String> = Vec::new();
+    for (now, line) in script.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+        if let Some(want) = line.strip_prefix("> ") {
+            wanted.push(want.to_string());
+            continue;
+        }
+        assert_eq!(got, wanted, "before: {line}");
+        (got, wanted) = (Vec::new(), Vec::new());
+        let (arrival, answered) = arrival(line);
+        let mut turn = Turn::new(now as u64);
+        world.arrive(arrival, &mut turn);
+        told(&mut world, turn, &mut got);
+        if let Some(Ok(Err(refusal))) = answered.map(|mut answered| answered.try_recv()) {
+            got.push(format!("refused: {}", refusal.replace('\n', " | ")));
+        }
+    }
+    assert_eq!(got, wanted, "at the end");
+}
+
+const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+/// A service of one instance at v1, and what it took.
+fn at_v1() -> String {
+    format!(
+        "node-up
+         > -: node n answers
+         manifest web image web:1; port 80; cpu 0.4
+         ctl apply web
+         > web: pulling web:1
+         > do pull web:1
+         node pulled web:1 digest={A}
+         > web: first deploy started v1
+         > web: 0: scheduled on n
+         > web: 0: starting
+         > do start web-0
+         node started web-0 pid=7 address=10.0.0.2
+         node healthy web-0 ms=12
+         > web: 0: healthy (0.01s)
+         > web: done update v1 (0.00s)
+        "
+    )
+}
+
+#[test]
+fn a_first_deploy_and_a_rolling_update_go_step_by_step() {
+    check(&format!(
+        "{}
+         manifest web image web:2; port 80; cpu 0.4
+         ctl apply web
+         > web: pulling web:2
+         > do pull web:2
+         node pulled web:2 digest={B}
+         > web: rolling update started v1→v2
+         > web: 1: scheduled on n
+         > web: 1: starting
+         > do start web-1
+         node started web-1 pid=8 address=10.0.0.3
+         node healthy web-1 ms=9
+         > web: 1: healthy (0.00s)
+         > do stop web-0
+         node exited web-0 code=0
+         > web: 0: old instance stopped
+         > web: instances renumbered
+         > web: done update v1→v2 (0.00s)
+         > do remove web-0
+         node removed web-0
+        ",
+        at_v1()
+    ));
+}
+
+#[test]
+fn an_apply_that_changes_nothing_starts_nothing() {
+    check(&format!(
+        "{}
+         ctl apply web
+         > web: pulling web:1
+         > do pull web:1
+         node pulled web:1 digest={A}
+         > web: unchanged v1
+        ",
+        at_v1()
+    ));
+}
+
+#[test]
+fn a_surge_that_does_not_fit_beside_the_only_instance_is_refused() {
+    check(&format!(
+        "{}
+         manifest web image web:2; port 80; cpu 0.7
+         ctl apply web
+         > refused: apply web: no room for a second instance beside the one that runs: \
+           n: cpu: wants 0.7, 0.6 free of 1; make room, or say update replace
+        ",
+        at_v1()
+    ));
+}
+
+#[test]
+fn a_write_of_several_lines_is_applied_whole_or_not_at_all() {
+    check(&format!(
+        "{}
+         ctl restart web
+         > web: restart started v1
+         > web: 1: scheduled on n
+         > web: 1: starting
+         > do start web-1
+         ctl cancel nobody
+         > refused: cancel nobody: service does not exist: nobody; write manifests/nobody first
+        ",
+        at_v1()
+    ));
+    let mut world = World::default();
+    let lines = verbs::parse(b"stop web\nstop nobody\n", None).unwrap();
+    let (answer, mut answered) = oneshot::channel();
+    let (write, _) = arrival("manifest web image web:1; port 80");
+    world.arrive(write, &mut Turn::new(1));
+    let before = world.services["web"].record.clone();
+    let by = By { uid: 0, name: "root".to_string() };
+    let mut turn = Turn::new(2);
+    world.arrive(Arrival::Asked(Request::Verbs { lines, by }, answer), &mut turn);
+    told(&mut world, turn, &mut Vec::new());
+    assert!(answered.try_recv().unwrap().is_err());
+    assert_eq!(world.services["web"].record, before);
+}
+
+#[test]
+fn a_node_that_comes_back_is_asked_for_what_is_missing_and_rid_of_what_nobody_owns() {
+    check(&format!(
+        "{}
+         node-up web-0 web-9 stray-1
+         > -: node n answers
+         > do remove stray-1
+         > do remove web-9
+        ",
+        at_v1()
+    ));
+}
+
+#[test]
+fn a_manifest_with_errors_is_kept_told_and_not_applied() {
+    check(
+        "manifest web image web:1; replicas many
+         > refused: manifest refused: line 2, column 10: replicas: \"many\" is not a number; \
+           write 0 to 1000 instances
+         ctl apply web
+         > refused: manifest refused: line 2, column 10: replicas: \"many\" is not a number; \
+           write 0 to 1000 instances",
+    );
+}
+
+#[test]
+fn a_turn_that_could_not_be_saved_leaves_no_trace() {
+    let mut world = World::default();
+    let (write, _) = arrival("manifest web image web:1; port 80");
+    let mut turn = Turn::new(1);
+    world.arrive(write, &mut turn);
+    assert!(world.services.contains_key("web"));
+    world.undo(&turn);
+    assert!(world.services.is_empty());
+}
