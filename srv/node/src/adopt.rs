@@ -151,9 +151,12 @@ fn alive(dir: &Path, written: &Written, living: Option<Living>) -> Alive {
     let given = fs::read(path).ok().and_then(|text| serde_json::from_slice::<Given>(&text).ok());
     let address = given.as_ref().and_then(|given| given.address.as_deref());
     let address = address.and_then(|text| text.split('/').next()?.parse().ok());
-    let spec = given.map_or_else(|| written.spec.clone(), |given| given.spec.into());
+    let (spec, digest) = match given {
+        Some(given) => (given.spec.into(), given.image_digest),
+        None => (written.spec.clone(), String::new()),
+    };
     let (pid, port) = (living.and_then(|living| living.init), spec.port);
-    Alive { spec, pid, address, port, healthy: record::marked(dir) }
+    Alive { spec, digest, pid, address, port, healthy: record::marked(dir) }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(crate) enum Fact {
     /// An instance of an earlier node was found on disk.
     Found(Found),
     /// An instance has its image and its place in the network.
-    Placed { id: Id, address: IpAddr, port: Option<u16>, warnings: Vec<String> },
+    Placed { id: Id, digest: String, address: IpAddr, port: Option<u16>, warnings: Vec<String> },
     /// Its shim, or what was written in its stead, told about it.
     Said { id: Id, said: Said },
     /// A probe was answered.
@@ -79,6 +79,8 @@ pub(crate) enum Phase {
 pub(crate) struct Alive {
     /// The spec as the shim got it.
     pub(crate) spec: Arc<Spec>,
+    /// Its image's digest.
+    pub(crate) digest: String,
     /// The container's first process, when it is made.
     pub(crate) pid: Option<i32>,
     /// Its address on the bridge; none: the machine's.

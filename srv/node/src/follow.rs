@@ -98,8 +98,9 @@ impl Follow {
         }
     }
 
-    /// Follows until nothing of the instance is left but its directory.
-    pub(crate) async fn run(mut self) {
+    /// Follows until nothing of the instance is left but its directory and its place in the
+    /// network, which it gives back.
+    pub(crate) async fn run(mut self) -> Lease {
         let clean = match self.connect().await {
             Some(conn) => self.listen(conn).await,
             None => false,
@@ -113,6 +114,7 @@ impl Follow {
         {
             tracing::warn!("{}: its shim hung up and does not end", self.id);
         }
+        self.shim.lease
     }
 
     /// The connection; none when there is no shim to have one with.

@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::fact::Fact;
+use crate::instance::Instance;
 use crate::quote::quote;
 use crate::spec::Spec;
 use crate::world::World;
@@ -129,17 +130,16 @@ impl Images {
 
 /// The digests that the instances of `world` run from.
 pub(crate) fn digests(world: &World) -> BTreeSet<String> {
-    let specs = world.instances.values().filter_map(|one| one.written.as_ref());
-    specs.map(|written| written.spec.digest.clone()).filter(|digest| !digest.is_empty()).collect()
+    let wanted = |one: &Instance| one.written.as_ref().map(|written| written.spec.digest.clone());
+    let used = world.instances.values().flat_map(|one| [one.digest.clone(), wanted(one)]);
+    used.flatten().filter(|digest| !digest.is_empty()).collect()
 }
 
 /// The text of `images`: reference, digest, bytes, used by.
 pub(crate) fn table(listed: &[Listed], world: &World) -> String {
     let mut text = String::new();
     for image in listed {
-        let uses = world.instances.values().filter(|one| {
-            one.written.as_ref().is_some_and(|written| written.spec.digest == image.digest)
-        });
+        let uses = world.instances.values().filter(|one| one.uses(&image.digest));
         let mut users = uses.map(|one| one.id.as_str()).collect::<Vec<_>>().join(",");
         if users.is_empty() {
             users.push('-');

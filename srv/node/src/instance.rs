@@ -91,6 +91,8 @@ pub(crate) struct Instance {
     pub(crate) serial: u64,
     /// What it shall be, once it was written.
     pub(crate) written: Option<Written>,
+    /// The digest of the image it was started from.
+    pub(crate) digest: Option<String>,
     /// Where it is in its life.
     pub(crate) state: State,
     /// Its first process.
@@ -134,6 +136,7 @@ impl Instance {
             id,
             serial,
             written: None,
+            digest: None,
             state: State::New,
             pid: None,
             address: None,
@@ -152,6 +155,12 @@ impl Instance {
             removing: false,
             version: 0,
         }
+    }
+
+    /// Whether it needs the image of that digest, or may be about to.
+    pub(crate) fn uses(&self, digest: &str) -> bool {
+        let wanted = self.written.as_ref().map(|written| written.spec.digest.as_str());
+        self.digest.as_deref() == Some(digest) || wanted == Some(digest)
     }
 
     /// Whether a start would do anything.

@@ -44,7 +44,8 @@ use std::ffi::OsString;
 /// Serve the node until it is told to end; `args` are the words after `deployfs node`.
 ///
 /// `-r STATEDIR` names the state directory (required), `--net CIDR` the addresses of the bridge,
-/// `-D` prints every 9P message, `-v` says more. The process ends by SIGTERM or SIGINT, which
+/// `-D` prints every 9P message, `-v` says more. When the socket answers, the line `ready` is
+/// written to standard output. The process ends by SIGTERM or SIGINT, which
 /// leave all instances running for the next start to adopt, or by the verb `down`, which stops
 /// them first. Gives the process' exit status: 0 after an end that was asked for, 1 when the node
 /// could not serve, 2 when the words make no sense. Runs its own tokio runtime, so it must not be

@@ -30,17 +30,22 @@ pub(crate) async fn begin(
         ready = prepare(&means, &id, &spec) => ready.map_err(failed),
     };
     match ready.and_then(|ready| launch(&means, &id, ready).map_err(failed)) {
-        Ok(shim) => Follow::new(means.clone(), id.clone(), shim, orders).run().await,
-        Err(exit) => retire(&means, &id, exit).await,
+        Ok(shim) => follow(means, id, shim, orders).await,
+        Err(exit) => {
+            retire(&means, &id, exit).await;
+            means.net.leave(&id).await;
+            means.say(Fact::Over(id)).await;
+        }
     }
-    means.net.leave(&id).await;
-    means.say(Fact::Over(id)).await;
 }
 
-/// Goes on with an instance whose shim outlived its node.
-pub(crate) async fn adopt(means: Arc<Means>, id: Id, shim: Shim, orders: mpsc::Receiver<Order>) {
-    Follow::new(means.clone(), id.clone(), shim, orders).run().await;
+/// Stays with an instance that has a shim until it is over; also with one whose shim outlived
+/// its node.
+pub(crate) async fn follow(means: Arc<Means>, id: Id, shim: Shim, orders: mpsc::Receiver<Order>) {
+    let lease = Follow::new(means.clone(), id.clone(), shim, orders).run().await;
     means.net.leave(&id).await;
+    // The address is free only when nothing answers at it any more.
+    drop(lease);
     means.say(Fact::Over(id)).await;
 }
 
@@ -93,6 +98,7 @@ async fn prepare(means: &Arc<Means>, id: &Id, spec: &Spec) -> Result<Ready> {
         layers: &layers,
         rootfs,
         image_config: &image.config,
+        image_digest: &image.digest,
         spec: &place.spec,
         address: lease.with_bits(),
         gateway: lease.gateway().map(|gateway| gateway.to_string()),
@@ -104,6 +110,7 @@ async fn prepare(means: &Arc<Means>, id: &Id, spec: &Spec) -> Result<Ready> {
     let bytes = serde_json::to_vec(&config).map_err(json)?;
     let placed = Fact::Placed {
         id: id.clone(),
+        digest: image.digest.clone(),
         address: lease.ip(),
         port: place.spec.port,
         warnings: place.warnings.clone(),

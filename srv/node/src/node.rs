@@ -189,7 +189,7 @@ impl Node {
         let shim =
             Shim { spec: alive.spec, lease, child: None, turn: None, healthy: alive.healthy };
         let orders = self.line_to(&id);
-        tokio::spawn(life::adopt(self.means.clone(), id, shim, orders));
+        tokio::spawn(life::follow(self.means.clone(), id, shim, orders));
     }
 
     fn line_to(&mut self, id: &Id) -> mpsc::Receiver<Order> {

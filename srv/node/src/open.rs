@@ -32,11 +32,11 @@ const LOG_READ_MAX: usize = 1 << 20;
 /// An error as a client gets it; the text is kept for the `error` file.
 pub(crate) fn refuse(desk: &Desk, error: Error) -> Refusal {
     desk.refuse(&error);
-    match error {
-        Error::NoInstance(_) => Refusal::NotFound,
-        Error::Exists(_) => Refusal::Exists,
-        error => Refusal::with(error.errno() as u32, error.to_string()),
-    }
+    let text = Refusal::with(error.errno() as u32, error.to_string());
+    // Clients know these two facts by the protocol's own texts.
+    let missing = matches!(error, Error::NoInstance(_)).then_some(Refusal::NotFound);
+    let exists = matches!(error, Error::Exists(_)).then_some(Refusal::Exists);
+    missing.or(exists).unwrap_or(text)
 }
 
 /// Opens a file; those below an instance with that instance.

@@ -60,13 +60,12 @@ impl Probing {
             let answer = probe(&check, &target, time, &shim).await;
             let next = prober.answered(clock(), answer.ok, chance());
             at_ms = next.at_ms;
-            let text = Some(answer.text);
-            if last == text && next.verdict == Verdict::Nothing {
+            let answer = answer.text;
+            if last.as_ref() == Some(&answer) && next.verdict == Verdict::Nothing {
                 continue;
             }
-            last.clone_from(&text);
-            let (id, answer) = (self.id.clone(), text.unwrap_or_default());
-            let fact = Fact::Probed { id, answer, verdict: next.verdict };
+            last = Some(answer.clone());
+            let fact = Fact::Probed { id: self.id.clone(), answer, verdict: next.verdict };
             if self.facts.send(fact).await.is_err() {
                 return;
             }

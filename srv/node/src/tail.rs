@@ -1,9 +1,11 @@
 //! Following a log: its end first, then every line as it is written, across rotations. The
 //! kernel says when there is something to look for, and only while somebody follows.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,8 +21,9 @@ use crate::record;
 const TAIL_BYTES: u64 = 64 * 1024;
 /// Bytes for the kernel's notices; one that does not fit is one of many that say the same.
 const NOTICE_BYTES: usize = 4096;
-/// Rotated files looked for; more than anybody keeps.
-const FILES_MAX: u32 = 1000;
+/// Looks for the file after another; a rotation takes less, and one that never ends because its
+/// shim died has left a gap that is to be stepped over.
+const AFTER_TRIES: u32 = 1000;
 
 /// A follower; clones share it.
 #[derive(Clone)]
@@ -90,20 +93,17 @@ impl State {
     /// What is there now; empty at the end of everything.
     fn take(&mut self, count: usize) -> io::Result<Bytes> {
         loop {
-            let Some(file) = &self.file else {
+            if self.file.is_none() {
                 // Several may have come since: the oldest is the first.
                 self.file = self.oldest()?;
-                if self.file.is_none() {
-                    return Ok(Bytes::new());
-                }
-                continue;
-            };
-            let number = self.number_of(file)?;
+            }
+            let Some(file) = &self.file else { return Ok(Bytes::new()) };
+            // Looked at before the read: what was rotated before it is not written to after it.
+            let rotated = number_of(file) != Some(0);
             let mut buffer = vec![0; count];
             let read = file.read_at(&mut buffer, self.offset)?;
             buffer.truncate(read);
             let whole = buffer.iter().rposition(|&b| b == b'\n').map(|at| at + 1);
-            let rotated = number != Some(0);
             // Half a line of a file that still grows is waited for.
             let end = whole.unwrap_or(if read == count || rotated { read } else { 0 });
             if end > 0 {
@@ -111,58 +111,69 @@ impl State {
                 self.offset += end as u64;
                 return Ok(buffer.into());
             }
-            if !rotated {
-                return Ok(Bytes::new());
-            }
-            // It was rotated before it was read to its end just now: nothing more comes.
-            let next = match number {
-                Some(number) => self.open(number - 1)?,
-                None => self.oldest()?,
-            };
-            (self.file, self.offset) = (next, 0);
-            if self.file.is_none() {
-                return Ok(Bytes::new());
+            match if rotated { self.after(file)? } else { None } {
+                Some(next) => (self.file, self.offset) = (Some(next), 0),
+                None => return Ok(Bytes::new()),
             }
         }
     }
 
+    /// The file that came after a rotated one; none when it is not there yet.
+    ///
+    /// A rotation gives every file its next number, the oldest first, while this looks: only two
+    /// neighbours, between whose looks nothing moved, are certainly one after the other.
+    fn after(&self, file: &File) -> io::Result<Option<File>> {
+        for more in (0..AFTER_TRIES).rev() {
+            let Some(number) = number_of(file) else { return self.oldest() };
+            let mut below = (0..number).rev().map(|number| self.open(number));
+            let Some(next) = below.find_map(Result::transpose).transpose()? else {
+                return Ok(None);
+            };
+            let still = number_of(&next).map(|next| next + 1) == Some(number);
+            if still && number_of(file) == Some(number) || more == 0 {
+                return Ok(Some(next));
+            }
+            std::thread::yield_now();
+        }
+        Ok(None)
+    }
+
     /// `log`, `log.1` and so on; none when there is no such file.
     fn open(&self, number: u32) -> io::Result<Option<File>> {
-        match File::open(self.path(number)) {
+        let path = match number {
+            0 => self.dir.join(record::LOG),
+            number => self.dir.join(format!("{}.{number}", record::LOG)),
+        };
+        match File::open(path) {
             Ok(file) => Ok(Some(file)),
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(why) => Err(why),
         }
     }
 
-    fn path(&self, number: u32) -> PathBuf {
-        match number {
-            0 => self.dir.join(record::LOG),
-            number => self.dir.join(format!("{}.{number}", record::LOG)),
-        }
-    }
-
+    /// The file with the highest number there is.
     fn oldest(&self) -> io::Result<Option<File>> {
-        let last = (0..FILES_MAX).take_while(|&number| self.path(number).exists()).last();
-        self.open(last.unwrap_or(0))
-    }
-
-    /// Which of the files it is by now; none when it is none of them any more.
-    fn number_of(&self, file: &File) -> io::Result<Option<u32>> {
-        let ours = file.metadata()?;
-        let same = |path: PathBuf| {
-            fs::metadata(path).map(|other| (other.ino(), other.dev()) == (ours.ino(), ours.dev()))
+        let names = match fs::read_dir(&self.dir) {
+            Ok(names) => names,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(why) => return Err(why),
         };
-        for number in 0..FILES_MAX {
-            match same(self.path(number)) {
-                Ok(true) => return Ok(Some(number)),
-                Ok(false) => {}
-                // Between the two steps of a rotation there is no current one.
-                Err(_) if number == 0 => {}
-                Err(_) => break,
-            }
-        }
-        Ok(None)
+        let numbers = names.flatten().filter_map(|entry| number(&entry.file_name()));
+        numbers.max().map_or(Ok(None), |number| self.open(number))
+    }
+}
+
+/// Which of the files it is by now, as the kernel says; none when it is none of them any more.
+fn number_of(file: &File) -> Option<u32> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    number(path.file_name()?)
+}
+
+/// 0 for `log`, 3 for `log.3`. The kernel's `log.3 (deleted)` is no number.
+fn number(name: &OsStr) -> Option<u32> {
+    match name.to_str()?.strip_prefix(record::LOG)? {
+        "" => Some(0),
+        rest => rest.strip_prefix('.')?.parse().ok(),
     }
 }
 

@@ -62,6 +62,40 @@ async fn a_rotation_loses_and_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn rotations_at_full_speed_lose_and_repeat_nothing() {
+    const LINES: u32 = 2000;
+    let dir = tempfile::tempdir().unwrap();
+    append(dir.path(), "begin\n");
+    let tail = Tail::open(dir.path()).unwrap();
+    check(&tail, "begin\n").await;
+    let writer = {
+        let dir = dir.path().to_owned();
+        std::thread::spawn(move || {
+            for number in 0..LINES {
+                append(&dir, &format!("{number}\n"));
+                if number % 10 == 9 {
+                    rotate(&dir, LINES);
+                }
+            }
+        })
+    };
+    let expected: String = (0..LINES).map(|number| format!("{number}\n")).collect();
+    check(&tail, &expected).await;
+    writer.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_gap_that_a_dead_shim_left_is_stepped_over() {
+    let dir = tempfile::tempdir().unwrap();
+    append(dir.path(), "a\n");
+    let tail = Tail::open(dir.path()).unwrap();
+    check(&tail, "a\n").await;
+    fs::rename(dir.path().join("log"), dir.path().join("log.3")).unwrap();
+    append(dir.path(), "b\n");
+    check(&tail, "b\n").await;
+}
+
+#[tokio::test]
 async fn a_log_that_is_not_there_yet_is_waited_for_and_one_that_goes_ends() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("web-1");

@@ -100,8 +100,8 @@ impl Tree for NodeTree {
             return Err(Refusal::PermissionDenied);
         }
         let root = Spot { row: 0, of: None };
-        let names = aname.split(|&b| b == b'/').filter(|name| !name.is_empty());
-        names.fold(Ok(root), |at, name| self.walk(&at?, name))
+        let mut names = aname.split(|&b| b == b'/').filter(|name| !name.is_empty());
+        names.try_fold(root, |at, name| self.walk(&at, name))
     }
 
     fn walk(&self, at: &Spot, name: &[u8]) -> ninep::Result<Spot> {

@@ -21,6 +21,8 @@ pub(crate) struct Config<'a> {
     pub(crate) rootfs: Option<&'a PathBuf>,
     /// The image's configuration.
     pub(crate) image_config: &'a Value,
+    /// The image's digest; for a later node, the shim passes over it.
+    pub(crate) image_digest: &'a str,
     /// The instance's spec, with the port the program must listen on.
     pub(crate) spec: &'a Spec,
     /// Address and prefix length.
@@ -40,6 +42,9 @@ pub(crate) struct Config<'a> {
 pub(crate) struct Given {
     /// Address and prefix length.
     pub(crate) address: Option<String>,
+    /// The image's digest.
+    #[serde(default)]
+    pub(crate) image_digest: String,
     /// The spec as the shim got it: with the port that was picked.
     pub(crate) spec: Spec,
 }
@@ -172,7 +177,8 @@ mod tests {
             r#"Said(Running { pid: 42, started_ms: 9, warnings: ["w"] })"#,
         );
         check(
-            r#"{"state":"exited","code":137,"signal":"KILL","oom":false,"reason":null,"finished_ms":1}"#,
+            r#"{"state":"exited","code":137,"signal":"KILL","oom":false,"reason":null,
+                "finished_ms":1}"#,
             "Said(Exited(Exit { code: 137, signal: Some(\"KILL\"), oom: false, reason: None, \
              finished_ms: 1, failed: false, permanent: false }))",
         );

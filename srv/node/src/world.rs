@@ -96,8 +96,8 @@ impl World {
             }
             Fact::Accepted(Request::Down) => self.down(),
             Fact::Found(found) => self.found(found),
-            Fact::Placed { id, address, port, warnings } => self.change(&id, |one| {
-                one.state = State::Starting;
+            Fact::Placed { id, digest, address, port, warnings } => self.change(&id, |one| {
+                (one.state, one.digest) = (State::Starting, Some(digest));
                 (one.address, one.port, one.warnings) = (Some(address), port, warnings);
                 Vec::new()
             }),
@@ -169,6 +169,7 @@ impl World {
                 let host = std::net::Ipv4Addr::LOCALHOST;
                 one.address = Some(alive.address.unwrap_or(host).into());
                 (one.pid, one.port) = (alive.pid, alive.port);
+                one.digest = Some(alive.digest.clone());
                 one.state = if alive.pid.is_some() { State::Running } else { State::Starting };
                 one.health = match (alive.pid, alive.healthy) {
                     (None, _) => Health::None,

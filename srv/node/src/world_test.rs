@@ -51,6 +51,7 @@ fn read(line: &str) -> Result<Fact, Request> {
         }
         "placed" => Ok(Fact::Placed {
             id: id(word),
+            digest: "sha256:a".into(),
             address: [10, 0, 0, 2].into(),
             port: Some(80),
             warnings,
@@ -76,7 +77,14 @@ fn read(line: &str) -> Result<Fact, Request> {
             });
             let alive = |pid, healthy| {
                 let spec = written.as_ref().unwrap().spec.clone();
-                Phase::Alive(Alive { spec, pid, address: None, port: None, healthy })
+                Phase::Alive(Alive {
+                    spec,
+                    digest: "sha256:a".into(),
+                    pid,
+                    address: None,
+                    port: None,
+                    healthy,
+                })
             };
             let phase = match rest {
                 "new" => Phase::New,

@@ -1,0 +1,82 @@
+//! Where an instance lives in the network, and where a node lives on the machine.
+
+use serde_json::json;
+
+use crate::trial::{Case, Trial, Way, node};
+
+/// The cases.
+pub(crate) const ALL: &[Case] = &[
+    ("an instance reaches its neighbour on the bridge", neighbours),
+    ("an instance in the machine's network gets a port", host_network),
+    ("without a bridge instances share the machine's network, with a warning", fallback),
+    ("addresses are those that were asked for", asked_addresses),
+    ("a second node in the same directory is refused", second_node),
+];
+
+/// A page on the port it was told.
+const WEB: &str = "echo web >/tmp/index.html; echo port $PORT; exec httpd -f -h /tmp -p $PORT";
+
+fn tcp(port: u16) -> serde_json::Value {
+    json!({"port": port, "health": {"kind": "tcp", "port": port}})
+}
+
+fn neighbours() {
+    let mut node = Trial::new();
+    node.run("web-1", WEB, tcp(8080));
+    node.until("healthy web-1");
+    let address = node.status("web-1", "address").unwrap();
+    let script = format!("busybox wget -q -O - http://{address}:8080/");
+    node.run("job-1", &script, json!({}));
+    node.until("exited job-1 code=0");
+    assert!(node.read("/instances/job-1/log").contains(" stdout web\n"));
+    node.down();
+}
+
+fn host_network() {
+    let mut node = Trial::new();
+    let mut changes = tcp(8080);
+    changes["network"] = json!("host");
+    for id in ["web-1", "web-2"] {
+        node.run(id, WEB, changes.clone());
+        node.until(&format!("healthy {id}"));
+        assert_eq!(node.status(id, "address").unwrap(), "127.0.0.1");
+        let port = node.status(id, "port").unwrap();
+        node.tail(id).until(&format!("stdout port {port}\n"));
+    }
+    assert_ne!(node.status("web-1", "port"), node.status("web-2", "port"));
+    assert_eq!(node.status("web-1", "warning"), None);
+    node.down();
+}
+
+fn fallback() {
+    let mut node = Trial::with(Way { weak: true, ..Way::default() });
+    let status = node.read("/status");
+    assert!(status.contains("network=host\n"), "{status}");
+    assert!(status.contains("warning=instances share the machine's network: "), "{status}");
+    node.run("web-1", WEB, tcp(8080));
+    let started = node.until("started web-1");
+    assert!(started.contains("address=127.0.0.1 port=2"), "{started}");
+    assert!(started.contains("warning='no network of its own"), "{started}");
+    node.until("healthy web-1");
+    node.down();
+}
+
+fn asked_addresses() {
+    let mut node = Trial::with(Way { net: Some("10.77.0.0/24"), ..Way::default() });
+    assert!(node.read("/status").contains("network=bridge\ngateway=10.77.0.1\n"));
+    node.run("web-1", "exec sleep 1000", json!({}));
+    assert!(node.until("started web-1").contains("address=10.77.0.2"));
+    node.down();
+}
+
+fn second_node() {
+    let first = Trial::new();
+    let output = node(first.dir.path(), Way::default())
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("is served by another node (pid "), "{said}");
+    first.down();
+}
