@@ -56,6 +56,16 @@ async fn a_killed_server_stops_no_container_and_finishes_the_update() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_told_to_end_leaves_everything_running_for_the_next() {
+    let mut rig = half_way().await;
+    let running = pids(&rig, &[1, 2, 3]).await;
+    rig.end_server().await;
+    assert!(running.iter().all(|pid| lives(pid)), "{running:?}");
+    rig.serve().await;
+    ends_as_if_nothing_happened(rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_node_stops_no_container_and_the_update_goes_on() {
     let rig = half_way().await;
     let running = pids(&rig, &[1, 2, 3]).await;

@@ -200,6 +200,16 @@ impl Rig {
         server.kill().await.expect("killed");
     }
 
+    /// Ends the server as an upgrade does.
+    pub(crate) async fn end_server(&mut self) {
+        let mut server = self.server.take().expect("a server");
+        let pid = i32::try_from(server.id().expect("it runs")).expect("a pid");
+        let term = nix::sys::signal::Signal::SIGTERM;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), term).expect("told");
+        let status = timeout(PATIENCE, server.wait()).await.expect("it ends").expect("waited");
+        assert!(status.success(), "{status}");
+    }
+
     /// The node's process.
     pub(crate) fn node_pid(&self) -> nix::unistd::Pid {
         let entries = std::fs::read_dir("/proc").expect("/proc").flatten();

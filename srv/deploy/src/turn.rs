@@ -221,10 +221,10 @@ impl World {
 
     /// Writes a fact to `events`, and what belongs to a failure: the last probe, the log's end.
     fn tell(&mut self, name: &str, fact: &Fact, turn: &mut Turn) {
-        match fact {
-            // It is there already: nothing is pulled.
-            Fact::Pulling { version } if self.has_image(name, *version) => {}
-            told => turn.tell(name, told.to_string()),
+        // An image that is there already is not pulled, and nobody is told that it is.
+        let idle = matches!(fact, Fact::Pulling { version } if self.has_image(name, *version));
+        if !idle {
+            turn.tell(name, fact.to_string());
         }
         if let Fact::Failed { number, id, .. } = fact {
             self.tell_failure(name, *number, *id, turn);
