@@ -113,6 +113,8 @@ pub(crate) struct Instance {
     pub(crate) oom: bool,
     /// Why it ended or failed.
     pub(crate) reason: Option<String>,
+    /// It failed, and another try would fail in the same way.
+    pub(crate) permanent: bool,
     /// Unix time in milliseconds.
     pub(crate) started_ms: Option<u64>,
     /// Unix time in milliseconds.
@@ -147,6 +149,7 @@ impl Instance {
             signal: None,
             oom: false,
             reason: None,
+            permanent: false,
             started_ms: None,
             finished_ms: None,
             warnings: Vec::new(),
@@ -187,6 +190,9 @@ impl Instance {
         line("signal", self.signal.clone());
         line("oom", self.exit.map(|_| self.oom.to_string()));
         line("reason", self.reason.clone());
+        let failed = self.state == State::Failed;
+        line("permanent", failed.then(|| self.permanent.to_string()));
+        line("digest", self.digest.clone());
         line("started", self.started_ms.map(|ms| ms.to_string()));
         line("finished", self.finished_ms.map(|ms| ms.to_string()));
         for warning in &self.warnings {

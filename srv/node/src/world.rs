@@ -245,7 +245,7 @@ fn told(one: &mut Instance, said: Said) -> Vec<Action> {
         }
         Said::Failed { reason, permanent } => {
             (one.state, one.pid, one.health) = (State::Failed, None, Health::None);
-            one.reason = Some(reason.clone());
+            (one.reason, one.permanent) = (Some(reason.clone()), permanent);
             vec![Action::Tell(Event::Failed { id, permanent, reason })]
         }
     }

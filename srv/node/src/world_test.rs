@@ -143,10 +143,10 @@ fn an_instance_lives_once_from_new_to_removed() {
          = state=pulling health=none
          do a start
          placed a
-         = state=starting address=10.0.0.2 port=80 health=none
+         = state=starting address=10.0.0.2 port=80 health=none digest=sha256:a
          running a
          > tell started a pid=7 address=10.0.0.2 port=80
-         = state=running pid=7 address=10.0.0.2 port=80 health=starting started=1
+         = state=running pid=7 address=10.0.0.2 port=80 health=starting digest=sha256:a started=1
          running a
          do a signal HUP
          > order a Signal(\"HUP\")
@@ -272,9 +272,9 @@ fn what_an_earlier_node_left_goes_on() {
          > begin b
          found c healthy
          > adopt c
-         = state=running pid=7 address=127.0.0.1 health=healthy
+         = state=running pid=7 address=127.0.0.1 health=healthy digest=sha256:a
          running c
-         = state=running pid=7 address=127.0.0.1 health=healthy started=1
+         = state=running pid=7 address=127.0.0.1 health=healthy digest=sha256:a started=1
          found d starting
          > adopt d
          running d
@@ -320,7 +320,7 @@ fn a_failure_to_start_is_told_and_is_the_end() {
          > begin a
          failed a no such image
          > tell failed a permanent=true reason='no such image'
-         = state=failed health=none reason=no such image
+         = state=failed health=none reason=no such image permanent=true
          over a
          do a start",
     );

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::trial::{Case, Trial, Way, node};
+use crate::trial::{Case, Trial, Way, node, root};
 
 /// The cases.
 pub(crate) const ALL: &[Case] = &[
@@ -10,6 +10,7 @@ pub(crate) const ALL: &[Case] = &[
     ("an instance in the machine's network gets a port", host_network),
     ("without a bridge instances share the machine's network, with a warning", fallback),
     ("addresses are those that were asked for", asked_addresses),
+    ("an image that an instance runs from outlives a collection", kept_image),
     ("a second node in the same directory is refused", second_node),
 ];
 
@@ -66,6 +67,32 @@ fn asked_addresses() {
     assert!(node.read("/status").contains("network=bridge\ngateway=10.77.0.1\n"));
     node.run("web-1", "exec sleep 1000", json!({}));
     assert!(node.until("started web-1").contains("address=10.77.0.2"));
+    node.down();
+}
+
+fn kept_image() {
+    let mut node = Trial::new();
+    node.try_write("/ctl", &format!("push web:1 {}", root().display())).unwrap();
+    let pushed = node.until("pushed web:1");
+    let digest = pushed.split_once("digest=").unwrap().1.to_owned();
+    let image = json!({"image": "web:1", "digest": digest});
+    node.run("web-1", "echo up; exec sleep 1000", image.clone());
+    node.talks("web-1", "up");
+    assert_eq!(node.status("web-1", "digest").unwrap(), digest);
+    let images = node.read("/images");
+    assert!(images.contains(&digest) && images.ends_with(" web-1\n"), "{images}");
+    node.try_write("/ctl", "remove-image web:1\ngc").unwrap();
+    assert_eq!(node.read("/images"), "");
+    node.run("web-2", "echo up; exec sleep 1000", image.clone());
+    node.talks("web-2", "up");
+    for id in ["web-1", "web-2"] {
+        node.verb(id, "remove");
+        node.until(&format!("removed {id}"));
+    }
+    node.try_write("/ctl", "gc").unwrap();
+    node.run("web-3", "true", image);
+    let failed = node.until("failed web-3");
+    assert!(failed.contains("permanent="), "{failed}");
     node.down();
 }
 

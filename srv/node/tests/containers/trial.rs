@@ -310,10 +310,15 @@ impl Follower {
     }
 }
 
+/// The image's directory.
+pub(crate) fn root() -> &'static Path {
+    ROOT.path()
+}
+
 /// A spec of a shell script over the test image.
 pub(crate) fn spec(id: &str, script: &str) -> Value {
     json!({
-        "service": "trial", "image": format!("dir:{}", ROOT.path().display()), "digest": "",
+        "service": "trial", "image": format!("dir:{}", root().display()), "digest": "",
         "command": ["/bin/sh", "-c", script], "user": null, "workdir": null, "env": {},
         "port": null, "cpu_milli": 250, "memory_bytes": 64 << 20, "pids": 64,
         "network": "bridge", "read_only": false, "cap_add": [], "cap_drop": [],
