@@ -1,3 +1,5 @@
+//! What becomes of each state a directory can be in.
+
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;

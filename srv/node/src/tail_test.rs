@@ -1,3 +1,5 @@
+//! Following across everything a log can do.
+
 use std::io::Write;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The tree as a client meets it, over a loop that works and a network without a bridge.
+
 use std::fs;
 use std::sync::RwLock;
 

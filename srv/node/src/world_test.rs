@@ -1,3 +1,5 @@
+//! The laws of an instance's life, as scripts: what happens, and all that comes of it.
+
 use serde_json::json;
 
 use super::*;
