@@ -7,7 +7,7 @@ use crate::{Action, Event, Fact, Instance, Kind, Service, Stage, resume};
 pub(super) fn check(world: &mut World, before: &Service, event: &Event, actions: &[Action]) {
     never_fewer_than_old_and_new_but_for_those_that_fail_by_themselves(world, event);
     never_more_than_old_or_new_and_batch(world, event);
-    nothing_is_routed_that_is_not_healthy(world, event);
+    nothing_is_routed_that_is_not_healthy(world, event, actions);
     nothing_is_signalled_before_every_edge_let_go_and_it_drained(world, event, actions);
     every_update_ends_exactly_once(world, before, event, actions);
     a_rollback_is_never_rolled_back(world, event, actions);
@@ -42,10 +42,12 @@ fn never_more_than_old_or_new_and_batch(w: &World, event: &Event) {
 
 /// 3. Nothing is routed that is not healthy; but the last backend is never taken out of the routes
 ///    because of a probe.
-fn nothing_is_routed_that_is_not_healthy(w: &World, event: &Event) {
+fn nothing_is_routed_that_is_not_healthy(w: &World, event: &Event, actions: &[Action]) {
     let mut sick = w.service.instances().values().filter(|i| i.is_routed() && !i.healthy);
     let better = serving(&w.service) > 0;
     assert!(!better || sick.next().is_none(), "law 3: at {event:?}\n{w}");
+    let unrouted = |a: &Action| matches!(a, Action::Tell(Fact::Unrouted { .. }));
+    assert!(better || !actions.iter().any(unrouted), "law 3: the last one, at {event:?}\n{w}");
     let routed = w.service.instances().values().filter(|i| i.is_routed()).map(|i| i.id);
     assert!(routed.eq(w.service.routed().iter().copied()), "law 3: table, at {event:?}\n{w}");
 }

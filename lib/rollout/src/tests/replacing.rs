@@ -231,3 +231,39 @@ fn a_change_waits_until_what_a_replacement_left_is_gone() {
         ",
     );
 }
+
+#[test]
+fn what_an_earlier_update_left_behind_counts_as_running() {
+    check(
+        "
+        ! apply v1 replicas=3 replace
+        ! well
+        ! apply v2
+        ! placed 3
+        ! placed 4
+        ! placed 5
+        ! pulled v2
+        ! served
+        ! drained 0
+        ! drained 1
+        ! drained 2
+        ! exited 0
+        ! exited 1
+        ! exited 2
+        ! started 3
+        ! started 4
+        ! started 5
+        ! exited 3 1
+        ! placed 6
+        ! placed 7
+        ! placed 8
+        ! +100000
+        apply v1 rolling
+        > 'start of v1 again'; '6: starting'; '7: starting'; start 6 v1 at 6; start 7 v1 at 7
+        exited 4 KILL
+        > '4: old instance stopped'; '8: starting'; start 8 v1 at 8; forget 4
+        exited 5 KILL
+        > '5: old instance stopped'; forget 5
+        ",
+    );
+}

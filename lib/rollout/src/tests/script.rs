@@ -2,7 +2,8 @@
 //!
 //! `! event` happens without a look at what comes of it; `+MS` lets time pass; `well` lets node and
 //! edges answer well whatever is outstanding, and only the lines told are looked at; `? state` is
-//! how things must be, over one line or several; `refuse VERB text` is a verb that must be refused in these words.
+//! how things must be, over one line or several; `refuse VERB text` is a verb that must be refused
+//! in these words; `outcome` gives the line of `wait`.
 
 use super::world::World;
 use super::{node, text};
