@@ -7,8 +7,6 @@ use ninep::client::{Client, ClientError};
 use std::collections::HashMap;
 use tokio::sync::mpsc;
 
-/// Orders waiting for one container, at most.
-const QUEUE: usize = 64;
 /// Lines of a failed container's log that are told.
 pub const TAIL_LINES: usize = 20;
 /// Bytes of the log that are read for them.
@@ -20,7 +18,9 @@ pub struct Hands {
     link: Link,
     arrivals: mpsc::Sender<Arrival>,
     /// One queue a container, so that its orders stay in order and nobody waits for another.
-    queues: HashMap<String, mpsc::Sender<Order>>,
+    /// They have no bound of their own: the loop asks for few things of a container, and an order
+    /// that was dropped would be missing until the node is connected anew.
+    queues: HashMap<String, mpsc::UnboundedSender<Order>>,
 }
 
 impl Hands {
@@ -57,8 +57,10 @@ impl Hands {
         self.queues.retain(|_, queue| !queue.is_closed());
         let (link, arrivals) = (&self.link, &self.arrivals);
         let queue = self.queues.entry(key).or_insert_with(|| worker(link, arrivals));
-        if let Err(refused) = queue.try_send(order) {
-            tracing::warn!("an order was dropped, its container has too many: {refused}");
+        if let Err(mpsc::error::SendError(order)) = queue.send(order) {
+            // Its worker has just found nothing left to do.
+            *queue = worker(link, arrivals);
+            let _ = queue.send(order);
         }
     }
 
@@ -69,8 +71,8 @@ impl Hands {
 }
 
 /// Performs one container's orders, one after the other, and ends when there are none.
-fn worker(link: &Link, arrivals: &mpsc::Sender<Arrival>) -> mpsc::Sender<Order> {
-    let (sender, mut orders) = mpsc::channel::<Order>(QUEUE);
+fn worker(link: &Link, arrivals: &mpsc::Sender<Arrival>) -> mpsc::UnboundedSender<Order> {
+    let (sender, mut orders) = mpsc::unbounded_channel::<Order>();
     let (link, arrivals) = (link.clone(), arrivals.clone());
     tokio::spawn(async move {
         while let Some(order) = orders.recv().await {

@@ -132,7 +132,9 @@ impl Loop {
             world.undo(&turn);
             world.last_event = last_event;
             let text = format!("{error}; nothing was changed");
-            tracing::error!("{text}");
+            if world.error != text {
+                tracing::error!("{text}");
+            }
             world.refused(None, text.clone());
             drop(world);
             self.unsaved.extend(repeatable);

@@ -20,10 +20,22 @@ const EVENT: &str = "event/";
 pub enum Error {
     /// The store's own words.
     #[error("state: {0}")]
-    Store(#[from] store::Error),
+    Store(store::Error),
+    /// No room for the state; it is tried anew at the next change.
+    #[error("no space left on the disk for the state in {0}: make room and try again")]
+    Full(String),
     /// A record that this program cannot read.
     #[error("state: {0} is not readable by this version of deployfs: {1}")]
     Record(String, serde_json::Error),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Error {
+        if let store::Error::Full(path) = &error {
+            return Error::Full(path.display().to_string());
+        }
+        Error::Store(error)
+    }
 }
 
 /// Where the world is saved.

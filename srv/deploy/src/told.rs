@@ -246,6 +246,10 @@ impl World {
             let line = format!("node {} does not answer: {reason}", self.node.name);
             turn.lines.push(self.server_line(turn, line));
         }
+        if !self.node.tried {
+            // Deadlines run on while nobody answers.
+            self.names().iter().for_each(|name| self.resume(name, turn));
+        }
         (self.node.up, self.node.tried) = (false, true);
     }
 
