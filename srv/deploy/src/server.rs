@@ -77,6 +77,10 @@ async fn serve(config: Config) -> Result<(), String> {
     let turning = tokio::spawn(Loop::new(world.clone(), journal, hands).run(arrivals));
     node_tried(&world).await;
     tracing::info!("serving, state in {state}");
+    // A supervisor that asked to be told is told; without one there is nobody to tell.
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!("cannot tell the supervisor: {error}");
+    }
     let turning = async { turning.await.unwrap_or(End::Alone) };
     ended(turning, sender, &config).await
 }
