@@ -11,3 +11,4 @@ mod registry;
 mod rig;
 mod traces;
 mod verify;
+mod ways;
