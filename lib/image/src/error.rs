@@ -28,14 +28,14 @@ pub enum Error {
         place: String,
     },
     /// The registry does not let us (401, 403).
-    #[error("{registry} refuses access to {what}: it is not there, or wants an entry in {config}")]
+    #[error("{registry} refuses access to {what}: {why}")]
     Denied {
         /// Host of the registry.
         registry: String,
         /// The reference.
         what: String,
-        /// The credentials file that was looked at.
-        config: String,
+        /// What may be the reason, and what to do; names the credentials file.
+        why: String,
     },
     /// The image exists, but not for this machine.
     #[error("no image for {wanted} in {reference} (it has {has})")]

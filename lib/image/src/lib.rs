@@ -28,7 +28,9 @@ mod rootfs;
 mod store;
 mod tags;
 mod tarball;
+mod token;
 mod unpack;
+mod wire;
 
 pub use error::{Error, Result};
 pub use image::{Collected, Image, Listed, Progress, Usage};

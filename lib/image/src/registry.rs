@@ -1,62 +1,53 @@
-//! A registry over HTTP: `oci-client` speaks the protocol (tokens, redirects, ranges), this
-//! file bounds it, sorts its errors into passing and permanent, and tries again.
+//! A registry over HTTP: `oci-client` fetches blobs (redirects, ranges), this file bounds it,
+//! sorts its errors into passing and permanent, and tries again.
 
-use std::env;
 use std::future::Future;
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol, SizedStream};
+use oci_client::client::{BlobResponse, SizedStream};
+use oci_client::errors::{OciDistributionError, OciEnvelope};
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
+use oci_client::token_cache::RegistryTokenType as Pass;
 use oci_client::{Client, RegistryOperation};
+use reqwest::header::ACCEPT;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Mutex;
 
 use crate::digest::{Digest, Hash};
 use crate::disk::Disk;
-use crate::document::{ACCEPTED, Descriptor};
+use crate::document::{ACCEPTED, DOCUMENT_BYTES_MAX, Descriptor};
 use crate::reference::Remote;
 use crate::registry_error::{passing, sort};
-use crate::{Error, Result, credentials};
+use crate::wire::{Answer, Failed, Wire, clients};
+use crate::{Error, Result, credentials, token};
 
-/// Registries besides those on loopback that are spoken to without TLS: `host[:port]`, comma
-/// between.
-const INSECURE_ENV: &str = "DEPLOYFS_INSECURE_REGISTRIES";
-/// Longest wait for a connection.
-const CONNECT_S_MAX: u64 = 10;
-/// Longest wait for the next bytes of an answer.
-const READ_S_MAX: u64 = 30;
-/// Longest wait for a whole manifest.
-const MANIFEST_S_MAX: u64 = 60;
 /// Tries of one request, the first included.
 const TRIES_MAX: u32 = 5;
 /// Pause before the second try; doubled before each further one.
 const PAUSE_MS: u64 = 250;
-/// What no proxy is asked for.
-const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 1 << 20;
 
 /// A registry we have an answer from.
 pub(crate) struct Registry {
     client: Client,
+    wire: Wire,
     auth: RegistryAuth,
     remote: Remote,
     image: oci_client::Reference,
+    /// What we are let in with at present.
+    pass: Mutex<Option<Pass>>,
 }
 
 impl Registry {
     /// Gets ready to ask the registry of `remote`, and gets a token where it wants one.
     pub(crate) async fn open(remote: &Remote) -> Result<Self> {
         let auth = credentials::load(&remote.host)?;
-        let client = client(&remote.host).map_err(|why| Error::Registry {
-            registry: remote.host.clone(),
-            why: format!("{why}; is the package ca-certificates installed?"),
-        })?;
         let (host, repository) = (remote.host.clone(), remote.repository.clone());
         let image = match (&remote.digest, &remote.tag) {
             (Some(digest), _) => {
@@ -67,32 +58,45 @@ impl Registry {
                 oci_client::Reference::with_tag(host, repository, tag)
             }
         };
-        let registry = Self { client, auth, remote: remote.clone(), image };
-        again(|| async {
-            let token =
-                registry.client.auth(&registry.image, &registry.auth, RegistryOperation::Pull);
-            token.await.map_err(|e| sort(&registry.remote, &registry.remote.to_string(), e))
-        })
-        .await?;
+        let (client, wire) = clients(remote, image.resolve_registry())?;
+        let pass = Mutex::new(None);
+        let registry = Self { client, wire, auth, remote: remote.clone(), image, pass };
+        again(|| registry.renew()).await?;
         Ok(registry)
+    }
+
+    /// Gets what the registry wants to be shown. True when it is a new token, so that what was
+    /// refused may be asked for once more.
+    async fn renew(&self) -> Result<bool, Failed> {
+        let pass = token::pass(&self.wire, &self.auth, self.image.repository()).await?;
+        if let Some(pass) = pass.clone() {
+            // With these the client renews a token that it knows to be old; silently, and when
+            // that fails it asks without one.
+            self.client.store_auth_if_needed(self.image.resolve_registry(), &self.auth).await;
+            self.client.tokens.insert(&self.image, RegistryOperation::Pull, pass).await;
+        }
+        let new = matches!(pass, Some(Pass::Bearer(_)));
+        *self.pass.lock().await = pass;
+        Ok(new && !matches!(self.auth, RegistryAuth::Bearer(_)))
     }
 
     /// The manifest or index the reference names, or the one with this digest; its digest is
     /// checked when it is known beforehand.
     pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> Result<(Digest, Vec<u8>)> {
-        let image = match digest {
-            Some(digest) => self.image.clone_with_digest(digest.to_string()),
-            None => self.image.clone(),
+        let name = match digest.or(self.remote.digest.as_ref()) {
+            Some(digest) => digest.to_string(),
+            None => self.image.tag().unwrap_or("latest").to_owned(),
         };
         let what = self.remote.to_string();
         let bytes = again(|| async {
-            let fetch = self.client.pull_manifest_raw(&image, &self.auth, ACCEPTED);
-            match tokio::time::timeout(Duration::from_secs(MANIFEST_S_MAX), fetch).await {
-                Ok(answer) => answer.map_err(|e| sort(&self.remote, &what, e)),
-                Err(_) => Err(passing(&self.remote, format!("no manifest in {MANIFEST_S_MAX} s"))),
+            match self.document(&name).await {
+                Err(Failed { error: Error::Denied { .. }, .. }) if self.renew().await? => {
+                    self.document(&name).await
+                }
+                done => done,
             }
         });
-        let bytes = bytes.await?.0.to_vec();
+        let bytes = bytes.await?;
         let actual = Digest::of(&bytes);
         match digest.or(self.remote.digest.as_ref()) {
             Some(expected) if *expected != actual => Err(Error::Digest {
@@ -102,6 +106,24 @@ impl Registry {
             }),
             _ => Ok((actual, bytes)),
         }
+    }
+
+    /// One try. Not the client's, which takes an answer of any length into memory.
+    async fn document(&self, name: &str) -> Result<Vec<u8>, Failed> {
+        let url = format!("{}/v2/{}/manifests/{name}", self.wire.base, self.image.repository());
+        let request = self.wire.http.get(&url).header(ACCEPT, ACCEPTED.join(", "));
+        let request = match &*self.pass.lock().await {
+            None => request,
+            Some(Pass::Bearer(token)) => request.bearer_auth(token.token()),
+            Some(Pass::Basic(user, password)) => request.basic_auth(user, Some(password)),
+        };
+        let answer = self.wire.ask(request, DOCUMENT_BYTES_MAX).await?;
+        if answer.status == 200 {
+            return Ok(answer.body);
+        }
+        let why = refusal(&answer, url);
+        let error = sort(&self.remote, &self.auth, &self.remote.to_string(), why);
+        Err(answer.failed(error))
     }
 
     /// Fetches a blob into the file at `path`, going on where it ends; `moved` is told by how
@@ -130,8 +152,8 @@ impl Registry {
                     download.forget()?;
                 }
                 return Err(match wrong && resumed > 0 {
-                    true => passing(&self.remote, format!("{error} (resumed)")),
-                    false => error,
+                    true => passing(&self.remote, format!("{error} (resumed)")).into(),
+                    false => error.into(),
                 });
             }
             Ok(())
@@ -145,7 +167,12 @@ impl Registry {
         moved: &(dyn Fn(i64) + Send + Sync),
     ) -> Result<()> {
         if download.have < download.descriptor.size {
-            let mut stream = self.stream(download, moved).await?;
+            let mut stream = match self.stream(download, moved).await {
+                Err(Error::Denied { .. }) if self.renew().await.map_err(|e| e.error)? => {
+                    self.stream(download, moved).await?
+                }
+                asked => asked?,
+            };
             while let Some(chunk) = stream.next().await {
                 let chunk = match chunk {
                     Ok(chunk) => chunk,
@@ -177,7 +204,7 @@ impl Registry {
             urls: None,
             ..OciDescriptor::default()
         };
-        let failed = |e| sort(&self.remote, &wanted.digest, e);
+        let failed = |e| sort(&self.remote, &self.auth, &wanted.digest, e);
         if download.have == 0 {
             return self.client.pull_blob_stream(&self.image, &wanted).await.map_err(failed);
         }
@@ -286,18 +313,38 @@ impl<'a> Download<'a> {
     }
 }
 
-/// Does it again after a passing error of the registry, with growing pauses.
-async fn again<T, F: Future<Output = Result<T>>>(mut attempt: impl FnMut() -> F) -> Result<T> {
+/// A refusal in the client's words.
+fn refusal(answer: &Answer, url: String) -> OciDistributionError {
+    let code = answer.status;
+    match serde_json::from_slice::<OciEnvelope>(&answer.body) {
+        _ if code == 401 => OciDistributionError::UnauthorizedError { url },
+        Ok(envelope) if code < 500 && code != 429 => {
+            OciDistributionError::RegistryError { envelope, url }
+        }
+        _ => {
+            let message = String::from_utf8_lossy(&answer.body).into_owned();
+            OciDistributionError::ServerError { code, url, message }
+        }
+    }
+}
+
+/// Does it again after a passing error of the registry, with growing pauses or as long a one as
+/// it asks for.
+async fn again<T, F: Future<Output = Result<T, Failed>>>(
+    mut attempt: impl FnMut() -> F,
+) -> Result<T> {
     let mut pause = Duration::from_millis(PAUSE_MS);
     for _ in 1..TRIES_MAX {
-        match attempt().await {
-            Err(error @ Error::Registry { .. }) => tracing::debug!("{error}; trying again"),
-            done => return done,
-        }
-        tokio::time::sleep(pause).await;
+        let failed = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(failed) => failed,
+        };
+        let Some(wait) = failed.pause(pause) else { return Err(failed.error) };
+        tracing::debug!("{}; trying again", failed.error);
+        tokio::time::sleep(wait).await;
         pause *= 2;
     }
-    attempt().await
+    attempt().await.map_err(|failed| failed.error)
 }
 
 /// The text of an error and of what caused it; clients like to say `error sending request` and
@@ -313,61 +360,4 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-fn client(host: &str) -> Result<Client, String> {
-    // Fails when there is a default already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let plain = plain_http(host, &env::var(INSECURE_ENV).unwrap_or_default());
-    let config = |unverified| ClientConfig {
-        protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
-        // A blob may stand elsewhere; only what is behind a registry without TLS is fetched
-        // unverified, and only on a machine that has no certificates to verify with.
-        accept_invalid_certificates: unverified,
-        connect_timeout: Some(Duration::from_secs(CONNECT_S_MAX)),
-        read_timeout: Some(Duration::from_secs(READ_S_MAX)),
-        https_proxy: proxy("HTTPS_PROXY"),
-        http_proxy: proxy("HTTP_PROXY"),
-        no_proxy: Some(format!("{LOOPBACK},{}", proxy("NO_PROXY").unwrap_or_default())),
-        user_agent: concat!("deployfs/", env!("CARGO_PKG_VERSION")),
-        ..ClientConfig::default()
-    };
-    let client = Client::try_from(config(false));
-    let client = if plain { client.or_else(|_| Client::try_from(config(true))) } else { client };
-    client.map_err(|e| chain(&e))
-}
-
-fn proxy(name: &str) -> Option<String> {
-    let value = env::var(name).or_else(|_| env::var(name.to_lowercase())).ok();
-    value.filter(|value| !value.is_empty())
-}
-
-/// True for a registry on loopback or in the list.
-fn plain_http(host: &str, list: &str) -> bool {
-    let bare = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    let loopback = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    loopback || bare == "localhost" || list.split(',').any(|entry| entry.trim() == host)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_and_the_listed_are_spoken_to_without_tls() {
-        let check = |host: &str, list: &str, want: bool| {
-            assert_eq!(plain_http(host, list), want, "{host} {list}");
-        };
-        check("127.0.0.1:5000", "", true);
-        check("localhost", "", true);
-        check("[::1]:5000", "", true);
-        check("quay.io", "", false);
-        check("10.0.0.1:5000", "a, 10.0.0.1:5000", true);
-        check("10.0.0.1:5001", "a,10.0.0.1:5000", false);
-        check("localhost.evil.org", "", false);
-        check("127.0.0.1.evil.org", "", false);
-    }
 }

@@ -1,6 +1,7 @@
 //! What a registry's refusal means: come back later, or never.
 
 use oci_client::errors::{OciDistributionError as Answer, OciErrorCode as Code};
+use oci_client::secrets::RegistryAuth;
 
 use crate::reference::Remote;
 use crate::registry::chain;
@@ -17,22 +18,35 @@ pub(crate) fn passing(remote: &Remote, why: String) -> Error {
     Error::Registry { registry: remote.host.clone(), why }
 }
 
+/// The registry does not let us see it.
+pub(crate) fn denied(remote: &Remote, auth: &RegistryAuth) -> Error {
+    let file = credentials::path().display().to_string();
+    let why = match auth {
+        RegistryAuth::Anonymous => {
+            format!("it is not there, or wants an entry for {} in {file}", remote.host)
+        }
+        RegistryAuth::Basic(user, _) => format!(
+            "it is not there, or user '{}' of {file} is not let in; correct the entry",
+            words(user)
+        ),
+        RegistryAuth::Bearer(_) => {
+            format!("it is not there, or the token in {file} is old; correct the entry")
+        }
+    };
+    Error::Denied { registry: remote.host.clone(), what: remote.to_string(), why }
+}
+
 /// Our error for the client's.
-pub(crate) fn sort(remote: &Remote, what: &str, answer: Answer) -> Error {
+pub(crate) fn sort(remote: &Remote, auth: &RegistryAuth, what: &str, answer: Answer) -> Error {
     let registry = remote.host.clone();
     let what = what.to_owned();
-    let denied = || Error::Denied {
-        registry: remote.host.clone(),
-        what: remote.to_string(),
-        config: credentials::path().display().to_string(),
-    };
+    let denied = || denied(remote, auth);
     let not_found = || Error::NotFound { what: what.clone(), place: remote.host.clone() };
     let refused =
         |why: String| Error::Refused { registry: registry.clone(), what: what.clone(), why };
     match answer {
         Answer::UnauthorizedError { .. } => denied(),
-        // The client does not say which status the token server had, only its words.
-        Answer::AuthenticationFailure(why) if is_denial(&why) => denied(),
+        // Only when it renews a token; then it keeps this to itself, and we ask again.
         Answer::AuthenticationFailure(why) => passing(remote, format!("no token: {}", words(&why))),
         Answer::ImageManifestNotFoundError(_) => not_found(),
         Answer::ServerError { code, message, .. } => match code {
@@ -64,7 +78,7 @@ pub(crate) fn sort(remote: &Remote, what: &str, answer: Answer) -> Error {
             },
         },
         Answer::DigestError(e) => refused(chain(&e)),
-        Answer::RequestError(e) => unreached(remote, &what, words(&chain(&e))),
+        Answer::RequestError(e) => unreached(remote, &what, chain(&e)),
         Answer::IoError(e) => passing(remote, words(&chain(&e))),
         // What it sent, or we cannot make sense of; the client has many words for it.
         other @ (Answer::ConfigConversionError(_)
@@ -90,7 +104,8 @@ pub(crate) fn sort(remote: &Remote, what: &str, answer: Answer) -> Error {
 }
 
 /// A request that got no answer: the line may be better later, a certificate will not.
-fn unreached(remote: &Remote, what: &str, why: String) -> Error {
+pub(crate) fn unreached(remote: &Remote, what: &str, why: String) -> Error {
+    let why = words(&why);
     if !why.contains(BAD_CERTIFICATE) {
         return passing(remote, why);
     }
@@ -99,13 +114,8 @@ fn unreached(remote: &Remote, what: &str, why: String) -> Error {
     Error::Refused { registry, what, why: format!("{why}{hint}") }
 }
 
-fn is_denial(why: &str) -> bool {
-    let why = why.to_ascii_lowercase();
-    ["unauthorized", "denied", "incorrect", "forbidden", "invalid"].iter().any(|w| why.contains(w))
-}
-
 /// Foreign words as they may stand in a message.
-fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     let cut: String = text.trim().chars().take(WORDS_MAX).collect();
     cut.escape_debug().to_string()
 }
@@ -123,7 +133,7 @@ mod tests {
             panic!("a registry")
         };
         let check = |answer: Answer, permanent: bool, text: &str| {
-            let error = sort(&remote, "quay.io/a:1", answer);
+            let error = sort(&remote, &RegistryAuth::Anonymous, "quay.io/a:1", answer);
             assert_eq!(error.permanent(), permanent, "{error}");
             assert!(error.to_string().contains(text), "{error}");
         };
@@ -149,7 +159,6 @@ mod tests {
         check(envelope("DENIED"), true, "refuses access");
         check(envelope("ARTIFACT_LOCKED"), true, "cannot be had from quay.io: m");
         check(Answer::UnauthorizedError { url: String::new() }, true, "refuses access");
-        check(Answer::AuthenticationFailure("{\"details\":\"incorrect\"}".into()), true, "access");
         check(Answer::AuthenticationFailure("bad gateway".into()), false, "no token: bad gateway");
         assert!(!unreached(&remote, "a", "connection refused".into()).permanent());
         assert!(unreached(&remote, "a", format!("x: {BAD_CERTIFICATE}: y")).permanent());

@@ -4,6 +4,9 @@
 #![allow(missing_docs, dead_code, unreachable_pub)] // each test program uses a part of it
 #![allow(clippy::unwrap_used)] // all of it is tests
 
+pub mod http;
+pub mod token;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -110,6 +113,18 @@ impl Registry {
         run("apache2-utils", "htpasswd", &["-Bbc", &file, user, password]);
         let auth = format!("auth: {{htpasswd: {{realm: test, path: {file}}}}}\n");
         Self::with(dir, &auth)
+    }
+
+    /// Starts one that wants tokens of this server.
+    pub fn with_tokens(server: &token::Server) -> Self {
+        let auth = format!(
+            "auth: {{token: {{realm: '{}', service: {}, issuer: {}, rootcertbundle: '{}'}}}}\n",
+            server.realm(),
+            token::SERVICE,
+            token::ISSUER,
+            server.certificate().display()
+        );
+        Self::with(tempfile::tempdir().unwrap(), &auth)
     }
 
     fn with(dir: tempfile::TempDir, auth: &str) -> Self {
