@@ -28,6 +28,10 @@ pub fn step(service: &mut Service, now: Millis, event: Event) -> Vec<Action> {
 
 /// After a restart, or when a node or edge was connected again: every action whose answer is still
 /// missing. Doing some of them twice does no harm. A `Wake` in the past is given as `now`.
+///
+/// Answers may have been lost, too: afterwards tell by events how every instance is that the node
+/// has (`Started`, `Healthy` or `Unhealthy`, `Exited`), and `Lost` for a live record that it has
+/// not. Lines to tell are not repeated.
 pub fn resume(service: &Service, now: Millis) -> Vec<Action> {
     let late = |action| match action {
         Action::Wake { at } => Action::Wake { at: at.max(now) },

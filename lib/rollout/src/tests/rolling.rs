@@ -293,6 +293,12 @@ fn an_answer_that_comes_late_or_twice_changes_nothing() {
         woke
         served
         > drain 0
+        drained 0
+        > stop 0
+        exited 0
+        > '0: old instance stopped'; 'instances renumbered'; 'done update v1→v2 (0.00s)'
+        > forget 0
+        served 1
         ",
     );
 }

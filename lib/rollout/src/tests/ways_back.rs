@@ -345,3 +345,21 @@ fn a_rollback_that_fails_is_not_rolled_back() {
         ",
     );
 }
+
+#[test]
+fn cancel_of_an_apply_that_starts_a_stopped_service_leaves_it_stopped() {
+    check(
+        "
+        ! apply v1
+        ! well
+        ! stop
+        ! well
+        ! apply v2
+        cancel
+        > 'cancelling'; 'cancelled update v1→v2 (0.00s)'; forget 1
+        well
+        ? none idle v1 0/0:
+        refuse scale service is stopped; apply starts it
+        ",
+    );
+}
