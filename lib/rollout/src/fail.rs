@@ -105,7 +105,13 @@ impl Turn<'_> {
 
     /// Aims at something else on the way: no pauses, no instance too old for it.
     pub(crate) fn aim_at(&mut self, counts: BTreeMap<Version, u32>) {
+        let stateful =
+            self.s.runs_stateful() || counts.keys().any(|version| self.s.is_stateful(*version));
         let aim = &mut self.s.aim;
+        if aim.how == How::Replace && !stateful {
+            // Nothing that may not run beside another ever ran: no gap on the way back.
+            aim.how = How::Surge;
+        }
         let total = counts.values().sum();
         aim.counts = counts;
         aim.first = Id(0);
@@ -130,7 +136,7 @@ impl Turn<'_> {
             // Half-way, the limits of both ways hold.
             self.s.aim.floor = self.s.aim.floor.min(aim.floor);
             self.s.aim.most = self.s.aim.most.max(aim.most);
-            if aim.how == How::Replace {
+            if self.s.runs_stateful() {
                 self.s.aim.how = How::Replace;
             }
         }

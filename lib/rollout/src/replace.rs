@@ -1,10 +1,22 @@
 //! Replace, for stateful services: new ones placed and pulled first, all old ones stopped, all new
 //! ones started, routed when all are healthy. At no time do two versions run at once.
 
-use crate::Kind;
 use crate::instance::{Again, Instance, Stage};
 use crate::state::How;
 use crate::turn::Turn;
+use crate::{Kind, Service, Strategy, Version};
+
+impl Service {
+    /// No other version may run beside this one.
+    pub(crate) fn is_stateful(&self, version: Version) -> bool {
+        self.specs.get(&version).is_some_and(|spec| spec.strategy == Strategy::Replace)
+    }
+
+    /// Some instance may have a process that no other version may run beside.
+    pub(crate) fn runs_stateful(&self) -> bool {
+        self.instances.values().any(|i| i.is_live() && self.is_stateful(i.version))
+    }
+}
 
 impl Turn<'_> {
     /// Brings a replacement onwards. A pause holds it before the old ones leave, never in the gap.

@@ -32,7 +32,7 @@ impl Turn<'_> {
             }
         }
         self.clear_places(|i| i.stage == Stage::GaveUp);
-        let replacing = self.s.aim.how == How::Replace && self.any_leaving();
+        let replacing = self.any_leaving() && self.s.runs_stateful();
         self.begin(version, &spec);
         if replacing {
             // What is left of a replacement must be gone before another runs.
