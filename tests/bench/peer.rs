@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// The scheduler's period in microseconds, of which a limit in cores is a share.
 const CPU_PERIOD_US: u64 = 100_000;
+/// The weight of a core beside other cgroups.
+const CPU_SHARES_PER_CORE: u64 = 1024;
 
 /// runc with a place of its own.
 pub(crate) struct Runc {
@@ -77,7 +79,11 @@ fn configured(text: &[u8]) -> serde_json::Result<Vec<u8>> {
     config["root"]["readonly"] = json!(false);
     let limits = &mut config["linux"]["resources"];
     limits["memory"] = json!({ "limit": MEMORY_BYTES });
-    limits["cpu"] = json!({ "quota": CPU_PERIOD_US * CPU_MILLI / 1000, "period": CPU_PERIOD_US });
+    limits["cpu"] = json!({
+        "shares": CPU_SHARES_PER_CORE * CPU_MILLI / 1000,
+        "quota": CPU_PERIOD_US * CPU_MILLI / 1000,
+        "period": CPU_PERIOD_US,
+    });
     limits["pids"] = json!({ "limit": PIDS });
     serde_json::to_vec(&config)
 }

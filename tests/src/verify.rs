@@ -203,5 +203,12 @@ async fn scale_restart_stop_and_remove_do_as_they_say() {
     assert_eq!(rig.cat("active/web/replicas").await, "3/3");
     rig.deploy(&["remove", "web"]).await.fine();
     assert!(rig.client().await.list("active").await.expect("listed").is_empty());
+
+    // One of the same name goes on with the numbers, for none is ever used twice.
+    rig.manifest("web", &web("web:v1")).await.expect("a right manifest");
+    rig.deploy(&["apply", "web"]).await.fine();
+    let later = instance_ids(&rig).await;
+    assert!(later.iter().all(|id| !ids.contains(id) && !again.contains(id)), "{later:?}");
+    assert!(rig.cat("active/web/events").await.contains("first deploy started v"));
     rig.end().await;
 }

@@ -169,11 +169,11 @@ impl World {
         name: &str,
         manifest: &Manifest,
     ) -> std::result::Result<bool, String> {
-        let nodes = self.nodes(name);
+        let replaces = manifest.update == manifest::Update::Replace;
+        let nodes = self.nodes(name, None);
         let want = Resources { cpu_milli: manifest.cpu_milli, memory_bytes: manifest.memory_bytes };
         let service = self.services.get(name);
         let runs = service.map_or(0, |s| s.record.rollout.replicas().1);
-        let replaces = manifest.update == manifest::Update::Replace;
         let needs = match runs {
             0 => manifest.replicas,
             _ if replaces => manifest.replicas.saturating_sub(runs),
@@ -265,7 +265,8 @@ impl World {
                 return Err(self.refused(None, format!("no more than {SERVICES_MAX} services")));
             }
             self.last_incarnation += 1;
-            let record = Record::new(self.last_incarnation);
+            let numbers = self.gone.remove(name).unwrap_or_default();
+            let record = Record::new(self.last_incarnation, numbers);
             turn.touched.entry(name.to_string()).or_insert(None);
             self.services.insert(name.to_string(), Service::new(name, record));
         }
@@ -287,7 +288,7 @@ impl World {
         service.record.draft = None;
         let idle = service.record.preparing.is_none() && service.record.versions.is_empty();
         if idle {
-            self.services.remove(name);
+            self.delete(name, turn);
         }
         Ok(())
     }

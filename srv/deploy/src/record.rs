@@ -1,8 +1,9 @@
 //! What is kept on disk of a service: everything a restarted server needs to go on.
 
 use crate::clock::Millis;
+use crate::world::Numbers;
 use manifest::{Manifest, VersionName};
-use rollout::{OnFailure, Restart, Spec, Strategy, Version};
+use rollout::{Id, OnFailure, Restart, Spec, Strategy, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,18 +82,19 @@ pub struct Edition {
 }
 
 impl Record {
-    /// A service nobody has applied yet.
+    /// A service nobody has applied yet, that goes on with the numbers of one of its name that
+    /// was removed.
     #[must_use]
-    pub fn new(incarnation: u64) -> Record {
+    pub fn new(incarnation: u64, numbers: Numbers) -> Record {
         Record {
             incarnation,
             draft: None,
             versions: BTreeMap::new(),
-            last_version: 0,
+            last_version: numbers.last_version,
             previous: None,
             preparing: None,
             outcome: None,
-            rollout: rollout::Service::default(),
+            rollout: rollout::Service::new(Id(numbers.next_id)),
         }
     }
 

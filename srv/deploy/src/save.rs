@@ -14,6 +14,7 @@ pub const EVENTS_MAX: u64 = 10_000;
 
 const SERVICE: &str = "service/";
 const EVENT: &str = "event/";
+const GONE: &str = "gone/";
 
 /// Why the state could not be read or written.
 #[derive(Debug, Error)]
@@ -83,6 +84,11 @@ impl Journal {
             world.last_incarnation = world.last_incarnation.max(record.incarnation);
             world.services.insert(name.clone(), Service::new(&name, record));
         }
+        for kv in store.list(GONE).await?.0 {
+            let numbers = serde_json::from_slice(&kv.value)
+                .map_err(|error| Error::Record(kv.key.clone(), error))?;
+            world.gone.insert(kv.key[GONE.len()..].to_string(), numbers);
+        }
         for kv in store.list(EVENT).await?.0 {
             let saved: SavedLine = serde_json::from_slice(&kv.value)
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
@@ -127,13 +133,21 @@ impl Journal {
 /// The changes of the store that a turn amounts to; numbers its lines.
 pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
     let mut changes = Vec::new();
-    for name in turn.touched.keys() {
+    for (name, before) in &turn.touched {
         let key = format!("{SERVICE}{name}");
         match world.services.get(name).map(|service| serde_json::to_vec(&service.record)) {
             Some(Ok(value)) => changes.push(Op::put(key, value)),
             // A record is plain data with text keys, which always has a JSON form.
             Some(Err(error)) => tracing::error!("{name} has no JSON form: {error}"),
             None => changes.push(Op::delete(key)),
+        }
+        // Its numbers lie apart only while there is no service of the name.
+        let key = format!("{GONE}{name}");
+        match world.gone.get(name).map(serde_json::to_vec) {
+            Some(Ok(value)) => changes.push(Op::put(key, value)),
+            Some(Err(error)) => tracing::error!("{name} has no JSON form: {error}"),
+            None if before.is_none() => changes.push(Op::delete(key)),
+            None => {}
         }
     }
     for line in &turn.lines {
@@ -166,7 +180,7 @@ mod tests {
         world.arrive(Arrival::Asked(request, answer), &mut turn);
         turn.tell("web", "something happened");
         let changes = changes(&mut world, &turn);
-        assert_eq!(changes.len(), 2);
+        assert_eq!(changes.len(), 3, "the record, the line, and no numbers of an earlier one");
         journal.save(&changes).await.unwrap();
         drop(journal);
         let again = Journal::open(dir.path()).unwrap().load().await.unwrap();

@@ -4,9 +4,9 @@
 use crate::arrival::{Answer, Arrival, Heard, Order, Request};
 use crate::clock::Millis;
 use crate::record::Record;
-use crate::world::{Service, World, container};
+use crate::world::{Numbers, Service, World, container};
 use place::Resources;
-use rollout::{Action, Event, Fact, Id};
+use rollout::{Action, Event, Fact, Id, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -197,8 +197,8 @@ impl World {
 
     /// Chooses a node: a pure function, so its answer is taken at once.
     fn place(&mut self, name: &str, id: Id, turn: &mut Turn) {
-        let Some(want) = self.want(name, id) else { return };
-        let nodes = self.nodes(name);
+        let Some((want, replaced_by)) = self.want(name, id) else { return };
+        let nodes = self.nodes(name, replaced_by);
         let event = match place::place(&nodes, want) {
             Ok(node) => Event::Placed { id, node: node.name.clone() },
             Err(refusals) if refusals.is_empty() => {
@@ -212,11 +212,14 @@ impl World {
         self.step(name, event, turn);
     }
 
-    fn want(&self, name: &str, id: Id) -> Option<Resources> {
+    /// What an instance needs, and its version where it starts only after all others have ended.
+    fn want(&self, name: &str, id: Id) -> Option<(Resources, Option<Version>)> {
         let service = self.services.get(name)?;
         let instance = service.record.rollout.instances().get(&id)?;
         let manifest = service.manifests.get(&instance.version)?;
-        Some(Resources { cpu_milli: manifest.cpu_milli, memory_bytes: manifest.memory_bytes })
+        let want = Resources { cpu_milli: manifest.cpu_milli, memory_bytes: manifest.memory_bytes };
+        let replaces = manifest.update == manifest::Update::Replace;
+        Some((want, replaces.then_some(instance.version)))
     }
 
     /// Writes a fact to `events`, and what belongs to a failure: the last probe, the log's end.
@@ -264,8 +267,14 @@ impl World {
         service.parse_manifests(name);
     }
 
-    fn delete(&mut self, name: &str, turn: &mut Turn) {
+    /// Forgets a service, but for the numbers that are never used twice.
+    pub(crate) fn delete(&mut self, name: &str, turn: &mut Turn) {
         if let Some(service) = self.services.remove(name) {
+            let next_id = service.record.rollout.next_id().0;
+            let numbers = Numbers { next_id, last_version: service.record.last_version };
+            if numbers != Numbers::default() {
+                self.gone.insert(name.to_string(), numbers);
+            }
             turn.touched.entry(name.to_string()).or_insert(Some(service.record));
         }
     }
@@ -279,10 +288,14 @@ impl World {
                     service.parse_manifests(name);
                 }
                 (Some(record), None) => {
+                    self.gone.remove(name);
                     self.services.insert(name.clone(), Service::new(name, record.clone()));
                 }
-                (None, _) => {
-                    self.services.remove(name);
+                (None, made) => {
+                    // Its numbers are those it was made with: nothing else can have changed them.
+                    if made.is_some() {
+                        self.delete(name, &mut Turn::default());
+                    }
                 }
             }
         }

@@ -9,6 +9,7 @@ use crate::report::Container;
 use manifest::Manifest;
 use place::{Node, Resources};
 use rollout::{Id, Version};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -49,6 +50,8 @@ pub struct World {
     pub last_event: u64,
     /// Number of the last service made.
     pub last_incarnation: u64,
+    /// Services that were removed: the numbers one of that name goes on with (law 10).
+    pub gone: BTreeMap<String, Numbers>,
     /// Counts turns that changed something; a file's version is taken from it.
     pub revision: watch::Sender<u64>,
     /// When this server started, for files that have no better time.
@@ -64,6 +67,7 @@ impl Default for World {
             error: String::new(),
             last_event: 0,
             last_incarnation: 0,
+            gone: BTreeMap::new(),
             revision: watch::Sender::new(0),
             started: crate::clock::now(),
         }
@@ -154,11 +158,13 @@ impl Service {
         self.record.outcome.clone().or_else(decided).unwrap_or_else(|| "none".to_string())
     }
 
-    /// What its instances have reserved on the node: `(resources, instances)`.
-    fn reserved(&self, node: &str) -> (Resources, u32) {
+    /// What its instances have reserved on the node: `(resources, instances)`. Of an update that
+    /// ends the old ones before it starts new ones, only the new ones count.
+    fn reserved(&self, node: &str, leaving_out: Option<Version>) -> (Resources, u32) {
         let mut sum = (Resources::default(), 0);
         for instance in self.record.rollout.instances().values() {
-            let here = instance.node.as_deref() == Some(node) && !instance.is_gone();
+            let goes = leaving_out.is_some_and(|kept| instance.version != kept);
+            let here = instance.node.as_deref() == Some(node) && !instance.is_gone() && !goes;
             if let (true, Some(manifest)) = (here, self.manifests.get(&instance.version)) {
                 sum.0.cpu_milli += manifest.cpu_milli;
                 sum.0.memory_bytes += manifest.memory_bytes;
@@ -170,30 +176,31 @@ impl Service {
 }
 
 impl World {
-    /// The nodes as placement sees them, for instances of that service.
+    /// The nodes as placement sees them, for instances of that service; `replaced_by` is the
+    /// version that is started only when all others of the service have ended.
     #[must_use]
-    pub fn nodes(&self, service: &str) -> Vec<Node> {
-        if self.node.name.is_empty() {
+    pub fn nodes(&self, service: &str, replaced_by: Option<Version>) -> Vec<Node> {
+        let node = &self.node;
+        if node.name.is_empty() {
             return Vec::new();
         }
-        let instances = self.services.get(service).map_or(0, |s| s.reserved(&self.node.name).1);
-        vec![Node {
-            name: self.node.name.clone(),
-            capacity: self.node.capacity,
-            reserved: self.allocated(),
-            instances,
-            accepting: self.node.up,
-        }]
+        let mut reserved = Resources::default();
+        let mut instances = 0;
+        for (name, other) in &self.services {
+            let its_own = name == service;
+            let (its, count) = other.reserved(&node.name, replaced_by.filter(|_| its_own));
+            reserved = plus(reserved, its);
+            instances += if its_own { count } else { 0 };
+        }
+        let (name, capacity, accepting) = (node.name.clone(), node.capacity, node.up);
+        vec![Node { name, capacity, reserved, instances, accepting }]
     }
 
     /// What all instances on the node have reserved.
     #[must_use]
     pub fn allocated(&self) -> Resources {
-        let each = self.services.values().map(|service| service.reserved(&self.node.name).0);
-        each.fold(Resources::default(), |sum, one| Resources {
-            cpu_milli: sum.cpu_milli + one.cpu_milli,
-            memory_bytes: sum.memory_bytes + one.memory_bytes,
-        })
+        let each = self.services.values().map(|service| service.reserved(&self.node.name, None).0);
+        each.fold(Resources::default(), plus)
     }
 
     /// The service and instance a container belongs to.
@@ -202,6 +209,22 @@ impl World {
         let (name, id) = split(container)?;
         let (name, service) = self.services.get_key_value(name)?;
         service.record.rollout.instances().contains_key(&id).then_some((name.as_str(), id))
+    }
+}
+
+/// What a service leaves behind when it is removed: numbers that are never used twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// The next instance's.
+    pub next_id: u64,
+    /// The last version's.
+    pub last_version: u32,
+}
+
+fn plus(a: Resources, b: Resources) -> Resources {
+    Resources {
+        cpu_milli: a.cpu_milli + b.cpu_milli,
+        memory_bytes: a.memory_bytes + b.memory_bytes,
     }
 }
 
