@@ -12,6 +12,7 @@ use nix::unistd::{Pid, getpid};
 
 use crate::error::Error;
 use crate::hierarchy::Machine;
+use crate::plan::Limits;
 
 /// How long a removal is tried. A process in an uninterruptible wait can outlive any kill.
 pub const REMOVE_MAX: Duration = Duration::from_secs(5);
@@ -60,6 +61,27 @@ impl Cgroup {
                 let _ = fs::write(dir.path.join("cgroup.procs"), "0");
             }
         }
+    }
+
+    /// Limits its processor time, where there is a controller for it; where there is none the
+    /// warning of [`Limits::resources`] has said so.
+    ///
+    /// # Errors
+    /// The kernel takes a limit not.
+    pub(crate) fn limit_cpu(&self, limits: &Limits) -> Result<(), Error> {
+        let unified = self.dirs.iter().all(|dir| dir.unified);
+        for dir in &self.dirs {
+            // Which controllers a version 2 cgroup has, its files tell.
+            let limited = match unified {
+                true => dir.path.join("cpu.max").exists(),
+                false => dir.controllers.iter().any(|name| name == "cpu"),
+            };
+            for (name, text) in limited.then(|| limits.cpu_files(unified)).into_iter().flatten() {
+                let path = dir.path.join(name);
+                fs::write(&path, text).map_err(Error::io("write", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the cgroup use no swap beyond its memory. False when the machine cannot.

@@ -19,8 +19,12 @@ pub const CPU_MIN_MILLI: u64 = 10;
 /// The period of the processor quota in microseconds (the kernel's default).
 const PERIOD_US: u64 = 100_000;
 
-/// The weight of one core (cgroup-v1 cpu.shares; libcontainer turns it into cpu.weight).
+/// The weight of one core in version 1 (cpu.shares; the kernel's default of a cgroup).
 const SHARES_PER_CORE: u64 = 1024;
+
+/// The same in version 2 (cpu.weight), and the most it may be.
+const WEIGHT_PER_CORE: u64 = 100;
+const WEIGHT_MAX: u64 = 10_000;
 
 impl Limits {
     /// Refuses limits no container can live in.
@@ -41,33 +45,54 @@ impl Limits {
         Ok(())
     }
 
-    /// The spec's `resources`, and a sentence for each limit that cannot be enforced here.
+    /// The spec's `resources`, and a sentence for each limit that cannot be enforced here. The
+    /// processor's is not among them: see [`Limits::cpu_files`].
     pub(crate) fn resources(&self, controllers: &BTreeSet<String>) -> (Value, Vec<String>) {
         let mut resources = json!({});
         let mut warnings = Vec::new();
-        let mut set = |controller: &str, key: &str, limit: String, value: Value| {
+        for (controller, value, limit) in [
+            ("memory", self.memory_bytes, format!("the limit of {} bytes", self.memory_bytes)),
+            ("pids", self.pids, format!("the limit of {} processes", self.pids)),
+        ] {
             if controllers.contains(controller) {
-                resources[key] = value;
+                resources[controller] = json!({ "limit": value });
             } else {
-                let warning = format!("no {controller} controller here: {limit} is not enforced");
-                warnings.push(warning);
+                warnings.push(not_enforced(controller, &limit));
             }
-        };
-        let memory = json!({"limit": self.memory_bytes});
-        set("memory", "memory", format!("the limit of {} bytes", self.memory_bytes), memory);
-        let cpu = json!({
-            "shares": (self.cpu_milli * SHARES_PER_CORE / 1000).max(2),
-            "quota": self.cpu_milli * PERIOD_US / 1000,
-            "period": PERIOD_US,
-        });
-        set("cpu", "cpu", format!("the limit of {} millicores", self.cpu_milli), cpu);
-        let pids = json!({"limit": self.pids});
-        set("pids", "pids", format!("the limit of {} processes", self.pids), pids);
+        }
+        if !controllers.contains("cpu") {
+            let limit = format!("the limit of {} millicores", self.cpu_milli);
+            warnings.push(not_enforced("cpu", &limit));
+        }
         // Everything is denied first; libcontainer then allows null, zero, full, random, urandom,
         // tty, ptmx and pts. Version 2 has no such files: there nodev mounts must do.
         resources["devices"] = json!([{"allow": false, "access": "rwm"}]);
         (resources, warnings)
     }
+
+    /// The processor's limit as files of a cgroup and what is written to them, in that order.
+    ///
+    /// Not for libcontainer: making a container takes several milliseconds of processor time in
+    /// the container's own cgroup. Out of a small quota that is most of a period or more of it,
+    /// so the limit is set when the container is made and its program does not run yet.
+    pub(crate) fn cpu_files(&self, unified: bool) -> Vec<(&'static str, String)> {
+        let quota_us = self.cpu_milli * PERIOD_US / 1000;
+        if unified {
+            let weight = (self.cpu_milli * WEIGHT_PER_CORE / 1000).clamp(1, WEIGHT_MAX);
+            let max = format!("{quota_us} {PERIOD_US}");
+            return vec![("cpu.weight", weight.to_string()), ("cpu.max", max)];
+        }
+        let shares = (self.cpu_milli * SHARES_PER_CORE / 1000).max(2);
+        vec![
+            ("cpu.shares", shares.to_string()),
+            ("cpu.cfs_period_us", PERIOD_US.to_string()),
+            ("cpu.cfs_quota_us", quota_us.to_string()),
+        ]
+    }
+}
+
+fn not_enforced(controller: &str, limit: &str) -> String {
+    format!("no {controller} controller here: {limit} is not enforced")
 }
 
 /// Whether this machine swaps at all.
@@ -100,12 +125,26 @@ mod tests {
         let all = ["cpu", "memory", "pids"].map(str::to_owned);
         let (resources, warnings) = LIMITS.resources(&BTreeSet::from(all));
         assert_eq!(warnings, [""; 0]);
-        assert_eq!(resources["cpu"]["quota"], 25_000);
-        assert_eq!(resources["cpu"]["shares"], 256);
+        assert_eq!(resources.get("cpu"), None);
         assert_eq!(resources["pids"]["limit"], 512);
         let (resources, warnings) = LIMITS.resources(&BTreeSet::from(["cpu".to_owned()]));
         assert_eq!(resources.get("memory"), None);
         assert_eq!(warnings.len(), 2);
         assert!(warnings[0].starts_with("no memory controller here"), "{warnings:?}");
+        let (_, warnings) = LIMITS.resources(&BTreeSet::new());
+        assert!(warnings.iter().any(|text| text.contains("250 millicores")), "{warnings:?}");
+    }
+
+    #[test]
+    fn the_processor_is_limited_in_either_version() {
+        let cpu = |cpu_milli, unified| {
+            let files = Limits { cpu_milli, ..LIMITS }.cpu_files(unified);
+            files.iter().map(|(name, text)| format!("{name}={text} ")).collect::<String>()
+        };
+        let one = "cpu.shares=256 cpu.cfs_period_us=100000 cpu.cfs_quota_us=25000 ";
+        assert_eq!(cpu(250, false), one);
+        assert_eq!(cpu(250, true), "cpu.weight=25 cpu.max=25000 100000 ");
+        assert_eq!(cpu(10, true), "cpu.weight=1 cpu.max=1000 100000 ");
+        assert_eq!(cpu(200_000, true), "cpu.weight=10000 cpu.max=20000000 100000 ");
     }
 }

@@ -128,6 +128,7 @@ pub fn bring_up(
     if !cgroup.forbid_swap(plan.limits.memory_bytes) && swaps() {
         reporter.say(&Report::Warning("swap cannot be limited on this machine".to_owned()));
     }
+    cgroup.limit_cpu(&plan.limits)?;
     reporter.say(&Report::Created { pid: pid.as_raw() });
     container.start().map_err(runtime)
 }
