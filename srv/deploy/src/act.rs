@@ -3,6 +3,7 @@
 
 use crate::arrival::{Arrival, Heard, Order};
 use crate::link::Link;
+use crate::report::Report;
 use ninep::client::{Client, ClientError};
 use std::collections::HashMap;
 use tokio::sync::mpsc;
@@ -76,10 +77,20 @@ fn worker(link: &Link, arrivals: &mpsc::Sender<Arrival>) -> mpsc::UnboundedSende
     let (link, arrivals) = (link.clone(), arrivals.clone());
     tokio::spawn(async move {
         while let Some(order) = orders.recv().await {
-            let Some(client) = link.client() else { continue };
-            let told = order.clone();
-            if let Err(error) = on_node(&client, &arrivals, order).await {
-                refused(told, &error, &arrivals).await;
+            match link.client() {
+                Some(client) => {
+                    let told = order.clone();
+                    if let Err(error) = on_node(&client, &arrivals, order).await {
+                        refused(told, &error, &arrivals).await;
+                    }
+                }
+                // There is no node that would have to end first.
+                None if order == Order::Down => {
+                    let reason = "it was gone already".to_string();
+                    let _ = arrivals.send(Arrival::Heard(Heard::NodeDown { reason })).await;
+                }
+                // It is asked for again when the node answers.
+                None => {}
             }
             if orders.is_empty() {
                 orders.close();
@@ -110,8 +121,8 @@ async fn on_node(
         Order::Start { container, spec } => {
             let made = client.mkdir(&format!("instances/{container}")).await;
             // One that is there already was asked for before, and only the answer was lost.
-            if let Err(error @ ClientError::Lost(_)) = made {
-                return Err(error);
+            if made != Err(ClientError::Refused(ninep::Error::Exists.to_string())) {
+                made?;
             }
             client.write(&format!("instances/{container}/spec"), spec.as_bytes()).await?;
             client.write(&ctl(&container), b"start").await
@@ -137,24 +148,76 @@ async fn on_node(
     }
 }
 
-/// What a refused order means for the decision. A lost connection means nothing: the order is
-/// given again.
+/// What a refused order means for the decision. A lost connection means nothing, nor does a node
+/// that is ending: the order is given again to the next one.
 async fn refused(order: Order, error: &ClientError, arrivals: &mpsc::Sender<Arrival>) {
-    let ClientError::Refused(reason) = error else { return };
-    let reason = reason.clone();
+    let Some(Refusal { reason, permanent, missing }) = refusal(error) else { return };
     let heard = match order {
-        Order::Start { container, .. } => Heard::StartRefused { container, reason },
-        Order::Stop { container } => Heard::Missing { container },
-        Order::Remove { container } => Heard::Told(crate::report::Report::Removed { container }),
+        Order::Start { container, .. } => Heard::StartRefused { container, reason, permanent },
+        Order::Stop { container } if missing => Heard::Missing { container },
+        Order::Remove { container } if missing => Heard::Told(Report::Removed { container }),
         Order::Pull { reference } => {
-            Heard::Told(crate::report::Report::PullFailed { reference, reason, permanent: true })
+            Heard::Told(Report::PullFailed { reference, reason, permanent })
         }
-        Order::Push { name, .. } => Heard::Told(crate::report::Report::PushFailed { name, reason }),
-        Order::Collect { .. } | Order::Signal { .. } | Order::Tail { .. } | Order::Down => {
+        Order::Push { name, .. } => Heard::Told(Report::PushFailed { name, reason }),
+        Order::Collect { .. } => Heard::Noted { text: format!("gc refused: {reason}") },
+        Order::Signal { .. }
+        | Order::Tail { .. }
+        | Order::Down
+        | Order::Stop { .. }
+        | Order::Remove { .. } => {
             return tracing::warn!("the node refused {order:?}: {reason}");
         }
         // These are none of the node's.
         Order::Publish { .. } | Order::Drain { .. } | Order::Wake { .. } => return,
     };
     let _ = arrivals.send(Arrival::Heard(heard)).await;
+}
+
+/// A refusal as the node words it.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    reason: String,
+    /// Trying again cannot help.
+    permanent: bool,
+    /// There is no such container.
+    missing: bool,
+}
+
+/// Reads a refusal; nothing where there was none.
+fn refusal(error: &ClientError) -> Option<Refusal> {
+    match error {
+        ClientError::Lost(_) | ClientError::Unreachable(_) => None,
+        ClientError::Refused(text) if text.starts_with("node is ending") => None,
+        ClientError::Refused(text) => {
+            let missing = *text == ninep::Error::NotFound.to_string();
+            let passing = text.strip_prefix("temporary: ");
+            let reason = passing.unwrap_or(text).to_string();
+            Some(Refusal { reason, permanent: passing.is_none(), missing })
+        }
+        ClientError::Protocol(_) | ClientError::Full(_) | ClientError::Short { .. } => {
+            Some(Refusal { reason: error.to_string(), permanent: false, missing: false })
+        }
+        ClientError::Path(..) | ClientError::TooLong { .. } => {
+            Some(Refusal { reason: error.to_string(), permanent: true, missing: false })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_passing_or_permanent_by_the_node_s_words() {
+        let check = |text: &str| refusal(&ClientError::Refused(text.to_string()));
+        let told = |reason: &str, permanent, missing| {
+            Some(Refusal { reason: reason.to_string(), permanent, missing })
+        };
+        assert_eq!(check("bad spec"), told("bad spec", true, false));
+        assert_eq!(check("temporary: too many starts"), told("too many starts", false, false));
+        assert_eq!(check("file does not exist"), told("file does not exist", true, true));
+        assert_eq!(check("node is ending: ask the next"), None);
+        assert_eq!(refusal(&ClientError::Lost("gone".to_string())), None);
+    }
 }

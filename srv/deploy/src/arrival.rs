@@ -80,6 +80,13 @@ pub enum Heard {
         container: String,
         /// The node's words.
         reason: String,
+        /// Trying again cannot help.
+        permanent: bool,
+    },
+    /// Something worth a line that concerns no service.
+    Noted {
+        /// What.
+        text: String,
     },
     /// The node knows nothing of a container it was told to stop.
     Missing {

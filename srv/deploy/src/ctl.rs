@@ -301,6 +301,10 @@ impl World {
         turn: &mut Turn,
     ) -> Result {
         let gone = || "file does not exist: the instance is gone".to_string();
+        if !self.node.up && verb != InstanceVerb::Restart {
+            let text = "node does not answer; try again".to_string();
+            return Err(self.refused(Some(name), text));
+        }
         let service = self.services.get(name).ok_or_else(gone)?;
         let container = container(name, id);
         match verb {

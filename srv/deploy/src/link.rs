@@ -8,7 +8,9 @@ use ninep::client::{Client, ClientError};
 use ninep::dial::Address;
 use place::Resources;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io::{Read as _, Seek as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +19,16 @@ use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 /// The shortest rest before a node that ended is started again.
 const RESTART_MS_MIN: u64 = 100;
 /// The longest.
 const RESTART_MS_MAX: u64 = 5_000;
+/// How long a node may take until it serves; it reaps what died and sweeps first.
+const START_MAX: Duration = Duration::from_secs(60);
+/// Bytes of the node's log after which a new one is begun at its next start.
+const LOG_BYTES_MAX: u64 = 4 << 20;
 /// How much of an event line is asked for at once.
 const READ_BYTES: u32 = 64 * 1024;
 
@@ -161,10 +168,11 @@ async fn connect(config: &Config) -> Result<Client, Error> {
 async fn start(config: &Config) -> Result<(), Error> {
     let failed = |what: String| Error::Process(what);
     let dir = config.state.join("node");
-    std::fs::create_dir_all(&dir).map_err(|e| failed(format!("{}: {e}", dir.display())))?;
+    // Image layers have programs in them that others must not be able to run.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    made.map_err(|e| failed(format!("{}: {e}", dir.display())))?;
     let path = dir.join("node.log");
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-    let log = log.map_err(|e| failed(format!("{}: {e}", path.display())))?;
+    let log = open_log(&path).map_err(|e| failed(format!("{}: {e}", path.display())))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("deployfs").arg("node").arg("-r").arg(&config.state);
     if let Some(net) = &config.net {
@@ -177,7 +185,8 @@ async fn start(config: &Config) -> Result<(), Error> {
     let mut child = command.spawn().map_err(|e| failed(format!("cannot start the node: {e}")))?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
-        let read = BufReader::new(stdout).read_line(&mut line).await;
+        let read = timeout(START_MAX, BufReader::new(stdout).read_line(&mut line)).await;
+        let read = read.map_err(|_| failed(format!("not ready within {START_MAX:?}")))?;
         read.map_err(|e| failed(format!("cannot hear the node: {e}")))?;
     }
     if line.trim() == "ready" {
@@ -189,9 +198,25 @@ async fn start(config: &Config) -> Result<(), Error> {
     Err(failed(format!("the node ended ({status}): {}", last_line(&path))))
 }
 
-fn last_line(path: &PathBuf) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().last().unwrap_or("it said nothing").to_string()
+/// Opens the node's log to write on at its end; one that has grown large becomes the old one.
+fn open_log(path: &Path) -> std::io::Result<std::fs::File> {
+    if std::fs::metadata(path).is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
+        std::fs::rename(path, path.with_extension("log.1"))?;
+    }
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+/// The last line of the node's log, looked for near its end.
+fn last_line(path: &Path) -> String {
+    let tail = || {
+        let mut file = std::fs::File::open(path)?;
+        let from = file.metadata()?.len().saturating_sub(4096);
+        file.seek(std::io::SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    tail().unwrap_or_default().lines().last().unwrap_or("it said nothing").to_string()
 }
 
 async fn capacity(client: &Client) -> Result<(String, Resources), Error> {

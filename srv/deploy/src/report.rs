@@ -167,6 +167,8 @@ pub struct Container {
     pub exit: Option<Exit>,
     /// Why it could not be started.
     pub reason: String,
+    /// Starting it again cannot help.
+    pub permanent: bool,
     /// When it was started, in milliseconds since 1970; 0 for not yet.
     pub started: u64,
     /// What the machine could not give it.
@@ -195,6 +197,7 @@ pub fn container(text: &str) -> Container {
             "signal" => exit.signal = Some(value).filter(|v| !v.is_empty()),
             "oom" => exit.oom = value == "true",
             "reason" => found.reason = value,
+            "permanent" => found.permanent = value == "true",
             _ => {}
         }
     }

@@ -69,7 +69,8 @@ impl Loop {
             let due = self.next_due(held_back);
             tokio::select! {
                 biased;
-                first = arrivals.recv() => match first {
+                // What cannot be saved is held back within a bound; the node says what was missed.
+                first = arrivals.recv(), if batch.len() < ARRIVALS_MAX => match first {
                     Some(first) => batch.push(first),
                     None => return End::Alone,
                 },
@@ -125,12 +126,14 @@ impl Loop {
             for arrival in batch {
                 world.arrive(arrival, &mut turn);
             }
+            world.unsaved = true;
             (save::changes(&mut world, &turn), last_event)
         };
         if let Err(error) = self.journal.save(&changes).await {
             let mut world = self.world.lock();
             world.undo(&turn);
             world.last_event = last_event;
+            world.revision.send_modify(|revision| *revision += 1);
             let text = format!("{error}; nothing was changed");
             if world.error != text {
                 tracing::error!("{text}");
@@ -142,6 +145,12 @@ impl Loop {
             return;
         }
         self.world.lock().publish(&turn);
+        if turn.node_lost {
+            let lost = "the node was lost meanwhile; push again".to_string();
+            self.pushes.drain().flat_map(|(_, waiting)| waiting).for_each(|answer| {
+                let _ = answer.send(Err(lost.clone()));
+            });
+        }
         self.ending = turn.orders.contains(&Order::Down);
         for order in turn.orders.drain(..) {
             if let Order::Wake { service, at } = order {

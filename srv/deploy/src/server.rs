@@ -10,6 +10,7 @@ use crate::save::Journal;
 use crate::world::Shared;
 use ninep::client::Client;
 use ninep::{Limits, Server};
+use nix::sys::stat::{Mode, umask};
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -25,11 +26,15 @@ pub fn run(words: Vec<OsString>) -> i32 {
         Err(error) => return complain(&error.to_string(), 64),
     };
     log_to_stderr(&config);
+    let journal = match journal(&config) {
+        Ok(journal) => journal,
+        Err(error) => return complain(&error, 1),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}"), 1),
     };
-    let code = match runtime.block_on(serve(config)) {
+    let code = match runtime.block_on(serve(config, journal)) {
         Ok(()) => 0,
         Err(error) => complain(&error, 1),
     };
@@ -60,13 +65,22 @@ pub fn down(words: impl Iterator<Item = OsString>) -> i32 {
     }
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+/// Opens the journal, before there is any other thread: whoever could open its file could keep
+/// the server from starting by a lock on it, so it is made under a mask that lets nobody.
+fn journal(config: &Config) -> Result<Journal, String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("must be root: containers need namespaces, mounts and cgroups".to_string());
     }
-    let state = config.state.display().to_string();
+    let state = config.state.display();
     std::fs::create_dir_all(&config.state).map_err(|e| format!("{state}: {e}"))?;
-    let journal = Journal::open(&config.state).map_err(|e| e.to_string())?;
+    let mask = umask(Mode::from_bits_truncate(0o077));
+    let journal = Journal::open(&config.state).map_err(|e| e.to_string());
+    umask(mask);
+    journal
+}
+
+async fn serve(config: Config, journal: Journal) -> Result<(), String> {
+    let state = config.state.display().to_string();
     let world = Shared::new(journal.load().await.map_err(|e| e.to_string())?);
     let config = Arc::new(config);
     let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
@@ -121,7 +135,7 @@ async fn ended(
         end = turning => match end {
             End::Down => {
                 link::gone(&config.state).await;
-                tracing::info!("down: every instance has ended, and so does this server");
+                tracing::info!("down: the node has ended, and so does this server");
                 Ok(())
             }
             End::Alone => Err("nothing is left that could arrive".to_string()),

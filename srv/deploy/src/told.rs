@@ -19,7 +19,7 @@ impl World {
                 self.pull_failed(&reference, &reason, permanent, turn);
             }
             Report::Pushed { name, digest } => {
-                turn.lines.push(self.server_line(turn, format!("pushed {name} {digest}")));
+                turn.note(format!("pushed {name} {digest}"));
                 turn.pushed.push((name, Ok(())));
             }
             Report::PushFailed { name, reason } => {
@@ -144,7 +144,10 @@ impl World {
     fn resolved(&mut self, name: &str, digest: &str, turn: &mut Turn) {
         let Some(service) = self.touch(name, turn) else { return };
         let Some(preparing) = service.record.preparing.take() else { return };
-        let Some(manifest) = manifest::parse(name, &preparing.text).manifest else { return };
+        let Some(manifest) = manifest::parse(name, &preparing.text).manifest else {
+            // It parsed when it was applied: another version of this server took it.
+            return self.unprepare(name, "failed: the manifest is refused now; apply again", turn);
+        };
         let new = Edition::new(&manifest, &preparing.text, digest, preparing.by, preparing.at);
         let rollout = &service.record.rollout;
         let at_rest = rollout.target().is_none() && !rollout.stopped();
@@ -184,8 +187,7 @@ impl World {
         mut containers: BTreeMap<String, Container>,
         turn: &mut Turn,
     ) {
-        let line = format!("node {name} answers");
-        turn.lines.push(self.server_line(turn, line));
+        turn.note(format!("node {name} answers"));
         self.node = NodeMirror { name, up: true, tried: true, capacity, ..NodeMirror::default() };
         for service in self.names() {
             let Some(found) = self.services.get_mut(&service) else { continue };
@@ -214,13 +216,13 @@ impl World {
             return;
         };
         let mut events = Vec::new();
-        if status.started > 0 {
+        if status.started > 0 || status.state == "running" {
             events.push(Event::Started { id });
         }
         match (status.state.as_str(), status.health.as_str()) {
             ("failed", _) => {
-                let reason = status.reason.clone();
-                events.push(Event::StartFailed { id, reason, permanent: true });
+                let (reason, permanent) = (status.reason.clone(), status.permanent);
+                events.push(Event::StartFailed { id, reason, permanent });
             }
             ("exited", _) => {
                 let exit = status.exit.clone().unwrap_or_default();
@@ -243,18 +245,14 @@ impl World {
     /// The node does not answer; its containers go on, and so does what is known of them.
     pub(crate) fn node_down(&mut self, reason: &str, turn: &mut Turn) {
         if self.node.up {
-            let line = format!("node {} does not answer: {reason}", self.node.name);
-            turn.lines.push(self.server_line(turn, line));
+            turn.note(format!("node {} does not answer: {reason}", self.node.name));
         }
+        turn.node_lost = true;
         if !self.node.tried {
             // Deadlines run on while nobody answers.
             self.names().iter().for_each(|name| self.resume(name, turn));
         }
         (self.node.up, self.node.tried) = (false, true);
-    }
-
-    fn server_line(&self, turn: &Turn, text: String) -> crate::turn::Line {
-        crate::turn::Line { at: turn.now, service: None, text }
     }
 
     fn names(&self) -> Vec<String> {

@@ -36,6 +36,8 @@ pub struct Turn {
     pub answers: Vec<(Answer, Result<(), String>)>,
     /// Pushes to answer when the node has told how they went.
     pub pushes: Vec<(String, Answer)>,
+    /// The node was lost, and with it whatever it was making.
+    pub node_lost: bool,
     /// Pushes the node has told of.
     pub pushed: Vec<(String, Result<(), String>)>,
 }
@@ -57,6 +59,11 @@ impl Turn {
         self.answers.extend(part.answers);
         self.pushes.extend(part.pushes);
         self.pushed.extend(part.pushed);
+    }
+
+    /// Adds a line that concerns no service.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.lines.push(Line { at: self.now, service: None, text: text.into() });
     }
 
     /// Adds a line about a service.
@@ -92,13 +99,14 @@ impl World {
                 self.node_up(name, capacity, containers, turn);
             }
             Heard::NodeDown { reason } => self.node_down(&reason, turn),
-            Heard::StartRefused { container, reason } => {
+            Heard::StartRefused { container, reason, permanent } => {
                 self.of_container(&container, turn, |id| Event::StartFailed {
                     id,
                     reason,
-                    permanent: true,
-                })
+                    permanent,
+                });
             }
+            Heard::Noted { text } => turn.note(text),
             Heard::Missing { container } => {
                 self.of_container(&container, turn, |id| Event::Lost { id });
             }
@@ -108,8 +116,10 @@ impl World {
             Heard::Drained { service, id } => self.step(&service, Event::Drained { id }, turn),
             Heard::Woke { service } => self.step(&service, Event::Woke, turn),
             Heard::Logged { service, number, lines } => {
+                // Whoever reads it on a terminal must not be at the mercy of the program.
+                let plain = |line: &str| line.replace(|c: char| c.is_control(), "?");
                 for line in lines {
-                    turn.tell(&service, format!("{number}: log: {line}"));
+                    turn.tell(&service, format!("{number}: log: {}", plain(&line)));
                 }
             }
         }
@@ -281,6 +291,7 @@ impl World {
 
     /// Takes back everything a turn did to the records: it could not be saved.
     pub fn undo(&mut self, turn: &Turn) {
+        self.unsaved = false;
         for (name, before) in &turn.touched {
             match (before, self.services.get_mut(name)) {
                 (Some(record), Some(service)) => {
@@ -303,6 +314,7 @@ impl World {
 
     /// Makes what was saved visible: lines to those who follow, revisions to those who wait.
     pub fn publish(&mut self, turn: &Turn) {
+        self.unsaved = false;
         let revision = *self.revision.borrow() + 1;
         for name in turn.touched.keys() {
             if let Some(service) = self.services.get_mut(name) {

@@ -52,6 +52,8 @@ pub struct World {
     pub last_incarnation: u64,
     /// Services that were removed: the numbers one of that name goes on with (law 10).
     pub gone: BTreeMap<String, Numbers>,
+    /// A turn is being saved: what it decided is not to be told as a fact yet.
+    pub unsaved: bool,
     /// Counts turns that changed something; a file's version is taken from it.
     pub revision: watch::Sender<u64>,
     /// When this server started, for files that have no better time.
@@ -68,6 +70,7 @@ impl Default for World {
             last_event: 0,
             last_incarnation: 0,
             gone: BTreeMap::new(),
+            unsaved: false,
             revision: watch::Sender::new(0),
             started: crate::clock::now(),
         }

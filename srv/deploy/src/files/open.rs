@@ -6,7 +6,7 @@ use crate::grow::{Grow, Read};
 use crate::logs::View;
 use crate::record::By;
 use crate::verbs;
-use crate::world::Shared;
+use crate::world::{Shared, World};
 use bytes::Bytes;
 use ninep::{Answer, Error, Open, User};
 use rollout::Id;
@@ -121,16 +121,22 @@ async fn settled(world: Shared, name: String) -> Bytes {
     let mut revision = world.lock().revision.subscribe();
     loop {
         revision.borrow_and_update();
-        let outcome = match world.lock().services.get(&name) {
-            None => Some("done remove".to_string()),
-            Some(service) if !service.in_flight() => Some(service.outcome()),
-            Some(_) => None,
-        };
+        let outcome = outcome_of(&world.lock(), &name);
         match outcome {
             Some(outcome) => return Bytes::from(format!("{outcome}\n")),
             None if revision.changed().await.is_err() => return Bytes::new(),
             None => {}
         }
+    }
+}
+
+/// The outcome of what was in flight, once it is, and is saved.
+fn outcome_of(world: &World, name: &str) -> Option<String> {
+    match world.services.get(name) {
+        _ if world.unsaved => None,
+        None => Some("done remove".to_string()),
+        Some(service) if !service.in_flight() => Some(service.outcome()),
+        Some(_) => None,
     }
 }
 
