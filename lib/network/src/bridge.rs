@@ -14,6 +14,8 @@ const DEFAULT_NET: u8 = 10;
 const DEFAULT_FIRST: u8 = 89;
 const DEFAULT_OTHERS: u8 = 10;
 const DEFAULT_BITS: u8 = 16;
+/// Bytes of a tag.
+const TAG_BYTES: usize = 8;
 /// Ethernet's, when there is no default route to follow.
 const MTU_USUAL: u32 = 1500;
 
@@ -23,14 +25,28 @@ pub(crate) struct Ensured {
     pub(crate) warning: Option<String>,
 }
 
-/// Makes the bridge or finds it, with its address and MTU, and brings it up.
+/// Makes the bridge or finds it, with its address and MTU, and brings it up. One that was made
+/// for nothing is taken away again.
 pub(crate) async fn ensure(net: &Netlink, settings: &Settings) -> Result<Ensured, Error> {
     let name = name(&settings.tag);
+    let new = made(net, &name, &settings.tag).await?;
+    let ensured = ready(net, settings, name.clone()).await;
+    if new
+        && ensured.is_err()
+        && let Err(error) = net.delete(&name).await
+    {
+        tracing::warn!("{name} is left: {error}");
+    }
+    ensured
+}
+
+async fn ready(net: &Netlink, settings: &Settings, name: String) -> Result<Ensured, Error> {
+    let lost = || Error::Io { what: name.clone(), why: io::ErrorKind::NotFound.into() };
+    let index = net.link(&name).await?.ok_or_else(lost)?.index;
     let mtu = match settings.mtu {
         Some(mtu) => mtu,
         None => uplink_mtu(net).await?,
     };
-    let index = made(net, &name, &settings.tag).await?;
     quiet_ipv6(&name);
     let what = format!("bring up {name}");
     net.change(&what, LinkUnspec::new_with_index(index).mtu(mtu).up().build()).await?;
@@ -60,21 +76,31 @@ pub(crate) fn name(tag: &str) -> String {
     format!("dp{tag}")
 }
 
-async fn made(net: &Netlink, name: &str, tag: &str) -> Result<u32, Error> {
-    if net.link(name).await?.is_none() {
-        let what = format!("make the bridge {name}");
-        // Its own hardware address: else it takes that of the lowest port, and every instance
-        // that comes or goes would make the others' ARP entries for the gateway wrong.
-        let bits = u32::from_str_radix(tag, 16).unwrap_or(0).to_be_bytes();
-        let [a, b, c, d] = bits;
-        let message = LinkBridge::new(name).address(vec![0x0a, 0x59, a, b, c, d]).build();
-        match net.add(&what, message).await {
-            Err(error) if !error.exists() => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+/// Whether `name` is a server's bridge by the look of it.
+pub(crate) fn is_one(name: &str) -> bool {
+    name.strip_prefix("dp").is_some_and(is_tag)
+}
+
+/// Whether `text` can be a tag: eight lower-case hex digits.
+pub(crate) fn is_tag(text: &str) -> bool {
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.len() == TAG_BYTES && text.bytes().all(hex)
+}
+
+/// Makes the bridge; false when it is there already.
+async fn made(net: &Netlink, name: &str, tag: &str) -> Result<bool, Error> {
+    if net.link(name).await?.is_some() {
+        return Ok(false);
     }
-    let lost = || Error::Io { what: name.to_owned(), why: io::ErrorKind::NotFound.into() };
-    Ok(net.link(name).await?.ok_or_else(lost)?.index)
+    let what = format!("make the bridge {name}");
+    // Its own hardware address: else it takes that of the lowest port, and every instance that
+    // comes or goes would make the others' ARP entries for the gateway wrong.
+    let [a, b, c, d] = u32::from_str_radix(tag, 16).unwrap_or(0).to_be_bytes();
+    let message = LinkBridge::new(name).address(vec![0x0a, 0x59, a, b, c, d]).build();
+    match net.add(&what, message).await {
+        Err(error) if error.exists() => Ok(false),
+        other => other.map(|()| true),
+    }
 }
 
 /// No IPv6 on the bridge: a link-local address would let instances reach every program of the

@@ -10,9 +10,6 @@ use crate::instance::{self, Bridge, PREFIX};
 use crate::link::Netlink;
 use crate::{Cidr, Error, Settings, bridge, table};
 
-/// Bytes of a tag.
-const TAG_BYTES: usize = 8;
-
 /// An open network: the bridge is there and instances can be joined to it.
 #[derive(Debug)]
 pub struct Network {
@@ -35,13 +32,12 @@ impl Network {
     }
 
     /// Makes the bridge, its address and the table, or finds them as an earlier run left them;
-    /// what cannot be had but is not needed becomes a warning.
+    /// what cannot be had but is not needed becomes a warning. Nothing new is left when it fails.
     ///
     /// Errors: no privilege, no kernel support, addresses in use by another link.
     pub async fn open(settings: Settings) -> Result<Network, Error> {
         let Settings { tag, table, host_ports, .. } = &settings;
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if tag.len() != TAG_BYTES || !tag.bytes().all(hex) {
+        if !bridge::is_tag(tag) {
             return Err(Error::Tag(tag.clone()));
         }
         let netlink = Netlink::open()?;
@@ -107,12 +103,12 @@ impl Network {
         Ok(gone)
     }
 
-    /// Takes everything away: all instances' links, the bridge, the table. `ip_forward` stays as
-    /// it is, since others may rely on it by now.
+    /// Takes everything away: all instances' links, the bridge, the table; and forwarding, when
+    /// it was off before and no other server needs it.
     pub async fn close(self) -> Result<(), Error> {
         self.sweep(&[]).await?;
         self.netlink.delete(&self.bridge()).await?;
-        if let Err(why) = table::remove(&self.tag).await {
+        if let Err(why) = table::remove(&self.tag, &self.netlink).await {
             // Most often there is no nft, and then there was never a table.
             tracing::debug!("table deploy_{}: {why}", self.tag);
         }

@@ -32,6 +32,7 @@ fn alone<F: Future<Output = ()>>(case: impl FnOnce() -> F + Send) {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            forward(true);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(case());
         });
@@ -39,6 +40,17 @@ fn alone<F: Future<Output = ()>>(case: impl FnOnce() -> F + Send) {
             std::panic::resume_unwind(failed);
         }
     });
+}
+
+/// The machine's switch, as this thread's namespace has it.
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+
+fn forward(on: bool) {
+    std::fs::write(IP_FORWARD, if on { "1" } else { "0" }).unwrap();
+}
+
+fn forwards() -> bool {
+    std::fs::read_to_string(IP_FORWARD).unwrap().trim() == "1"
 }
 
 /// Runs `what` inside an instance's namespace.
@@ -181,6 +193,72 @@ fn an_instance_reaches_the_world_under_the_hosts_address_and_nobody_reaches_it()
     });
 }
 
+/// Two links of the machine that are not ours, as another network makes them: whether a packet
+/// from one is forwarded to the other.
+async fn routes_between_others() -> bool {
+    let mut ends = Vec::new();
+    for (tag, range) in [("00000001", "10.201.0.0/24"), ("00000002", "10.202.0.0/24")] {
+        let cidr: Cidr = range.parse().unwrap();
+        let make = |settings: &mut Settings| (settings.cidr, settings.table) = (Some(cidr), false);
+        let net = open(tag, make).await;
+        let address = Ipv4Addr::from_bits(net.gateway().to_bits() + 1);
+        let end = net.create("out", address).await.unwrap();
+        let foreign = format!("br{tag}");
+        for words in [["down", ""], ["name", &foreign], ["up", ""]] {
+            let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+            let name = if words == ["up"] { foreign.clone() } else { net.bridge() };
+            let done = Command::new("ip").args(["link", "set", &name]).args(&words).status();
+            assert!(done.unwrap().success(), "{name} {words:?}");
+        }
+        ends.push((address, end));
+    }
+    let [(_, from), (to, at)] = ends.try_into().unwrap();
+    let server = inside(&at, || listen(to, 80));
+    let reached = reaches(&from, &server, forwards() && !tables().contains("deploy"));
+    for tag in ["00000001", "00000002"] {
+        let gone = Command::new("ip").args(["link", "del", &format!("br{tag}")]).status();
+        assert!(gone.unwrap().success());
+    }
+    reached
+}
+
+#[test]
+fn switching_forwarding_on_makes_no_router_of_the_machine() {
+    alone(|| async {
+        assert!(routes_between_others().await);
+        forward(false);
+        let text = "packet forwarding was off here and is on for instances alone; to forward all \
+                    else too: nft delete chain inet deploy_0badcafe guard";
+        for _ in ["first", "found again"] {
+            let net = open("0badcafe", |_| {}).await;
+            assert_eq!(net.warnings(), [text]);
+            assert!(forwards());
+            assert!(!routes_between_others().await);
+        }
+        let net = open("0badcafe", |_| {}).await;
+        let other = open("0badcaff", |_| {}).await;
+        net.close().await.unwrap();
+        assert!(forwards() && !routes_between_others().await);
+        other.close().await.unwrap();
+        assert!(!forwards());
+    });
+}
+
+#[test]
+fn who_wants_a_router_deletes_the_guard() {
+    alone(|| async {
+        forward(false);
+        let net = open("0badcafe", |_| {}).await;
+        let script = net.warnings()[0].rsplit_once("too: nft ").unwrap().1.to_owned();
+        let done = Command::new("nft").args(script.split(' ')).status().unwrap();
+        assert!(done.success());
+        let net = open("0badcafe", |_| {}).await;
+        assert_eq!(net.warnings(), [""; 0]);
+        net.close().await.unwrap();
+        assert!(forwards());
+    });
+}
+
 #[test]
 fn opening_again_finds_what_is_there_and_closing_leaves_nothing() {
     alone(|| async {
@@ -277,6 +355,10 @@ fn a_range_in_use_is_refused_and_a_default_one_passed_over() {
         let text = Network::open(settings).await.unwrap_err().to_string();
         assert!(text.starts_with("address range 10.89.0.0/16 overlaps 10.89.7."), "{text}");
         assert!(text.ends_with(" of br0: choose another range"), "{text}");
+        assert!(
+            !self::links().iter().any(|name| name == "dp00000003"),
+            "the bridge of a failed opening is left"
+        );
         assert_eq!(open("00000003", |_| {}).await.cidr().to_string(), "10.93.0.0/16");
         assert_eq!(open("00000003", |_| {}).await.cidr().to_string(), "10.93.0.0/16");
         assert_eq!(open("0000000d", |_| {}).await.cidr().to_string(), "10.94.0.0/16");
