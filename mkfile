@@ -1,4 +1,4 @@
-# Each target is one line of cargo; README names the same lines.
+# Short names for the lines that README names.
 PREFIX=/usr/local
 
 all:V:

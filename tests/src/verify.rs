@@ -173,7 +173,8 @@ async fn a_paused_update_stands_until_it_is_resumed() {
     rig.deploy(&["pause", "web"]).await.refused(1, "already paused");
     // An update that stands can be given up; the one that was replaced comes back.
     rig.deploy(&["resume", "--detach", "web"]).await.fine();
-    rig.deploy(&["cancel", "web"]).await;
+    rig.deploy(&["cancel", "web"]).await.fine();
+    assert!(rig.wait("web").await.starts_with("cancelled"), "{}", rig.wait("web").await);
     assert_eq!(rig.cat("active/web/update_status").await, "none");
     assert_eq!(rig.cat("active/web/replicas").await, "3/3");
     rig.end().await;

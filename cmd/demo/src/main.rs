@@ -3,6 +3,7 @@
 //! leaves nothing behind. It uses `deploy` and `deployfs` as anybody would.
 
 mod build;
+mod interrupt;
 mod load;
 mod machine;
 mod stage;
@@ -22,8 +23,10 @@ fn main() -> ExitCode {
 
 fn show() -> Result<(), String> {
     machine::check()?;
+    let interrupts = interrupt::block()?;
     let bin = build::programs()?;
     let mut stage = Stage::open(bin)?;
+    interrupt::end_by(interrupts, stage.down());
     let shown = play(&mut stage);
     // Also after a failure: the machine is left as it was found.
     let closed = stage.close();

@@ -1,6 +1,7 @@
 //! Where the demonstration plays: a temporary place with a private server, and a narrator.
 
 use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -25,6 +26,8 @@ impl Stage {
             .arg(format!("unix!{}/deploy.sock", dir.path().display()))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
+            // ^C is for the demonstration, which then ends the server in good order.
+            .process_group(0)
             .spawn()
             .map_err(|error| format!("cannot start deployfs: {error}"))?;
         let mut said = String::new();
@@ -88,17 +91,22 @@ impl Stage {
         }
     }
 
+    /// The command that ends everything.
+    pub(crate) fn down(&self) -> Command {
+        let mut command = Command::new(self.bin.join("deployfs"));
+        let address = format!("unix!{}/deploy.sock", self.dir.path().display());
+        command.args(["down", "-s", &address, "-r"]).arg(self.dir.path());
+        command
+    }
+
     /// Ends the server and everything it runs, and looks that nothing is left.
     pub(crate) fn close(mut self) -> Result<(), String> {
         self.say("The end: every container, link, mount and file of this goes.");
         println!("$ deployfs down");
-        let address = format!("unix!{}/deploy.sock", self.dir.path().display());
-        let down = Command::new(self.bin.join("deployfs"))
-            .args(["down", "-s", &address, "-r"])
-            .arg(self.dir.path())
-            .status();
-        let ended = down.map_err(|error| format!("cannot run deployfs: {error}"))?;
+        let ended =
+            self.down().status().map_err(|error| format!("cannot run deployfs: {error}"))?;
         let _ = self.server.wait();
+        self.say("Nothing is left of it.");
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let place = self.dir.path().display().to_string();
         if !ended.success() || mounts.contains(&place) {

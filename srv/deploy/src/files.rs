@@ -230,9 +230,9 @@ impl Tree for Files {
         };
         let Ok(new) = std::str::from_utf8(name) else { return Answer::Now(Err(Error::BadName)) };
         let Some(text) = self.draft_text(old) else { return Answer::Now(Err(Error::NotFound)) };
-        self.scratch.take(old);
-        let kept = self.world.lock().services.contains_key(&**old);
-        let unlink = kept.then(|| Request::Unlink { service: old.to_string() });
+        let saved =
+            self.world.lock().services.get(&**old).is_some_and(|s| s.record.draft.is_some());
+        let unlink = saved.then(|| Request::Unlink { service: old.to_string() });
         let write = match manifest::check_name(new) {
             Ok(()) => Some(draft::request(new, text)),
             Err(_) => match self.scratch.put(new, text) {
@@ -240,11 +240,15 @@ impl Tree for Files {
                 Err(error) => return Answer::Now(Err(error)),
             },
         };
-        let arrivals = self.arrivals.clone();
+        let (arrivals, scratch, old) = (self.arrivals.clone(), self.scratch.clone(), old.clone());
         Answer::later(async move {
-            for request in write.into_iter().chain(unlink) {
-                // A manifest with errors is kept, and its file is where it was wanted.
-                let _ = send(&arrivals, request).await;
+            // The old name goes only when the new one is saved: nothing is lost on the way.
+            if let Some(write) = write {
+                draft::kept(send(&arrivals, write).await).map_err(refusal)?;
+            }
+            scratch.take(&old);
+            if let Some(unlink) = unlink {
+                send(&arrivals, unlink).await.map_err(refusal)?;
             }
             Ok(())
         })

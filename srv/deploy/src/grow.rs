@@ -66,6 +66,11 @@ impl Grow {
         (inner.text.len() as u64, inner.generation)
     }
 
+    /// All that is held.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.lock().text).into_owned()
+    }
+
     /// Where the next line will begin: a cursor for [`Grow::next`].
     pub fn now(&self) -> u64 {
         self.lock().end()

@@ -95,7 +95,8 @@ struct Follower {
     link: Link,
     world: Shared,
     followed: BTreeSet<Id>,
-    tasks: JoinSet<()>,
+    /// One a followed log; it gives the instance's id when that log, or the node, has ended.
+    tasks: JoinSet<Id>,
 }
 
 impl Follower {
@@ -109,7 +110,7 @@ impl Follower {
                 continue;
             };
             lines.extend(marked(&text, prefix.as_deref()));
-            self.spawn(tail, prefix);
+            self.spawn(id, tail, prefix);
         }
         lines.sort_by(|a, b| time(a).cmp(time(b)));
         if !lines.is_empty() {
@@ -120,19 +121,40 @@ impl Follower {
     /// Adds the logs of instances as they come to be.
     async fn follow(mut self) {
         let mut revision = self.world.lock().revision.subscribe();
-        while revision.changed().await.is_ok() {
+        loop {
+            tokio::select! {
+                changed = revision.changed() => if changed.is_err() { return },
+                // The node went: its logs are looked for again, at once and at each change.
+                Some(ended) = self.tasks.join_next() => {
+                    if let Ok(id) = ended {
+                        self.followed.remove(&id);
+                    }
+                }
+            }
             let Some(client) = self.link.client() else { continue };
             for id in self.news() {
                 let prefix = self.prefix(id);
-                if let Ok((text, tail)) = tail(&client, &container(&self.whose.service, id)).await {
-                    let lines: Vec<String> = marked(&text, prefix.as_deref()).collect();
-                    if !lines.is_empty() {
-                        self.grow.push(&lines.concat());
+                match tail(&client, &container(&self.whose.service, id)).await {
+                    Ok((text, tail)) => {
+                        let new = self.unseen(&text, prefix.as_deref());
+                        if !new.is_empty() {
+                            self.grow.push(&new);
+                        }
+                        self.spawn(id, tail, prefix);
                     }
-                    self.spawn(tail, prefix);
+                    Err(_) => {
+                        self.followed.remove(&id);
+                    }
                 }
             }
         }
+    }
+
+    /// Lines that are not at the end of the view already.
+    fn unseen(&self, text: &str, prefix: Option<&str>) -> String {
+        let known = self.grow.text();
+        let lines = marked(text, prefix).filter(|line| !known.contains(line.as_str()));
+        lines.collect()
     }
 
     /// Instances whose containers are there and not followed yet.
@@ -149,21 +171,22 @@ impl Follower {
         self.whose.id.is_none().then(|| container(&self.whose.service, id))
     }
 
-    fn spawn(&mut self, mut tail: ninep::client::File, prefix: Option<String>) {
+    fn spawn(&mut self, id: Id, mut tail: ninep::client::File, prefix: Option<String>) {
         let grow = Arc::clone(&self.grow);
         self.tasks.spawn(async move {
-            let mut rest = String::new();
+            let mut rest: Vec<u8> = Vec::new();
             while let Ok(bytes) = tail.read_next(READ_BYTES).await {
                 if bytes.is_empty() {
-                    return;
+                    break;
                 }
-                rest.push_str(&String::from_utf8_lossy(&bytes));
-                if let Some(end) = rest.rfind('\n') {
-                    let lines: Vec<String> = marked(&rest[..=end], prefix.as_deref()).collect();
-                    grow.push(&lines.concat());
-                    rest.drain(..=end);
+                rest.extend_from_slice(&bytes);
+                if let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') {
+                    let whole: Vec<u8> = rest.drain(..=end).collect();
+                    let text = String::from_utf8_lossy(&whole);
+                    grow.push(&marked(&text, prefix.as_deref()).collect::<String>());
                 }
             }
+            id
         });
     }
 }

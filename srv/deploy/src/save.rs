@@ -15,6 +15,7 @@ pub const EVENTS_MAX: u64 = 10_000;
 const SERVICE: &str = "service/";
 const EVENT: &str = "event/";
 const GONE: &str = "gone/";
+const INCARNATION: &str = "incarnation";
 
 /// Why the state could not be read or written.
 #[derive(Debug, Error)]
@@ -84,6 +85,11 @@ impl Journal {
             world.last_incarnation = world.last_incarnation.max(record.incarnation);
             world.services.insert(name.clone(), Service::new(&name, record));
         }
+        if let Some(kv) = store.get(INCARNATION).await?.0 {
+            let saved = serde_json::from_slice(&kv.value)
+                .map_err(|error| Error::Record(kv.key.clone(), error))?;
+            world.last_incarnation = world.last_incarnation.max(saved);
+        }
         for kv in store.list(GONE).await?.0 {
             let numbers = serde_json::from_slice(&kv.value)
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
@@ -150,6 +156,10 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
             None => {}
         }
     }
+    if turn.touched.values().any(Option::is_none) {
+        // Of a service that is removed again, nothing else would remember it.
+        changes.push(Op::put(INCARNATION, world.last_incarnation.to_string()));
+    }
     for line in &turn.lines {
         world.last_event += 1;
         let saved =
@@ -180,7 +190,7 @@ mod tests {
         world.arrive(Arrival::Asked(request, answer), &mut turn);
         turn.tell("web", "something happened");
         let changes = changes(&mut world, &turn);
-        assert_eq!(changes.len(), 3, "the record, the line, and no numbers of an earlier one");
+        assert_eq!(changes.len(), 4, "record, line, no numbers of an earlier one, incarnation");
         journal.save(&changes).await.unwrap();
         drop(journal);
         let again = Journal::open(dir.path()).unwrap().load().await.unwrap();

@@ -131,11 +131,22 @@ impl Open for Draft {
         let (name, scratch) = (Arc::clone(&self.name), Arc::clone(&self.scratch));
         let arrivals = self.arrivals.clone();
         Answer::later(async move {
-            let result = send(&arrivals, request(&name, text)).await;
-            // It is saved now, with or without errors; until then it was found here.
-            scratch.take(&name);
+            let result = send(&arrivals, request(&name, text.clone())).await;
+            // What could not be saved stays here, to be read and written again.
+            match kept(result.clone()) {
+                Ok(()) => drop(scratch.take(&name)),
+                Err(_) => scratch.put(&name, text)?,
+            }
             result.map_err(super::refusal)
         })
+    }
+}
+
+/// Whether a manifest was saved: one with errors is, and its refusal is about them.
+pub(super) fn kept(result: std::result::Result<(), String>) -> std::result::Result<(), String> {
+    match result {
+        Err(text) if text.starts_with("manifest refused") => Ok(()),
+        other => other,
     }
 }
 

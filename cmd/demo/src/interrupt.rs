@@ -1,0 +1,27 @@
+//! ^C in the middle of the demonstration: what it started is ended before it ends.
+
+use nix::sys::signal::{SigSet, Signal};
+use std::process::Command;
+
+/// Keeps INT and TERM from this process; called before there is any other thread.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn block() -> Result<SigSet, String> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGINT);
+    set.add(Signal::SIGTERM);
+    set.thread_block().map_err(|error| format!("signals: {error}"))?;
+    Ok(set)
+}
+
+/// Runs `down` at the first of these signals, and ends with the status of an interrupted command.
+pub(crate) fn end_by(signals: SigSet, mut down: Command) {
+    std::thread::spawn(move || {
+        if signals.wait().is_ok() {
+            eprintln!("\ndemo: interrupted; ending what it started");
+            let _ = down.status();
+            std::process::exit(130);
+        }
+    });
+}
