@@ -1,8 +1,9 @@
 //! Where things lie in the store's directory, how a file is replaced durably, and how much room
 //! there is.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,14 +28,16 @@ pub(crate) struct Disk {
 impl Disk {
     /// Makes the directories, takes the lock and removes scratch directories of a dead process.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        for part in ["blobs/sha256", "ingest", "layers"] {
-            let path = dir.join(part);
-            fs::create_dir_all(&path).map_err(|e| io_error("make", &path, e))?;
+        private(dir)?;
+        for part in ["blobs", "blobs/sha256", "ingest", "layers"] {
+            private(&dir.join(part))?;
         }
         let dir = fs::canonicalize(dir).map_err(|e| io_error("open", dir, e))?;
         let path = dir.join("lock");
-        let lock = File::options().create(true).append(true).open(&path);
+        let lock = File::options().create(true).append(true).mode(0o600).open(&path);
         let lock = lock.map_err(|e| io_error("open", &path, e))?;
+        let closed = lock.set_permissions(Permissions::from_mode(0o600));
+        closed.map_err(|e| io_error("close to others", &path, e))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(Error::Busy { dir }),
@@ -164,6 +167,16 @@ impl Drop for Disk {
     }
 }
 
+/// Makes a directory for this user alone; one that is there already is closed to others. A layer
+/// may hold programs that run as root for whoever starts them, so no other user of the machine
+/// may get at them.
+fn private(dir: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|e| io_error("make", dir, e))?;
+    let closed = File::open(dir).and_then(|d| d.set_permissions(Permissions::from_mode(0o700)));
+    closed.map_err(|e| io_error("close to others", dir, e))
+}
+
 /// Renames and syncs the directory the new name is in.
 pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
@@ -208,6 +221,24 @@ mod tests {
         assert!(matches!(Disk::open(dir.path()), Err(Error::Busy { .. })));
         drop(first);
         Disk::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn no_other_user_gets_at_a_layer_not_even_in_a_store_that_was_open_to_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("images");
+        fs::create_dir_all(store.join("layers")).unwrap();
+        fs::write(store.join("lock"), "").unwrap();
+        for (name, mode) in [("", 0o755), ("layers", 0o755), ("lock", 0o644)] {
+            fs::set_permissions(store.join(name), Permissions::from_mode(mode)).unwrap();
+        }
+        let _disk = Disk::open(&store).unwrap();
+        let mode =
+            |name: &str| fs::metadata(store.join(name)).unwrap().permissions().mode() & 0o7777;
+        for name in ["", "layers", "blobs", "ingest"] {
+            assert_eq!(mode(name), 0o700, "{name}");
+        }
+        assert_eq!(mode("lock"), 0o600);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The state directory: where everything of one node lies, and the names derived from it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -29,6 +29,7 @@ impl Dirs {
         let tag = tag(&root);
         let dirs = Dirs { root, tag };
         private(&dirs.root.join("node"))?;
+        private(&dirs.images())?;
         private(&dirs.instances())?;
         Ok(dirs)
     }
@@ -66,8 +67,11 @@ impl Dirs {
     /// Takes the state directory for this process, for as long as the answer is kept.
     pub(crate) fn lock(&self) -> Result<Flock<File>> {
         let path = self.root.join("node/lock");
-        let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
-        let file = open.map_err(Error::io("open", &path))?;
+        let mut options = File::options();
+        options.create(true).truncate(false).read(true).write(true).mode(0o600);
+        let file = options.open(&path).map_err(Error::io("open", &path))?;
+        let closed = file.set_permissions(Permissions::from_mode(0o600));
+        closed.map_err(Error::io("close to others", &path))?;
         let mut lock =
             Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(mut file, _)| {
                 let mut pid = String::new();
@@ -84,9 +88,23 @@ impl Dirs {
     }
 }
 
+/// Makes a directory that is ours alone, or closes one that is there already.
+///
+/// Law: nobody else gets below it. Layers hold programs that run as root for whoever starts them
+/// (setuid), and such a program must be out of reach of this machine's users.
 fn private(dir: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(Error::io("make", dir))
+    made.map_err(Error::io("make", dir))?;
+    let own = nix::unistd::geteuid().as_raw();
+    // The link too, where there is one: another's could lead anywhere tomorrow.
+    let name = fs::symlink_metadata(dir).map_err(Error::io("open", dir))?;
+    let open = File::open(dir).map_err(Error::io("open", dir))?;
+    let found = open.metadata().map_err(Error::io("open", dir))?;
+    if let Some(uid) = [name.uid(), found.uid()].into_iter().find(|uid| *uid != own) {
+        return Err(Error::NotOurs { dir: dir.to_owned(), uid, own });
+    }
+    let closed = open.set_permissions(Permissions::from_mode(0o700));
+    closed.map_err(Error::io("close to others", dir))
 }
 
 fn tag(root: &Path) -> String {
@@ -109,6 +127,33 @@ mod tests {
         assert_eq!(first.tag(), open(&a.path().join("node/..")).tag());
         assert_eq!(first.cgroup_parent(), format!("/deploy-{}", first.tag()));
         assert_eq!(tag(Path::new("/var/lib/deploy")).len(), TAG_LEN);
+    }
+
+    #[test]
+    fn what_an_earlier_node_left_open_to_others_is_closed() {
+        let root = tempfile::tempdir().unwrap();
+        let places = ["node", "node/images", "node/instances"].map(|name| root.path().join(name));
+        for dir in &places {
+            fs::create_dir(dir).unwrap();
+            fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
+        }
+        let lock = root.path().join("node/lock");
+        fs::write(&lock, "").unwrap();
+        fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
+        drop(Dirs::open(root.path()).unwrap().lock().unwrap());
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        assert_eq!(places.map(|dir| mode(&dir)), [0o700; 3]);
+        assert_eq!(mode(&lock), 0o600);
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        // Root can give a directory away; for anybody else root's is another's.
+        let given = std::os::unix::fs::chown(root.path(), Some(1000), None);
+        let dir = given.map_or(Path::new("/"), |()| root.path());
+        let text = private(dir).unwrap_err().to_string();
+        assert!(text.contains(" belongs to user ") && text.contains("chown it"), "{text}");
     }
 
     #[test]

@@ -89,6 +89,16 @@ pub(crate) enum Error {
         /// ` (pid N)` where it is known.
         who: String,
     },
+    /// A directory of the state that another user could change.
+    #[error("{} belongs to user {uid}, not to {own}: chown it or choose another -r", .dir.display())]
+    NotOurs {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose it is.
+        uid: u32,
+        /// Whose this process is.
+        own: u32,
+    },
     /// The image store's.
     #[error(transparent)]
     Image(#[from] image::Error),
@@ -144,6 +154,7 @@ impl Error {
             | Error::GoingDown
             | Error::Ended
             | Error::Locked { .. }
+            | Error::NotOurs { .. }
             | Error::Network(_)
             | Error::Serve(_)
             | Error::Shim { .. }
@@ -156,7 +167,7 @@ impl Error {
         match self {
             Error::NoInstance(_) => Errno::ENOENT,
             Error::Exists(_) => Errno::EEXIST,
-            Error::SpecFixed(_) => Errno::EPERM,
+            Error::SpecFixed(_) | Error::NotOurs { .. } => Errno::EPERM,
             Error::NotRunning(_) => Errno::ESRCH,
             Error::TooLong { .. } => Errno::EFBIG,
             Error::TooMany(_) => Errno::ENOSPC,
