@@ -23,7 +23,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// A command that runs.
 #[derive(Debug)]
 pub(crate) struct Job {
-    /// Never used again for another.
+    /// The number of its maker's fork, never used again for another.
     pub(crate) id: u64,
     /// Who asked.
     pub(crate) conn: u64,
@@ -99,6 +99,11 @@ impl Job {
             }
         }
         born
+    }
+
+    /// Whether its maker may yet say its number.
+    pub(crate) fn making(&self) -> bool {
+        self.maker.is_some()
     }
 
     /// A child of the shim has ended; whether it was this command's.

@@ -80,6 +80,7 @@
 //! time, `code` is 125, 126, 127 or 137 and `output` says why. A line that cannot be understood, or
 //! a refused request, is answered by `{"error":"…"}` with the request's `n` where it had one.
 
+mod children;
 mod clock;
 mod conn;
 mod end;

@@ -163,8 +163,8 @@ impl World {
         });
         match made {
             Ok(made) => {
-                self.jobs.push(Job::new(self.next_job, (conn, n), made, exec.timeout_ms));
-                self.next_job += 1;
+                let id = self.children.forked(made.0.pid);
+                self.jobs.push(Job::new(id, (conn, n), made, exec.timeout_ms));
             }
             Err(error) => self.conns.refuse(conn, n, error.to_string()),
         }

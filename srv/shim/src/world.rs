@@ -1,6 +1,5 @@
 //! The one loop: everything that can come to a shim comes through here, one after the other.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, Read};
 use std::path::Path;
@@ -13,6 +12,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use crate::children::{Children, FIRST};
 use crate::conn::Conns;
 use crate::error::Error;
 use crate::exec::Job;
@@ -30,9 +30,6 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// Output may come this long after the program's end, from what is still in the pipes.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// Ends of children kept until somebody knows the child.
-const UNKNOWN_MAX: usize = 64;
-
 /// Read from an output at a time, in bytes: all that a pipe holds.
 const READ_MAX: usize = 64 << 10;
 
@@ -44,7 +41,6 @@ pub(crate) struct World {
     pub(crate) cgroup: Cgroup,
     pub(crate) conns: Conns,
     pub(crate) jobs: Vec<Job>,
-    pub(crate) next_job: u64,
     pub(crate) lock: File,
     pub(crate) state: State,
     pub(crate) init: Option<i32>,
@@ -58,7 +54,7 @@ pub(crate) struct World {
     failure: Option<(i32, bool, String)>,
     /// How the first process ended, and how long its last output is waited for.
     pub(crate) ended: Option<(WaitStatus, Instant)>,
-    unknown: BTreeMap<i32, WaitStatus>,
+    pub(crate) children: Children,
 }
 
 #[derive(Debug)]
@@ -106,6 +102,8 @@ impl World {
     pub(crate) fn new(begun: Begun, conns: Conns) -> World {
         let Begun { plan, site, cgroup, lock, signals, log, stopping, made } = begun;
         let (maker, Outputs { stdout, stderr }) = made;
+        let mut children = Children::default();
+        children.forked(maker.pid);
         let output = |pipe, source| Some(Output { pipe, lines: Lines::new(source) });
         World {
             plan,
@@ -113,7 +111,6 @@ impl World {
             cgroup,
             conns,
             jobs: Vec::new(),
-            next_job: 0,
             lock,
             state: State::Starting,
             init: None,
@@ -126,7 +123,7 @@ impl World {
             warnings: Vec::new(),
             failure: None,
             ended: None,
-            unknown: BTreeMap::new(),
+            children,
         }
     }
 
@@ -190,21 +187,19 @@ impl World {
     }
 
     fn child_ended(&mut self, pid: i32, status: WaitStatus) {
-        if self.init == Some(pid) {
+        // Once: what dies while its last output is read may have got its number.
+        if self.init == Some(pid) && self.ended.is_none() {
             self.ended = Some((status, Instant::now() + DRAIN_MAX));
             return;
         }
         if !self.jobs.iter_mut().any(|job| job.ended(pid, code_of(status).0)) {
-            // Its number may be told a moment later than its end.
-            if self.unknown.len() >= UNKNOWN_MAX {
-                self.unknown.pop_first();
-            }
-            self.unknown.insert(pid, status);
+            self.children.ended(pid, status);
         }
     }
 
-    fn born(&mut self, pid: i32) {
-        if let Some(status) = self.unknown.remove(&pid) {
+    /// `fork` is the number of the maker that told of it.
+    fn born(&mut self, pid: i32, fork: u64) {
+        if let Some(status) = self.children.born(pid, fork) {
             self.child_ended(pid, status);
         }
     }
@@ -214,7 +209,7 @@ impl World {
             match heard {
                 Heard::Report(Report::Created { pid }) => {
                     self.init = Some(pid);
-                    self.born(pid);
+                    self.born(pid, FIRST);
                 }
                 Heard::Report(Report::Warning(text)) => self.warnings.push(text),
                 Heard::Report(Report::Failed { code, permanent, reason }) => {
@@ -247,7 +242,7 @@ impl World {
     fn heed_job(&mut self, id: u64) {
         let job = self.jobs.iter_mut().find(|job| job.id == id);
         if let Some(pid) = job.and_then(Job::read) {
-            self.born(pid);
+            self.born(pid, id);
         }
     }
 
@@ -288,6 +283,9 @@ impl World {
         });
         for (conn, answer) in answers {
             self.conns.say(conn, &answer);
+        }
+        if self.maker.is_none() && !self.jobs.iter().any(Job::making) {
+            self.children.forget();
         }
     }
 
