@@ -15,8 +15,10 @@ use crate::tarball::{Archive, Broken, Kind, shown};
 use crate::unpack::{Compression, compressed, decompress};
 use crate::{Error, Result};
 
-/// Entries of an archive.
-const ENTRIES_MAX: usize = 100_000;
+/// Headers of an archive.
+const ENTRIES_MAX: u64 = 100_000;
+/// Bytes of the names in an archive.
+const NAMES_BYTES_MAX: usize = 64 << 20;
 /// Links followed from a name of an archive to its bytes.
 const LINKS_MAX: u32 = 8;
 
@@ -237,8 +239,10 @@ impl Tar {
         if compressed(&first[..n]) != Compression::Plain {
             file = spread(disk, file).map_err(|e| disk.full(&e).unwrap_or_else(|| failed(e)))?;
         }
-        let mut archive = Archive::new(io::BufReader::new(file.try_clone().map_err(failed)?));
+        let reader = io::BufReader::new(file.try_clone().map_err(failed)?);
+        let mut archive = Archive::new(reader, ENTRIES_MAX);
         let mut files = HashMap::new();
+        let mut names_bytes = 0;
         let broken = |broken| match broken {
             Broken::Io(e) => failed(e),
             Broken::Entry { name, why } => {
@@ -249,6 +253,11 @@ impl Tar {
         // seeks first.
         while let Some(entry) = archive.entry().map_err(broken)? {
             let name = plain_name(&entry.path);
+            names_bytes += entry.path.len() + entry.link.len();
+            if names_bytes > NAMES_BYTES_MAX {
+                let why = "more than 64 MiB of names".into();
+                return Err(Error::Source { path: path.into(), why });
+            }
             let place = match entry.kind {
                 Kind::File => Place::Bytes(archive.offset(), entry.size),
                 Kind::Hardlink => Place::Link(plain_name(&entry.link)),
@@ -256,10 +265,6 @@ impl Tar {
                 Kind::Directory | Kind::Fifo | Kind::Device => continue,
             };
             files.insert(name, place);
-            if files.len() > ENTRIES_MAX {
-                let why = format!("more than {ENTRIES_MAX} entries");
-                return Err(Error::Source { path: path.into(), why });
-            }
         }
         Ok(Self { path: path.into(), file, files })
     }

@@ -16,8 +16,8 @@ pub(crate) use pax::Extended;
 pub(crate) const BLOCK_BYTES: usize = 512;
 /// Bytes of a path or link target, Linux' PATH_MAX.
 const PATH_BYTES_MAX: u64 = 4096;
-/// Bytes of the extended header of one entry; extended attributes are the longest part of it and
-/// Linux allows 64 KiB each.
+/// Bytes of all extended headers of one entry; extended attributes are the longest part of them
+/// and Linux allows 64 KiB each.
 const PAX_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of an entry's name in a message.
 const SHOWN_BYTES_MAX: usize = 200;
@@ -96,11 +96,15 @@ pub(crate) struct Archive<R> {
     left: u64,
     /// Bytes up to the next block after them.
     padding: u64,
+    /// Headers there may still be: those that extend an entry are work as any.
+    headers_left: u64,
+    headers_max: u64,
 }
 
 impl<R: Read> Archive<R> {
-    pub(crate) fn new(inner: R) -> Self {
-        Self { inner, offset: 0, left: 0, padding: 0 }
+    /// An archive of at most so many headers, of entries and of what extends them.
+    pub(crate) fn new(inner: R, headers_max: u64) -> Self {
+        Self { inner, offset: 0, left: 0, padding: 0, headers_left: headers_max, headers_max }
     }
 
     /// Where the current entry's data begins, when none of it was read yet.
@@ -111,20 +115,25 @@ impl<R: Read> Archive<R> {
     /// The next entry; data of the current one that was not read is passed over.
     pub(crate) fn entry(&mut self) -> Result<Option<Entry>, Broken> {
         let mut extended = Extended::default();
+        // What extends one entry has one limit together, however many headers it is in.
+        let mut room = PAX_BYTES_MAX;
         loop {
             let Some(header) = self.header()? else { return Ok(None) };
             let name = header.path_bytes().into_owned();
+            self.headers_left = self.headers_left.checked_sub(1).ok_or_else(|| {
+                Broken::entry(&name, format!("more than {} entries", self.headers_max))
+            })?;
             let size = pax::number(&header.as_old().size, header.entry_size())
                 .ok_or_else(|| Broken::entry(&name, "bad size field"))?;
             match header.entry_type().as_byte() {
-                b'x' => extended.read(&self.small(&name, size, PAX_BYTES_MAX)?, &name)?,
+                b'x' => extended.read(&self.small(&name, size, &mut room)?, &name)?,
                 // Comments of git and the like; an entry's own header decides.
-                b'g' => drop(self.small(&name, size, PAX_BYTES_MAX)?),
+                b'g' => drop(self.small(&name, size, &mut room)?),
                 b'L' => extended.path = Some(self.long_name(&name, size)?),
                 b'K' => extended.link = Some(self.long_name(&name, size)?),
                 kind => {
                     let entry = extended.entry(&header, kind, size)?;
-                    self.expect(entry.size);
+                    self.expect(&entry.path, entry.size)?;
                     return Ok(Some(entry));
                 }
             }
@@ -137,10 +146,11 @@ impl<R: Read> Archive<R> {
         Ok(self.inner)
     }
 
-    fn expect(&mut self, size: u64) {
-        self.left = size;
-        let over = size % BLOCK_BYTES as u64;
-        self.padding = if over == 0 { 0 } else { BLOCK_BYTES as u64 - over };
+    fn expect(&mut self, name: &[u8], size: u64) -> Result<(), Broken> {
+        let whole = size.checked_next_multiple_of(BLOCK_BYTES as u64);
+        let whole = whole.ok_or_else(|| Broken::entry(name, format!("size {size} is too much")))?;
+        (self.left, self.padding) = (size, whole - size);
+        Ok(())
     }
 
     /// The next header block; none at the end mark or the end of the stream.
@@ -172,6 +182,7 @@ impl<R: Read> Archive<R> {
     }
 
     fn skip(&mut self) -> Result<(), Broken> {
+        // No overflow: `expect` has made the sum once.
         let skip = self.left + self.padding;
         let skipped = io::copy(&mut (&mut self.inner).take(skip), &mut io::sink())?;
         self.offset += skipped;
@@ -183,20 +194,20 @@ impl<R: Read> Archive<R> {
         Ok(())
     }
 
-    /// The whole data of an extending entry.
-    fn small(&mut self, name: &[u8], size: u64, max: u64) -> Result<Vec<u8>, Broken> {
-        if size > max {
-            let why = format!("extended header of {size} bytes, at most {max} are allowed");
-            return Err(Broken::entry(name, why));
-        }
-        self.expect(size);
+    /// The whole data of an extending entry, which is taken off the room there is for it.
+    fn small(&mut self, name: &[u8], size: u64, room: &mut u64) -> Result<Vec<u8>, Broken> {
+        *room = room.checked_sub(size).ok_or_else(|| {
+            let why = format!("extended header of {size} bytes, at most {room} are allowed");
+            Broken::entry(name, why)
+        })?;
+        self.expect(name, size)?;
         let mut data = Vec::new();
         self.read_to_end(&mut data)?;
         Ok(data)
     }
 
     fn long_name(&mut self, name: &[u8], size: u64) -> Result<Vec<u8>, Broken> {
-        let mut data = self.small(name, size, PATH_BYTES_MAX)?;
+        let mut data = self.small(name, size, &mut { PATH_BYTES_MAX })?;
         if let Some(end) = data.iter().position(|b| *b == 0) {
             data.truncate(end);
         }
@@ -229,7 +240,7 @@ mod tests {
     use super::*;
 
     fn names(bytes: &[u8]) -> Result<Vec<String>, Broken> {
-        let mut archive = Archive::new(bytes);
+        let mut archive = Archive::new(bytes, 100);
         let mut names = Vec::new();
         while let Some(entry) = archive.entry()? {
             names.push(format!("{} {}", shown(&entry.path), entry.size));
@@ -256,6 +267,54 @@ mod tests {
         assert_eq!(names(&bytes).unwrap(), ["a 5".to_owned(), cut, "b 512".to_owned()]);
         // Without the end mark it is the same archive.
         assert_eq!(names(&bytes[..bytes.len() - 1024]).unwrap().len(), 3);
+    }
+
+    /// A header and its data.
+    fn raw(kind: u8, data: &[u8]) -> Vec<u8> {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_path("x").unwrap();
+        header.set_size(data.len() as u64);
+        header.set_cksum();
+        let mut bytes = [header.as_bytes(), data].concat();
+        bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
+        bytes
+    }
+
+    #[test]
+    fn what_extends_entries_is_limited_in_bytes_and_in_number() {
+        let check = |parts: &[Vec<u8>], times: usize, want: Option<&str>| {
+            let got = names(&[parts.concat().repeat(times), raw(b'0', b"1")].concat());
+            match (got, want) {
+                (Ok(_), None) => {}
+                (Err(Broken::Entry { why, .. }), Some(want)) => {
+                    assert!(why.contains(want), "{why}")
+                }
+                (got, want) => panic!("{got:?}, expected {want:?}"),
+            }
+        };
+        let value = "v".repeat(400_000);
+        let pax = format!("400023 SCHILY.xattr.a={value}\n");
+        let pax = raw(b'x', pax.as_bytes());
+        let global = raw(b'g', &[b' '; 400_000]);
+        check(&[pax.clone()], 2, None);
+        check(&[pax.clone()], 3, Some("extended header of 400023 bytes"));
+        check(&[pax.clone(), global.clone()], 2, Some("extended header of 400023 bytes"));
+        let path = raw(b'x', format!("5011 path={}\n", "p".repeat(5000)).as_bytes());
+        check(&[path], 1, Some("a name of 5000 bytes"));
+        // Each entry has the room anew.
+        check(&[pax, raw(b'0', b"")], 5, None);
+        for kind in [b'x', b'g', b'L', b'K'] {
+            check(&[raw(kind, b"")], 99, None);
+            check(&[raw(kind, b"")], 100, Some("more than 100 entries"));
+        }
+    }
+
+    #[test]
+    fn a_size_no_number_can_hold_is_refused() {
+        let pax = raw(b'x', b"29 size=18446744073709551615\n");
+        let got = names(&[pax, raw(b'0', b"1")].concat());
+        assert!(matches!(got, Err(Broken::Entry { .. })), "{got:?}");
     }
 
     #[test]

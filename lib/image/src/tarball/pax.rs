@@ -3,7 +3,7 @@
 
 use tar::Header;
 
-use super::{Broken, Entry, Kind};
+use super::{Broken, Entry, Kind, PATH_BYTES_MAX};
 
 /// Key of an extended attribute: this and the attribute's name.
 const XATTR_KEY: &[u8] = b"SCHILY.xattr.";
@@ -45,6 +45,10 @@ impl Extended {
                 .ok_or_else(|| format!("bad pax {}", String::from_utf8_lossy(key)))
         };
         match key {
+            b"path" | b"linkpath" if value.len() as u64 > PATH_BYTES_MAX => {
+                let why = format!("a name of {} bytes, at most {PATH_BYTES_MAX}", value.len());
+                return Err(why);
+            }
             b"path" => self.path = Some(value.to_vec()),
             b"linkpath" => self.link = Some(value.to_vec()),
             b"size" => self.size = Some(number()?),

@@ -21,6 +21,11 @@ use super::path::DEPTH_MAX;
 const LINKS_MAX: u32 = 40;
 /// Open directories kept for the entries that follow.
 const KEPT_MAX: usize = 64;
+/// Bytes of the paths one layer may make us remember, with what each costs besides; a
+/// distribution's hundred thousand directories take a tenth of it.
+const REMEMBERED_BYTES_MAX: usize = 128 << 20;
+/// What a remembered path costs besides its bytes, about.
+const REMEMBERED_BYTES: usize = 64;
 /// Mode of a directory the archive did not name, when there is none below it either.
 const IMPLICIT_MODE: u32 = 0o755;
 /// Says to overlayfs: this directory hides what is below.
@@ -74,13 +79,35 @@ pub(super) struct Inside {
     pub(super) implicit: HashSet<PathBuf>,
     /// How many there were.
     pub(super) made: u64,
+    /// What may still be remembered.
+    pub(super) remember_bytes: usize,
 }
 
 impl Inside {
     /// Opens the directory at `path`, which is ours.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let root = Rc::new(openat(CWD, path, directory_flags(), Mode::empty())?);
-        Ok(Self { root, kept: HashMap::new(), implicit: HashSet::new(), made: 0 })
+        let implicit = HashSet::new();
+        Ok(Self {
+            root,
+            kept: HashMap::new(),
+            implicit,
+            made: 0,
+            remember_bytes: REMEMBERED_BYTES_MAX,
+        })
+    }
+
+    /// Counts a path that is kept until the layer is done; an error when it is one too many.
+    pub(super) fn remember(&mut self, path: &Path) -> Result<(), Fault> {
+        let left = self.remember_bytes.checked_sub(path.as_os_str().len() + REMEMBERED_BYTES);
+        self.remember_bytes = left.ok_or("the names of its layer are too many and too long")?;
+        Ok(())
+    }
+
+    fn implied(&mut self, path: PathBuf) -> Result<(), Fault> {
+        self.remember(&path)?;
+        self.implicit.insert(path);
+        Ok(())
     }
 
     pub(super) fn root(&self) -> Place {
@@ -110,7 +137,7 @@ impl Inside {
                     }
                     let fd = make_directory(here, &part)?;
                     let above: PathBuf = at.iter().map(|(name, _)| name).collect();
-                    self.implicit.insert(above.join(&part));
+                    self.implied(above.join(&part))?;
                     self.made += 1;
                     fd
                 }
@@ -131,7 +158,7 @@ impl Inside {
                         let fd = make_directory(here, &part)?;
                         set_opaque(&fd)?;
                         let above: PathBuf = at.iter().map(|(name, _)| name).collect();
-                        self.implicit.insert(above.join(&part));
+                        self.implied(above.join(&part))?;
                         fd
                     }
                     None => return Err("a part of the way to it is no directory".into()),

@@ -190,7 +190,9 @@ impl Make {
     fn describe(&mut self, place: &Place, entry: &Entry) -> Result<(), Fault> {
         attributes(&place.fd, entry)?;
         self.inside.implicit.remove(&place.path);
-        self.times.insert(place.path.clone(), entry.mtime);
+        if self.times.insert(place.path.clone(), entry.mtime).is_none() {
+            self.inside.remember(&place.path)?;
+        }
         Ok(())
     }
 
@@ -209,6 +211,8 @@ impl Make {
         let Some((source, found)) = found else {
             self.inside.clear(place, name)?;
             let target: PathBuf = parents.iter().chain([&target]).collect();
+            self.inside.remember(&path)?;
+            self.inside.remember(&target)?;
             self.done.links.push(Link { path, target });
             return Ok(());
         };

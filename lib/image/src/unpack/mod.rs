@@ -30,7 +30,7 @@ pub(crate) use fixup::complete;
 pub(crate) use make::allowed_xattr;
 pub(crate) use stream::{Compression, compressed, decompress};
 
-/// Entries of a layer.
+/// Headers of a layer's archive.
 const ENTRIES_MAX: u64 = 2_000_000;
 
 /// What is left to be done when the layers below are there, and what was used.
@@ -74,16 +74,10 @@ impl Job<'_> {
         let bytes = blob.metadata().map_err(|e| self.broken(e.into()))?.len();
         let plain =
             stream::Plain::open(blob, bytes, self.stop).map_err(|e| self.broken(e.into()))?;
-        let mut archive = Archive::new(plain);
+        let mut archive = Archive::new(plain, ENTRIES_MAX);
         let root = inside::Inside::open(self.root).map_err(|e| self.broken(e.into()))?;
         let mut make = make::Make::new(root);
-        let mut entries = 0;
         while let Some(entry) = archive.entry().map_err(|e| self.broken(e))? {
-            entries += 1;
-            if entries > ENTRIES_MAX {
-                let why = format!("more than {ENTRIES_MAX} entries");
-                return Err(Error::Layer { layer: self.layer.to_string(), why });
-            }
             if entry.kind == Kind::Device {
                 tracing::debug!("layer {}: device left out", self.layer);
                 continue;

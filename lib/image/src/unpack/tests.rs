@@ -8,10 +8,13 @@ use std::sync::atomic::AtomicBool;
 
 use tar::{EntryType, Header};
 
+use super::inside::Inside;
+use super::make::Make;
 use super::{Job, Unpacked, complete};
 use crate::Result;
 use crate::digest::Digest;
 use crate::disk::Disk;
+use crate::tarball::Archive;
 
 /// An archive in the making, with headers that no honest tool would write.
 #[derive(Default)]
@@ -403,4 +406,27 @@ fn files_over_a_link_below_go_where_the_link_leads() {
     b.unpack(loops.done()).unwrap();
     let text = b.unpack(Tar::default().file("a/x", "").done()).unwrap_err().to_string();
     assert!(text.contains("too many symbolic links"), "{text}");
+}
+
+#[test]
+fn what_a_layer_makes_us_remember_is_limited() {
+    let check = |tar: Tar, bytes: usize, want: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut inside = Inside::open(dir.path()).unwrap();
+        inside.remember_bytes = bytes;
+        let mut make = Make::new(inside);
+        let bytes = tar.done();
+        let mut archive = Archive::new(&bytes[..], 100);
+        let mut made = Ok(());
+        while let (Ok(()), Some(entry)) = (&made, archive.entry().unwrap()) {
+            made = make.entry(&entry, &mut archive);
+        }
+        assert_eq!(made.is_ok(), want, "{made:?}");
+    };
+    check(Tar::default().dir("a").dir("b").file("c", ""), 130, true);
+    check(Tar::default().dir("a").dir("b").dir("c"), 130, false);
+    check(Tar::default().file("a/b/x", ""), 132, true);
+    check(Tar::default().file("a/b/x", ""), 131, false);
+    check(Tar::default().hardlink("a", "b"), 130, true);
+    check(Tar::default().hardlink("a", "b"), 129, false);
 }
