@@ -3,14 +3,18 @@
 //! Law: an id is started at most once. One whose intent is there but for which no shim was ever
 //! told anything was certainly never started, and is started now; one whose shim may have lived
 //! is either found living or has ended.
+//!
+//! Law: what lives stays alive, whatever its files look like, and one instance's files never keep
+//! the node from the others: a fault in them is that instance's own end at the most.
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use crate::dirs::Dirs;
@@ -22,7 +26,7 @@ use crate::instance::Written;
 use crate::process::{self, Living};
 use crate::record;
 use crate::spec::Spec;
-use crate::wire::Given;
+use crate::wire::{Exit, Given};
 
 /// Dead shims cleaned up after at the same time.
 const REAPS_MAX: usize = 8;
@@ -42,8 +46,7 @@ pub(crate) async fn scan(dirs: &Dirs, exe: &Exe) -> Result<Vec<Found>> {
     let at = dirs.clone();
     let ids = spawn_blocking(move || ids(&at.instances())).await.map_err(|_| Error::Ended)??;
     let found = stream::iter(ids).map(|id| one(dirs, exe, id));
-    let found: Vec<Result<Found>> = found.buffer_unordered(REAPS_MAX).collect().await;
-    let mut found: Vec<Found> = found.into_iter().collect::<Result<_>>()?;
+    let mut found: Vec<Found> = found.buffer_unordered(REAPS_MAX).collect().await;
     found.sort_by_key(|found| found.phase == Phase::Intended);
     Ok(found)
 }
@@ -66,21 +69,34 @@ fn ids(dir: &Path) -> Result<Vec<Id>> {
     Ok(ids)
 }
 
-async fn one(dirs: &Dirs, exe: &Exe, id: Id) -> Result<Found> {
+async fn one(dirs: &Dirs, exe: &Exe, id: Id) -> Found {
     let dir = dirs.instance(&id);
-    let written = written(&id, &dir)?;
-    let phase = match look(&dir, written.as_ref())? {
+    let written = written(&id, &dir);
+    let phase = match look(&id, &dir, written.as_ref()) {
         Sight::Clear(phase) => phase,
         Sight::Dead => {
             if let Err(error) = exe.reap(&dir).await {
                 tracing::warn!("{id}: {error}");
             }
-            let exit = record::exit(&dir)?;
-            Phase::Ended(exit.unwrap_or_else(|| record::died("the shim died".to_owned())))
+            Phase::Ended(ended(&id, &dir))
         }
     };
     tracing::info!("found {id}: {}", word(&phase));
-    Ok(Found { id, written, phase })
+    Found { id, written, phase }
+}
+
+/// How one ended that is cleaned up after; when nobody can say, that is written down, so that the
+/// next node need not clean up once more.
+fn ended(id: &Id, dir: &Path) -> Exit {
+    let exit = match record::exit(dir) {
+        Ok(Some(exit)) => return exit,
+        Ok(None) => record::died("the shim died".to_owned()),
+        Err(error) => record::died(format!("nobody knows how it ended: {error}")),
+    };
+    if let Err(error) = record::write_exit(dir, &exit) {
+        tracing::warn!("{id}: {error}");
+    }
+    exit
 }
 
 fn word(phase: &Phase) -> &'static str {
@@ -92,71 +108,79 @@ fn word(phase: &Phase) -> &'static str {
     }
 }
 
-/// The spec, when one was written. One that this node cannot read is none.
-fn written(id: &Id, dir: &Path) -> Result<Option<Written>> {
+/// The spec, when one was written: as far as it can be understood, for it was good when it was
+/// taken. One that is no JSON at all is none.
+fn written(id: &Id, dir: &Path) -> Option<Written> {
     let path = dir.join(record::SPEC);
     let text = match fs::read(&path) {
         Ok(text) => Bytes::from(text),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(Error::io("read", &path)(why)),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return None,
+        Err(why) => {
+            tracing::warn!("{}", Error::io("read", &path)(why));
+            return None;
+        }
     };
-    match Spec::parse(id, &text) {
-        Ok(spec) => Ok(Some(Written { spec: spec.into(), text })),
+    let spec = match Spec::parse(id, &text) {
+        Ok(spec) => spec,
         Err(error) => {
             tracing::warn!("{error}");
-            Ok(None)
+            let given: Value = serde_json::from_slice(&text).ok().filter(Value::is_object)?;
+            Spec::recover(&given)
         }
-    }
+    };
+    Some(Written { spec: spec.into(), text })
 }
 
-fn look(dir: &Path, written: Option<&Written>) -> Result<Sight> {
-    let living = process::living(dir);
-    let shim = living.as_ref().and_then(|living| living.shim);
-    let exit = record::exit(dir)?;
-    let Some(written) = written else {
-        return Ok(match (exit, dir.join(record::INTENT).exists()) {
-            (Some(exit), _) => Sight::Clear(Phase::Ended(exit)),
-            (None, true) => Sight::Dead,
-            (None, false) => Sight::Clear(Phase::New),
-        });
-    };
-    if shim.is_some() {
-        return Ok(Sight::Clear(Phase::Alive(alive(dir, written, living))));
+fn look(id: &Id, dir: &Path, written: Option<&Written>) -> Sight {
+    // Before anything else: what lives is not dead for what its files say or do not say.
+    if let Some(living) = process::shim(dir) {
+        return Sight::Clear(Phase::Alive(alive(dir, written, &living)));
     }
-    if let Some(exit) = exit {
-        // It cleans up after the exit is written; what it left then is still there.
-        let left = ["upper", "work", "merged", "run"].iter().any(|name| dir.join(name).exists());
-        return Ok(if left { Sight::Dead } else { Sight::Clear(Phase::Ended(exit)) });
+    let intended = dir.join(record::INTENT).exists();
+    match record::exit(dir) {
+        Ok(Some(exit)) => {
+            // The shim cleans up after the exit is written; what it left then is still there.
+            let left = ["upper", "work", "merged", "run"].map(|name| dir.join(name).exists());
+            return if left.contains(&true) {
+                Sight::Dead
+            } else {
+                Sight::Clear(Phase::Ended(exit))
+            };
+        }
+        Ok(None) if !intended => return Sight::Clear(Phase::New),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!("{id}: {error}");
+            return Sight::Dead;
+        }
     }
-    if !dir.join(record::INTENT).exists() {
-        return Ok(Sight::Clear(Phase::New));
-    }
-    if living.is_some() {
-        return Ok(Sight::Dead);
+    if written.is_none() || process::living(dir).is_some() {
+        return Sight::Dead;
     }
     if !dir.join(record::SHIM).exists() {
-        return Ok(Sight::Clear(Phase::Intended));
-    }
-    if process::shim_in(dir).is_some() {
-        return Ok(Sight::Clear(Phase::Alive(alive(dir, written, None))));
+        return Sight::Clear(Phase::Intended);
     }
     // A shim may have been started that came as far as nothing: that was this id's one start.
     let reason = "the node ended while it was being started".to_owned();
-    record::write_exit(dir, &record::failed(reason, false))?;
-    Ok(Sight::Dead)
+    if let Err(error) = record::write_exit(dir, &record::failed(reason, false)) {
+        tracing::warn!("{id}: {error}");
+    }
+    Sight::Dead
 }
 
-fn alive(dir: &Path, written: &Written, living: Option<Living>) -> Alive {
-    let path: PathBuf = dir.join(record::SHIM);
-    let given = fs::read(path).ok().and_then(|text| serde_json::from_slice::<Given>(&text).ok());
-    let address = given.as_ref().and_then(|given| given.address.as_deref());
+fn alive(dir: &Path, written: Option<&Written>, living: &Living) -> Alive {
+    let given = fs::read(dir.join(record::SHIM)).map(|text| Given::recover(&text));
+    let given = given.unwrap_or_default();
+    let address = given.address.as_deref();
     let address = address.and_then(|text| text.split('/').next()?.parse().ok());
-    let (spec, digest) = match given {
-        Some(given) => (given.spec.into(), given.image_digest),
-        None => (written.spec.clone(), String::new()),
+    let spec = match (given.spec, written) {
+        (Some(spec), _) => spec.into(),
+        (None, Some(written)) => written.spec.clone(),
+        (None, None) => Spec::recover(&Value::Null).into(),
     };
-    let (pid, port) = (living.and_then(|living| living.init), spec.port);
-    Alive { spec, digest, pid, address, port, healthy: record::marked(dir) }
+    let (pid, port, healthy) = (living.init, spec.port, record::marked(dir));
+    let (digest, since_ms) = (given.image_digest, living.since_ms);
+    Alive { spec, digest, pid, since_ms, address, port, healthy }
 }
 
 #[cfg(test)]

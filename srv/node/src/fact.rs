@@ -83,6 +83,8 @@ pub(crate) struct Alive {
     pub(crate) digest: String,
     /// The container's first process, when it is made.
     pub(crate) pid: Option<i32>,
+    /// About when it was made, in Unix milliseconds; the shim knows better.
+    pub(crate) since_ms: Option<u64>,
     /// Its address on the bridge; none: the machine's.
     pub(crate) address: Option<Ipv4Addr>,
     /// The port it was told.

@@ -131,10 +131,7 @@ impl Follow {
                     }
                 }
                 None => {
-                    let lives = process::living(&self.dir).is_some_and(|one| one.shim.is_some());
-                    if !lives && process::shim_in(&self.dir).is_none() {
-                        return None;
-                    }
+                    process::shim(&self.dir)?;
                     sleep(pause).await;
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use crate::record;
 use crate::wire::{Pids, Process};
@@ -17,11 +18,28 @@ pub(crate) fn living(dir: &Path) -> Option<Living> {
     let text = fs::read(dir.join(record::PID)).ok()?;
     let pids: Pids = serde_json::from_slice(&text).ok()?;
     if pids.boot_id != boot_id() {
-        return Some(Living { shim: None, init: None });
+        return Some(Living { shim: None, init: None, since_ms: None });
     }
     let lives =
         |process: &Process| (start_of(process.pid) == Some(process.start)).then_some(process.pid);
-    Some(Living { shim: lives(&pids.shim), init: pids.init.as_ref().and_then(lives) })
+    let init = pids.init.as_ref().and_then(lives);
+    Some(Living { shim: lives(&pids.shim), init, since_ms: init.and_then(|_| written_ms(dir)) })
+}
+
+/// The shim of the instance in `dir` and what it made, when that shim lives: by the `pid` file,
+/// and where there is none that can be read, by looking for it.
+pub(crate) fn shim(dir: &Path) -> Option<Living> {
+    match living(dir) {
+        Some(living) => living.shim.is_some().then_some(living),
+        // None was ever started where nothing was told to one.
+        None if !dir.join(record::SHIM).exists() => None,
+        None => shim_in(dir).map(|pid| Living { shim: Some(pid), init: None, since_ms: None }),
+    }
+}
+
+fn written_ms(dir: &Path) -> Option<u64> {
+    let at = fs::metadata(dir.join(record::PID)).and_then(|found| found.modified()).ok()?;
+    u64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }
 
 /// What a `pid` file is still worth.
@@ -31,6 +49,8 @@ pub(crate) struct Living {
     pub(crate) shim: Option<i32>,
     /// The container's first process, when it lives.
     pub(crate) init: Option<i32>,
+    /// Unix time in milliseconds of the file, which is written as soon as that process is made.
+    pub(crate) since_ms: Option<u64>,
 }
 
 /// The start time of a process that runs: field 22 of proc_pid_stat(5). One that has ended and
@@ -48,7 +68,7 @@ fn start_of(pid: i32) -> Option<u64> {
 
 /// A shim that works in `dir`, looked for among all processes: one that was spawned a moment
 /// before its node died has not yet written its number.
-pub(crate) fn shim_in(dir: &Path) -> Option<i32> {
+fn shim_in(dir: &Path) -> Option<i32> {
     fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         if fs::read_link(entry.path().join("cwd")).ok()? != dir {
@@ -69,7 +89,8 @@ mod tests {
             "boot_id": boot_id, "shim": {"pid": pid, "start": start}, "init": null
         });
         fs::write(dir.path().join(record::PID), text.to_string()).unwrap();
-        assert_eq!(living(dir.path()), Some(Living { shim: expected, init: None }));
+        let since_ms = None;
+        assert_eq!(living(dir.path()), Some(Living { shim: expected, init: None, since_ms }));
     }
 
     #[test]
@@ -106,7 +127,12 @@ mod tests {
         let spawn = |word: &str| {
             let mut command = std::process::Command::new("/bin/cat");
             command.args([word, "-"]).current_dir(&dir);
-            command.stdin(std::process::Stdio::piped()).spawn().unwrap()
+            let child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+            // The kernel lets a parent go on a moment before its child's words can be read.
+            while fs::read(format!("/proc/{}/cmdline", child.id())).unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            child
         };
         fs::write(dir.join("shim"), "").unwrap();
         fs::write(dir.join("other"), "").unwrap();

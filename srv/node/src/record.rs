@@ -67,10 +67,11 @@ pub(crate) fn write_with_parent(dir: &Path, name: &str, bytes: &[u8]) -> Result<
     synced.map_err(Error::io("write", parent))
 }
 
-/// How the instance ended, when it has.
+/// How the instance ended, when it has. An empty file is none: a full disk can leave one.
 pub(crate) fn exit(dir: &Path) -> Result<Option<Exit>> {
     let path = dir.join(EXIT);
     match fs::read(&path) {
+        Ok(bytes) if bytes.is_empty() => Ok(None),
         Ok(bytes) => {
             let exit = serde_json::from_slice(&bytes).map_err(io::Error::from);
             exit.map(Some).map_err(Error::io("read", &path))
@@ -159,7 +160,11 @@ pub(crate) fn erase(dir: &Path) -> Result<()> {
 /// Removes a directory that no instance has; what cannot be removed now is tried again by the
 /// next node, so it is only told.
 pub(crate) fn remove_tree(dir: &Path) {
-    if let Err(why) = fs::remove_dir_all(dir) {
+    let gone = match fs::symlink_metadata(dir) {
+        Ok(found) if !found.is_dir() => fs::remove_file(dir),
+        Ok(_) | Err(_) => fs::remove_dir_all(dir),
+    };
+    if let Err(why) = gone {
         tracing::warn!("remove {}: {why}", dir.display());
     }
 }
@@ -179,6 +184,15 @@ mod tests {
         let names: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, [EXIT]);
+    }
+
+    #[test]
+    fn an_empty_exit_is_none_and_a_broken_one_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(EXIT), "").unwrap();
+        assert_eq!(exit(dir.path()).unwrap(), None);
+        fs::write(dir.path().join(EXIT), "{").unwrap();
+        assert!(exit(dir.path()).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -17,9 +18,9 @@ const TIME_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// Milliseconds between two probes at least, so that nobody probes in a busy loop.
 const HEALTH_INTERVAL_MS_MIN: u64 = 100;
 
-/// An instance's spec. Every key must be there and no other.
+/// An instance's spec. What a client writes has every key and no other ([`Spec::parse`]); what
+/// another version of the node wrote may have fewer or more ([`Spec::recover`]).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
     /// The service, given to the program as `SERVICE`.
     pub(crate) service: String,
@@ -85,7 +86,7 @@ pub(crate) enum Wanted {
 
 /// How to find out whether an instance is healthy.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Health {
     /// A GET that answers 200 to 399.
     Http { path: String, port: u16 },
@@ -104,9 +105,64 @@ impl Spec {
     pub(crate) fn parse(id: &Id, bytes: &[u8]) -> Result<Spec> {
         let bad = |why: String| Error::Spec { id: id.to_string(), why };
         let spec: Spec = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
-        match spec.fault() {
+        let given: Value = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        let known = serde_json::to_value(&spec).map_err(|e| bad(e.to_string()))?;
+        match stranger(&given, &known).or_else(|| spec.fault()) {
             None => Ok(spec),
             Some(why) => Err(bad(why)),
+        }
+    }
+
+    /// Understands as much as can be of a spec that another version of the node took: a key that
+    /// is missing or cannot be read is as usual, one that is not known is passed over, and no
+    /// limit of today is held against it. What runs goes on, whatever its spec looks like.
+    pub(crate) fn recover(given: &Value) -> Spec {
+        let mut spec = Spec::usual();
+        let Ok(Value::Object(mut known)) = serde_json::to_value(&spec) else { return spec };
+        let Some(given) = given.as_object() else { return spec };
+        for (key, value) in given {
+            let Some(before) = known.insert(key.clone(), value.clone()) else {
+                known.remove(key);
+                continue;
+            };
+            match serde_json::from_value(Value::Object(known.clone())) {
+                Ok(better) => spec = better,
+                Err(_) => {
+                    known.insert(key.clone(), before);
+                }
+            }
+        }
+        spec
+    }
+
+    /// Where a written spec says nothing: an instance that is left alone.
+    fn usual() -> Spec {
+        Spec {
+            service: String::new(),
+            image: String::new(),
+            digest: String::new(),
+            command: None,
+            user: None,
+            workdir: None,
+            env: BTreeMap::new(),
+            port: None,
+            cpu_milli: 0,
+            memory_bytes: 0,
+            pids: 512,
+            network: Wanted::Bridge,
+            read_only: false,
+            cap_add: Vec::new(),
+            cap_drop: Vec::new(),
+            health: Health::Running,
+            health_interval_ms: 10_000,
+            health_timeout_ms: 5_000,
+            health_retries: 3,
+            min_healthy_ms: 0,
+            stop_signal: None,
+            stop_timeout_ms: 10_000,
+            log_size_bytes: 10_000_000,
+            log_files: 5,
+            hostname: String::new(),
         }
     }
 
@@ -147,12 +203,22 @@ impl Spec {
     }
 }
 
+/// The first key of a written spec, or of its health, that means nothing.
+fn stranger(given: &Value, known: &Value) -> Option<String> {
+    let pairs = [(given, known), (&given["health"], &known["health"])];
+    let strange = pairs.into_iter().find_map(|(given, known)| {
+        let known = known.as_object()?;
+        given.as_object()?.keys().find(|key| !known.contains_key(*key))
+    });
+    strange.map(|key| format!("unknown field `{key}`"))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
     /// A spec with every key, some of them replaced.
-    pub(crate) fn text(changes: serde_json::Value) -> Vec<u8> {
+    pub(crate) fn text(changes: Value) -> Vec<u8> {
         let mut spec = serde_json::json!({
             "service": "web", "image": "dir:/srv/root", "digest": "", "command": ["/bin/web"],
             "user": null, "workdir": null, "env": {"A": "b"}, "port": 8080, "cpu_milli": 250,
@@ -168,7 +234,7 @@ pub(crate) mod tests {
         spec.to_string().into_bytes()
     }
 
-    fn check(changes: serde_json::Value, fault: &str) {
+    fn check(changes: Value, fault: &str) {
         let id: Id = "web-1".parse().unwrap();
         match Spec::parse(&id, &text(changes)) {
             Ok(_) => assert_eq!(fault, ""),
@@ -184,9 +250,28 @@ pub(crate) mod tests {
     fn a_spec_has_every_key_and_no_other() {
         check(serde_json::json!({}), "");
         check(serde_json::json!({"prot": 1}), "unknown field `prot`");
+        let health = serde_json::json!({"kind": "tcp", "port": 1, "path": "/"});
+        check(serde_json::json!({"health": health}), "unknown field `path`");
         let id: Id = "web-1".parse().unwrap();
         let without = br#"{"service":"web"}"#;
         assert!(Spec::parse(&id, without).unwrap_err().to_string().contains("missing field"));
+    }
+
+    #[test]
+    fn of_another_versions_spec_all_is_kept_that_can_be_understood() {
+        let id: Id = "web-1".parse().unwrap();
+        let today = |changes| Spec::parse(&id, &text(changes)).unwrap();
+        let recovered = |text: &[u8]| Spec::recover(&serde_json::from_slice(text).unwrap());
+        let health = serde_json::json!({"kind": "tcp", "port": 1, "tls": true});
+        let other = text(serde_json::json!({
+            "later": [1], "health": health, "network": "wireless", "stop_timeout_ms": u64::MAX
+        }));
+        let plain = serde_json::json!({"health": {"kind": "tcp", "port": 1}});
+        assert_eq!(recovered(&other), Spec { stop_timeout_ms: u64::MAX, ..today(plain) });
+        let earlier = recovered(br#"{"service":"web","port":8080}"#);
+        assert_eq!((earlier.service.as_str(), earlier.port), ("web", Some(8080)));
+        assert_eq!(recovered(b"[]"), Spec::usual());
+        assert_eq!(recovered(&text(serde_json::json!({}))), today(serde_json::json!({})));
     }
 
     #[test]

@@ -165,14 +165,15 @@ async fn a_start_that_cannot_work_fails_with_its_reason_and_a_removal_leaves_not
     bench.mkdir("web-1").await;
     let ctl = "instances/web-1/ctl";
     assert!(bench.write(ctl, b"start").await.starts_with("instance web-1 has no spec"));
-    let spec = text(json!({"image": "dir:/nonexistent"}));
+    let image = format!("dir:{}/nothing", bench.dir.path().display());
+    let spec = text(json!({"image": image}));
     assert_eq!(bench.write("instances/web-1/spec", &spec).await, "");
     assert_eq!(bench.write(ctl, b"start\n").await, "");
     let told = bench.until("failed web-1").await;
-    assert!(told.contains("pull-failed dir:/nonexistent permanent=true"), "{told}");
+    assert!(told.contains(&format!("pull-failed {image} permanent=true")), "{told}");
     assert!(told.contains("failed web-1 permanent=true reason="), "{told}");
     let status = bench.read("instances/web-1/status").await;
-    assert!(status.starts_with("state=failed\n") && status.contains("/nonexistent"), "{status}");
+    assert!(status.starts_with("state=failed\n") && status.contains("/nothing"), "{status}");
     assert_eq!(bench.write(ctl, b"remove").await, "");
     bench.until("removed web-1").await;
     assert!(bench.spot("instances/web-1").is_err());

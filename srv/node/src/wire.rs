@@ -37,16 +37,28 @@ pub(crate) struct Config<'a> {
     pub(crate) resolv: String,
 }
 
-/// What of `shim.json` is wanted back after a restart.
-#[derive(Debug, Deserialize)]
+/// What of `shim.json` is wanted back after a restart. Another version may have written it, so
+/// that each key is taken by itself.
+#[derive(Debug, Default)]
 pub(crate) struct Given {
     /// Address and prefix length.
     pub(crate) address: Option<String>,
     /// The image's digest.
-    #[serde(default)]
     pub(crate) image_digest: String,
     /// The spec as the shim got it: with the port that was picked.
-    pub(crate) spec: Spec,
+    pub(crate) spec: Option<Spec>,
+}
+
+impl Given {
+    /// Takes what can be understood.
+    pub(crate) fn recover(text: &[u8]) -> Given {
+        let Ok(all) = serde_json::from_slice::<Value>(text) else { return Given::default() };
+        Given {
+            address: all["address"].as_str().map(str::to_owned),
+            image_digest: all["image_digest"].as_str().unwrap_or_default().to_owned(),
+            spec: all["spec"].is_object().then(|| Spec::recover(&all["spec"])),
+        }
+    }
 }
 
 /// How an instance ended: the `exit` file, and a line of the socket.
@@ -57,10 +69,12 @@ pub(crate) struct Exit {
     /// Name of the signal without `SIG`.
     pub(crate) signal: Option<String>,
     /// The kernel killed it for want of memory.
+    #[serde(default)]
     pub(crate) oom: bool,
     /// What is known beyond code and signal.
     pub(crate) reason: Option<String>,
     /// Unix time in milliseconds.
+    #[serde(default)]
     pub(crate) finished_ms: u64,
     /// The program never ran.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -77,11 +91,20 @@ pub(crate) enum Said {
     /// The container is being made.
     Starting,
     /// The program runs.
-    Running { pid: i32, started_ms: u64, warnings: Vec<String> },
+    Running {
+        pid: i32,
+        started_ms: u64,
+        #[serde(default)]
+        warnings: Vec<String>,
+    },
     /// The program has ended.
     Exited(Exit),
     /// The program never ran.
-    Failed { reason: String, permanent: bool },
+    Failed {
+        reason: String,
+        #[serde(default)]
+        permanent: bool,
+    },
 }
 
 impl From<Exit> for Said {

@@ -83,6 +83,7 @@ fn read(line: &str) -> Result<Fact, Request> {
                     spec,
                     digest: "sha256:a".into(),
                     pid,
+                    since_ms: pid.map(|_| 5),
                     address: None,
                     port: None,
                     healthy,
