@@ -50,7 +50,8 @@ impl Ram {
         let mut root = Stat::new(Kind::Dir, "/", 0, 0o775);
         root.gid = 7;
         ram.state().files.insert(0, file(root, 0, b"", Manner::Plain));
-        let plain = [("status", 0o444, "all is well\n"), ("ctl", 0o220, ""), ("secret", 0o600, "x")];
+        let plain =
+            [("status", 0o444, "all is well\n"), ("ctl", 0o220, ""), ("secret", 0o600, "x")];
         for (name, mode, content) in plain {
             ram.add(0, Kind::File, name, mode, content.as_bytes(), Manner::Plain);
         }
@@ -256,7 +257,8 @@ impl Open for Opened {
         let Some(file) = state.files.get_mut(&self.path) else {
             return Answer::Now(Err(Error::NotFound));
         };
-        let offset = if file.stat.kind == Kind::Append { file.content.len() } else { offset as usize };
+        let offset =
+            if file.stat.kind == Kind::Append { file.content.len() } else { offset as usize };
         file.content.resize(offset.max(file.content.len()), 0);
         file.content.truncate(offset);
         file.content.extend_from_slice(data);

@@ -64,7 +64,8 @@ impl Buffer {
         Poll::Ready(Ok(count))
     }
 
-    /// Moves what is held to the front, and grows if the message it begins with needs that.
+    /// Moves what is held to the front, and grows if the message it begins with needs that; there
+    /// is always some room then.
     fn make_room(&mut self) {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -76,5 +77,9 @@ impl Buffer {
             self.bytes.resize(self.wanted, 0);
         }
         self.wanted = 0;
+        // A read into no room gives 0 bytes, and that is what the end looks like.
+        if self.end == self.bytes.len() {
+            self.bytes.resize(self.bytes.len() + BYTES_MIN, 0);
+        }
     }
 }

@@ -113,23 +113,21 @@ impl<T: Tree> Connection<T> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         loop {
-            let mut all = true;
-            if !self.eof {
-                match self.answer(cx) {
-                    Ok(answered) => all = answered,
-                    Err(error) => return Poll::Ready(End::Framing(error)),
-                }
-            }
+            let all = match self.answer(cx) {
+                Ok(all) => all,
+                Err(error) => return Poll::Ready(End::Framing(error)),
+            };
             match self.poll_send(stream, cx) {
-                Poll::Ready(Ok(())) if self.eof => return Poll::Ready(self.at_end()),
-                Poll::Ready(Ok(())) if !all => continue,
-                Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
-                Poll::Pending if self.eof || self.is_full() => return Poll::Pending,
+                Poll::Ready(Ok(())) if !all => continue,
+                Poll::Ready(Ok(())) if self.eof => return Poll::Ready(self.at_end()),
+                Poll::Ready(Ok(())) => {}
+                // Nothing is read while there is something to answer: it would only pile up.
+                Poll::Pending if self.eof || !all => return Poll::Pending,
                 Poll::Pending => {}
             }
             match self.received.poll_fill(stream, cx) {
-                // What was asked before is still answered.
+                // What was asked before is still answered, as far as it need not be waited for.
                 Poll::Ready(Ok(0)) => self.eof = true,
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
@@ -196,10 +194,6 @@ impl<T: Tree> Connection<T> {
     fn forget_sent(&mut self) {
         self.fx.replies.drain(..self.sent);
         self.sent = 0;
-    }
-
-    fn is_full(&self) -> bool {
-        self.fx.replies.len() - self.sent >= UNSENT_BYTES_MAX
     }
 
     fn obey(&mut self) {

@@ -52,6 +52,21 @@ async fn what_was_asked_before_the_peer_stopped_sending_is_answered() {
     task.await.unwrap();
 }
 
+#[tokio::test]
+async fn many_answers_that_a_peer_has_yet_to_take_when_it_stops_sending_are_all_sent() {
+    let (_ram, task, mut raw) = serving(Limits::default()).await;
+    raw.open(1, "big").await;
+    let ask = |tag| (tag, Tmsg::Read { fid: 1, offset: 0, count: 131_072 });
+    raw.send(&(0..20).map(ask).collect::<Vec<_>>()).await;
+    raw.stream.shutdown().await.unwrap();
+    for tag in 0..20 {
+        let answer = raw.next_or_end().await.unwrap_or_default();
+        assert!(answer.starts_with(&format!("{tag} Rread data 131072 ")), "{tag}: {answer}");
+    }
+    assert_eq!(raw.next_or_end().await, None);
+    task.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_agrees_on_no_version_is_let_go_after_a_while() {
     let server = Arc::new(Server::new(Arc::new(Ram::new()), Limits::default()));

@@ -140,6 +140,39 @@ async fn a_peer_that_does_not_read_is_not_read_from() {
     }
 }
 
+#[tokio::test]
+async fn a_peer_that_sends_while_much_has_yet_to_be_sent_to_it_is_not_taken_for_gone() {
+    const READS: u16 = 60;
+    const STATS: usize = 20_000;
+    let (ram, _task, mut raw) = serving(Limits::default()).await;
+    let clone = Tmsg::Walk { fid: 0, newfid: 1, names: Names::new(&[]).unwrap() };
+    let create = Tmsg::Create { fid: 1, name: b"slow-big", perm: 0o666, mode: 2 };
+    let data = vec![b'x'; 100_000];
+    let write = Tmsg::Write { fid: 1, offset: 0, data: crate::wire::Data(&data) };
+    raw.send(&[(1, clone), (1, create), (2, write)]).await;
+    let ask = |tag| (10 + tag, Tmsg::Read { fid: 1, offset: 0, count: 131_072 });
+    raw.send(&(0..READS).map(ask).collect::<Vec<_>>()).await;
+    raw.send(&[(3, Tmsg::Stat { fid: 0 })]).await;
+    assert_eq!(raw.next().await, "1 Rwalk qids 0");
+    assert!(raw.next().await.starts_with("3 Rstat"));
+    // All of it waits for the file to be made, and the answers are more than fits on the way.
+    assert!(ram.release("created slow-big"));
+    let (received, mut sent) = tokio::io::split(raw.stream);
+    let stats = bytes(&vec![(9, Tmsg::Stat { fid: 0 }); STATS]);
+    let sending = async move { sent.write_all(&stats).await.map(|()| sent) };
+    let answered = async move {
+        let mut raw = Raw::new(tokio::io::join(received, tokio::io::sink()));
+        let mut answers = 0;
+        while answers < 2 + usize::from(READS) + STATS && raw.next_or_end().await.is_some() {
+            answers += 1;
+        }
+        answers
+    };
+    let (sent, answers) = tokio::join!(sending, answered);
+    assert_eq!(answers, 2 + usize::from(READS) + STATS);
+    sent.unwrap();
+}
+
 #[test]
 fn a_trace_has_a_line_for_each_message() {
     let trace = Trace { connection: 3 };
