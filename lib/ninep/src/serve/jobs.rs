@@ -63,6 +63,11 @@ impl<F: Future + Unpin> Jobs<F> {
         self.running.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn woken(&self) -> usize {
+        self.woken.numbers().len()
+    }
+
     /// Begins a job; `poll_next` looks at it first.
     pub(super) fn start(&mut self, number: u64, work: F) {
         let woken = Arc::clone(&self.woken);
@@ -86,6 +91,8 @@ impl<F: Future + Unpin> Jobs<F> {
     /// no job at all.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(u64, F::Output)> {
         if self.running.is_empty() {
+            // Those of dropped jobs: nobody else would take them out.
+            self.woken.numbers().clear();
             return Poll::Pending;
         }
         self.woken.task.register(cx.waker());

@@ -71,6 +71,19 @@ fn a_dropped_job_is_gone_at_once_and_its_wakes_are_nobodys() {
 }
 
 #[test]
+fn jobs_that_begin_and_are_dropped_leave_nothing_behind() {
+    let polls = Arc::new(AtomicUsize::new(0));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut jobs = Jobs::new();
+    for number in 0..100 {
+        jobs.start(number, job(&polls).1);
+        jobs.drop(number);
+        assert_eq!(jobs.poll_next(&mut cx), Poll::Pending);
+    }
+    assert_eq!(jobs.woken(), 0);
+}
+
+#[test]
 fn jobs_that_end_are_given_in_the_order_they_were_woken() {
     let polls = Arc::new(AtomicUsize::new(0));
     let mut cx = Context::from_waker(Waker::noop());
