@@ -111,11 +111,11 @@ fn process(plan: &Plan, facts: &Facts) -> Value {
 fn rlimits() -> Value {
     let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(_, hard)| hard);
     let hard = hard.min(FILES_HARD_MAX);
-    let core = getrlimit(Resource::RLIMIT_CORE).map_or(0, |(_, hard)| hard);
     json!([
         {"type": "RLIMIT_NOFILE", "soft": hard.min(FILES_SOFT_MAX), "hard": hard},
-        // A core file of a container would be written by the machine's handler.
-        {"type": "RLIMIT_CORE", "soft": 0, "hard": core},
+        // A core file of a container would be written by the machine's handler. The hard limit
+        // too: up to that one a program may lift the other itself.
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
     ])
 }
 

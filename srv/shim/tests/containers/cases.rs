@@ -31,6 +31,9 @@ pub(crate) const ALL: &[Case] = &[
     ("a program of the image's configuration runs as it says", image_config),
     ("cgroups nobody keeps are swept and kept ones stay", swept),
     ("a network of its own has every port free", own_network),
+    ("an end is recorded on a full disk", crate::scarce::full_disk),
+    ("what fills the disk goes before an end is given up", crate::scarce::full_disk_without_room),
+    ("a shim keeps nothing open that it was not given by name", crate::scarce::descriptors),
 ];
 
 fn none() -> Value {
@@ -252,6 +255,8 @@ fn confined() {
         assert!(code == 0 && beside.lines().any(|have| have == line), "{line}? {beside}");
         ended.said(&format!("stdout {line}"));
     }
+    let core = "stdout Max core file size 0 0 bytes";
+    check("echo $(grep core /proc/self/limits)", none(), none(), &[core]);
     let none_left = "stdout CapBnd:\t0000000000000001";
     let dropped = spec(json!({"cap_drop": ["ALL"], "cap_add": ["CHOWN"]}));
     Trial::command(&STATUS, dropped).end().said(none_left);
