@@ -102,7 +102,7 @@ impl Desk {
     /// Keeps the text of a refusal, which 9P2000.L has no room for.
     pub(crate) fn refuse(&self, error: &Error) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        *refused = format!("{error}\n");
+        *refused = format!("{}\n", error.refusal());
     }
 
     /// The last refusal in full.

@@ -20,6 +20,9 @@ pub(crate) enum Error {
     /// No such instance.
     #[error("no instance {0}")]
     NoInstance(String),
+    /// It is on its way out.
+    #[error("instance {0} is being removed: make a new one")]
+    Removing(String),
     /// A directory of that name is there.
     #[error("instance {0} exists")]
     Exists(String),
@@ -73,13 +76,21 @@ pub(crate) enum Error {
     #[error("{0} instances are kept: remove some that have ended")]
     TooMany(usize),
     /// More work on images than the node keeps in mind.
-    #[error("{0} pulls and pushes wait already: try again later")]
+    #[error("{0} pulls and pushes wait already")]
     Busy(usize),
+    /// More orders than are kept for an instance that takes none at the moment.
+    #[error("{waiting} orders wait for instance {id} already")]
+    Orders {
+        /// The instance.
+        id: String,
+        /// Orders that wait.
+        waiting: usize,
+    },
     /// A start while the node takes everything down.
-    #[error("the node is going down: nothing is started any more")]
+    #[error("nothing is started any more")]
     GoingDown,
     /// The loop has ended.
-    #[error("the node has ended")]
+    #[error("nothing is taken any more")]
     Ended,
     /// Another node has the state directory.
     #[error("{} is served by another node{who}: end it first or choose another -r", .dir.display())]
@@ -142,6 +153,7 @@ impl Error {
             Error::Spec { .. } | Error::NoSpec(_) | Error::Name(_) => true,
             Error::Usage(_)
             | Error::NoInstance(_)
+            | Error::Removing(_)
             | Error::Exists(_)
             | Error::SpecFixed(_)
             | Error::NotRunning(_)
@@ -151,6 +163,7 @@ impl Error {
             | Error::TooLong { .. }
             | Error::TooMany(_)
             | Error::Busy(_)
+            | Error::Orders { .. }
             | Error::GoingDown
             | Error::Ended
             | Error::Locked { .. }
@@ -159,6 +172,41 @@ impl Error {
             | Error::Serve(_)
             | Error::Shim { .. }
             | Error::Io { .. } => false,
+        }
+    }
+
+    /// The text a client gets.
+    ///
+    /// Law: clients tell by the first words what to do. `temporary: ` begins what may be asked
+    /// again as it is, `node is ending: ` what the next node is to be asked; everything else fails
+    /// in the same way again.
+    pub(crate) fn refusal(&self) -> String {
+        match self {
+            Error::GoingDown | Error::Ended => format!("node is ending: {self}"),
+            Error::TooMany(_)
+            | Error::Busy(_)
+            | Error::Orders { .. }
+            | Error::Network(_)
+            | Error::Shim { .. }
+            | Error::Io { .. } => format!("temporary: {self}"),
+            Error::Image(error) if !error.permanent() => format!("temporary: {self}"),
+            Error::Image(_)
+            | Error::Usage(_)
+            | Error::Name(_)
+            | Error::NoInstance(_)
+            | Error::Removing(_)
+            | Error::Exists(_)
+            | Error::SpecFixed(_)
+            | Error::Spec { .. }
+            | Error::NoSpec(_)
+            | Error::NotRunning(_)
+            | Error::Verb { .. }
+            | Error::Words { .. }
+            | Error::Empty
+            | Error::TooLong { .. }
+            | Error::Locked { .. }
+            | Error::NotOurs { .. }
+            | Error::Serve(_) => self.to_string(),
         }
     }
 
@@ -171,8 +219,8 @@ impl Error {
             Error::NotRunning(_) => Errno::ESRCH,
             Error::TooLong { .. } => Errno::EFBIG,
             Error::TooMany(_) => Errno::ENOSPC,
-            Error::Busy(_) => Errno::EAGAIN,
-            Error::GoingDown | Error::Locked { .. } => Errno::EBUSY,
+            Error::Busy(_) | Error::Orders { .. } => Errno::EAGAIN,
+            Error::GoingDown | Error::Removing(_) | Error::Locked { .. } => Errno::EBUSY,
             Error::Usage(_)
             | Error::Name(_)
             | Error::Spec { .. }
@@ -182,7 +230,49 @@ impl Error {
             | Error::Empty => Errno::EINVAL,
             Error::Ended | Error::Image(_) | Error::Network(_) => Errno::EIO,
             Error::Serve(_) | Error::Shim { .. } => Errno::EIO,
-            Error::Io { why, .. } => why.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
+            Error::Io { why, .. } => match why.raw_os_error().map(Errno::from_raw) {
+                // That number means that there is no such instance, and nothing else.
+                Some(Errno::ENOENT) | None => Errno::EIO,
+                Some(errno) => errno,
+            },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(error: Error, text: &str) {
+        assert_eq!(error.refusal(), text);
+    }
+
+    #[test]
+    fn what_may_be_asked_again_says_so_first_and_so_does_an_ending_node() {
+        let io = |errno| io::Error::from_raw_os_error(errno);
+        check(Error::TooMany(9), "temporary: 9 instances are kept: remove some that have ended");
+        check(Error::Busy(9), "temporary: 9 pulls and pushes wait already");
+        let id = "a".to_owned();
+        check(Error::Orders { id, waiting: 9 }, "temporary: 9 orders wait for instance a already");
+        check(
+            Error::io("write", Path::new("/a"))(io(28)),
+            "temporary: write /a: No space left on device (os error 28)",
+        );
+        let (dir, free) = (PathBuf::from("/a"), 0);
+        let room = image::Error::Inodes { dir, needs: 1, free };
+        check(room.into(), "temporary: no room: needs 1 inodes, 0 free on /a");
+        let (path, why) = (PathBuf::from("/a"), "no".to_owned());
+        check(image::Error::Source { path, why }.into(), "/a: no");
+        check(Error::GoingDown, "node is ending: nothing is started any more");
+        check(Error::Ended, "node is ending: nothing is taken any more");
+        check(Error::NoSpec("a".into()), "instance a has no spec: write its spec before start");
+    }
+
+    #[test]
+    fn only_an_instance_that_is_not_there_has_the_number_of_that() {
+        let gone = io::Error::from_raw_os_error(Errno::ENOENT as i32);
+        assert_eq!(Error::io("read", Path::new("/a"))(gone).errno(), Errno::EIO);
+        assert_eq!(Error::NoInstance("a".into()).errno(), Errno::ENOENT);
+        assert_ne!(Error::Removing("a".into()).errno(), Errno::ENOENT);
     }
 }

@@ -32,7 +32,7 @@ const LOG_READ_MAX: usize = 1 << 20;
 /// An error as a client gets it; the text is kept for the `error` file.
 pub(crate) fn refuse(desk: &Desk, error: Error) -> Refusal {
     desk.refuse(&error);
-    let text = Refusal::with(error.errno() as u32, error.to_string());
+    let text = Refusal::with(error.errno() as u32, error.refusal());
     // Clients know these two facts by the protocol's own texts.
     let missing = matches!(error, Error::NoInstance(_)).then_some(Refusal::NotFound);
     let exists = matches!(error, Error::Exists(_)).then_some(Refusal::Exists);
@@ -249,7 +249,7 @@ struct TailFile(Tail);
 impl Open for TailFile {
     fn read(&mut self, _offset: u64, count: u32) -> Answer<Bytes> {
         let tail = self.0.clone();
-        Answer::later(async move { tail.read(count as usize).await.map_err(|why| system(&why)) })
+        Answer::later(async move { tail.read(count as usize).await.map_err(system) })
     }
 
     fn stream(&self) -> bool {
@@ -271,7 +271,7 @@ impl Open for LogFile {
                 io::Result::Ok(Bytes::from(buffer))
             });
             match read.await {
-                Ok(read) => read.map_err(|why| system(&why)),
+                Ok(read) => read.map_err(system),
                 Err(_) => Err(Refusal::Interrupted),
             }
         })
@@ -283,12 +283,12 @@ async fn log(path: PathBuf) -> ninep::Result<Box<dyn Open>> {
         Ok(Ok(file)) => Ok(Box::new(LogFile(Arc::new(file)))),
         // It has said nothing yet.
         Ok(Err(why)) if why.kind() == io::ErrorKind::NotFound => Ok(text("")),
-        Ok(Err(why)) => Err(system(&why)),
+        Ok(Err(why)) => Err(system(why)),
         Err(_) => Err(Refusal::Interrupted),
     }
 }
 
-fn system(why: &io::Error) -> Refusal {
-    let errno = why.raw_os_error().and_then(|errno| u32::try_from(errno).ok());
-    Refusal::with(errno.unwrap_or(nix::libc::EIO as u32), format!("log: {why}"))
+fn system(why: io::Error) -> Refusal {
+    let error = Error::Io { what: "read", path: record::LOG.into(), why };
+    Refusal::with(error.errno() as u32, error.refusal())
 }

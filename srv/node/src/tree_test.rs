@@ -194,6 +194,23 @@ async fn a_stop_of_what_never_ran_is_an_exit_on_disk() {
 }
 
 #[tokio::test]
+async fn a_ctl_of_an_instance_that_is_gone_says_so_in_the_protocols_own_words() {
+    let bench = Bench::new();
+    let gone = Refusal::NotFound.to_string();
+    assert_eq!(gone, "file does not exist");
+    let ctl = "instances/web-1/ctl";
+    assert_eq!(bench.write(ctl, b"stop").await, gone);
+    bench.mkdir("web-1").await;
+    let how = How { write: true, ..How::default() };
+    let open = bench.tree.open(&bench.spot(ctl).unwrap(), how, &bench.root);
+    let mut open = answer(open).await.unwrap();
+    assert_eq!(bench.write(ctl, b"remove").await, "");
+    bench.until("removed web-1").await;
+    let refusal = answer(open.write(0, b"stop")).await.unwrap_err();
+    assert_eq!(refusal.to_string(), gone);
+}
+
+#[tokio::test]
 async fn status_and_help_speak_of_the_node() {
     let bench = Bench::new();
     let status = bench.read("status").await;

@@ -52,7 +52,7 @@ impl World {
         let instance = self.get(id)?;
         match verb {
             Verb::Start if instance.state != State::New || instance.retiring => Ok(()),
-            Verb::Start if instance.removing => Err(Error::NoInstance(id.to_string())),
+            Verb::Start if instance.removing => Err(Error::Removing(id.to_string())),
             Verb::Start if self.going_down => Err(Error::GoingDown),
             Verb::Start if instance.written.is_none() => Err(Error::NoSpec(id.to_string())),
             Verb::Signal(_) if instance.state != State::Running => {

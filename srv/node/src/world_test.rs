@@ -112,7 +112,7 @@ fn check(script: &str) {
             Ok(fact) => world.step(fact).iter().map(show).collect(),
             Err(request) => match world.check(&request) {
                 Ok(()) => world.step(Fact::Accepted(request)).iter().map(show).collect(),
-                Err(error) => vec![format!("! {error}")],
+                Err(error) => vec![format!("! {}", error.refusal())],
             },
         };
         let mut expected = Vec::new();
@@ -303,9 +303,9 @@ fn going_down_stops_all_and_starts_nothing() {
          down
          > order a Stop { signal: None, timeout_ms: None }
          do b start
-         ! the node is going down: nothing is started any more
+         ! node is ending: nothing is started any more
          make c
-         ! the node is going down: nothing is started any more
+         ! node is ending: nothing is started any more
          exited a 0
          > tell exited a code=0 oom=false
          over a
