@@ -12,19 +12,24 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::conn::{Conns, SOCK};
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::record::{EXIT, PID, durable};
 use crate::wire::{Exit, State};
 
 /// Connections have this long to take the news.
 const NEWS_MAX: Duration = Duration::from_secs(1);
 
-/// Writes the `exit` file.
+/// Writes the `exit` file. When the disk does not take it, what the instance has written goes
+/// first: that may well be what fills it, and nobody needs it any more.
 ///
 /// # Errors
-/// The disk's. The news is then not told: the node will reap.
-pub(crate) fn record(exit: &Exit) -> Result<(), Error> {
+/// The disk's, still. The end can then only be told.
+pub(crate) fn record(exit: &Exit, cgroup: Option<&Cgroup>, site: &Site) -> Result<(), Error> {
     let bytes = serde_json::to_vec(exit).map_err(Error::Config)?;
+    if durable(Path::new(EXIT), &bytes).is_ok() {
+        return Ok(());
+    }
+    clear(cgroup, site);
     durable(Path::new(EXIT), &bytes).map_err(Error::io("write", EXIT))
 }
 
@@ -63,21 +68,26 @@ fn kill_children() {
 /// Removes what the instance no longer needs, as far as it goes; what does not is said on standard
 /// error and is the node's next sweep's.
 pub(crate) fn clean(cgroup: Option<&Cgroup>, site: &Site) {
+    clear(cgroup, site);
+    for file in [SOCK, PID, "pid.tmp", "exit.tmp"] {
+        let _ = fs::remove_file(file);
+    }
+}
+
+/// Its processes, mounts and files.
+fn clear(cgroup: Option<&Cgroup>, site: &Site) {
     kill_children();
     if let Some(Err(error)) = cgroup.map(|cgroup| cgroup.remove(REMOVE_MAX)) {
-        eprintln!("shim: {error}");
+        complain(&error);
     }
     for directory in site.passing() {
         // Only the shim's own namespace has mounts there; for a reaper there are none.
         while umount2(&directory, MntFlags::MNT_DETACH).is_ok() {}
         match fs::remove_dir_all(&directory) {
             Err(why) if why.kind() != ErrorKind::NotFound => {
-                eprintln!("shim: remove {directory:?}: {why}");
+                complain(format_args!("remove {directory:?}: {why}"));
             }
             Ok(()) | Err(_) => {}
         }
-    }
-    for file in [SOCK, PID, "pid.tmp", "exit.tmp"] {
-        let _ = fs::remove_file(file);
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with a shim itself.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// An error of the shim; Display is the reason users read.
@@ -58,4 +60,11 @@ impl Error {
             Error::Io { .. } | Error::Call { .. } | Error::Busy(_) => false,
         }
     }
+}
+
+/// Says on standard error what went wrong. That is a file on the instance's disk, and one that
+/// takes nothing more must not end the shim, as it would with the standard library's macros.
+pub(crate) fn complain(what: impl Display) {
+    // In one piece: the file has several writers.
+    let _ = std::io::stderr().write_all(format!("shim: {what}\n").as_bytes());
 }

@@ -14,7 +14,7 @@
 //!
 //! Spawn: empty environment, stdin `/dev/null`, stdout and stderr to `DIR/shim.log`, nothing else
 //! open but the network namespace when there is one. Exit status 0: the instance has an `exit`
-//! file. 1: it has not, stderr says why. 2: wrong words.
+//! file. 1: it has not, stderr says why. 2: wrong words. What else is open the shim closes.
 //!
 //! ## `DIR/shim.json`, written by the node before the spawn ([`wire::Config`])
 //!
@@ -39,13 +39,14 @@
 //! |---|---|
 //! | `log`, `log.1` … | `2026-11-20T12:34:05.123Z stdout text`, a line at most 16 KiB of text |
 //! | `pid` | `{"boot_id":"…","shim":{"pid":N,"start":N},"init":{"pid":N,"start":N}}` |
-//! | `exit` | [`wire::Exit`] as JSON, durable before anybody is told |
+//! | `exit` | [`wire::Exit`] as JSON, durable before anybody is told if the disk lets it be |
+//! | `exit.tmp` | room for it, taken before anything runs |
 //! | `sock` | the control socket |
 //! | `hosts` `hostname` `resolv.conf` | bound read-only into the container |
 //! | `upper` `work` `merged` `run` | the root file system |
 //!
 //! In `pid`, `init` is null until the program runs, and `start` is field 22 of `/proc/PID/stat`.
-//! `sock`, `pid` and the four directories are gone when the shim is.
+//! `sock`, `pid`, `exit.tmp` and the four directories are gone when the shim is.
 //!
 //! ## `DIR/sock`: a unix stream, one JSON object a line both ways
 //!
@@ -103,9 +104,9 @@ use std::path::{Path, PathBuf};
 use container::Site;
 
 use crate::conn::Conns;
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::record::{EXIT, now_ms};
-use crate::wire::Exit;
+use crate::wire::{Config, Exit};
 use crate::world::World;
 
 /// What the words ask for.
@@ -123,14 +124,14 @@ pub fn run(args: impl Iterator<Item = OsString>) -> i32 {
         Ok(Words::Reap(dir)) => in_dir(&dir).and_then(|dir| reap::reap(&dir)),
         Ok(Words::Sweep(parent, keep)) => reap::sweep(&parent, &keep),
         Err(error) => {
-            eprintln!("shim: {error}");
+            complain(&error);
             return 2;
         }
     };
     match done {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("shim: {error}");
+            complain(&error);
             1
         }
     }
@@ -157,12 +158,19 @@ fn in_dir(dir: &Path) -> Result<PathBuf, Error> {
 
 /// The whole life of an instance. An id is one run: with an exit file there is nothing to do.
 fn instance(dir: &Path) -> Result<(), Error> {
+    let config = Config::load(dir);
+    let netns = config.as_ref().ok().and_then(|config| config.netns_fd);
+    setup::close_others(netns.as_slice());
     let lock = record::lock(dir)?;
     if Path::new(EXIT).exists() {
         return Ok(());
     }
     let mut conns = Conns::listen()?;
-    let (exit, cgroup) = match world::begin(dir, lock) {
+    let begun = config.and_then(|config| {
+        record::reserve()?;
+        world::begin(dir, config, lock)
+    });
+    let (exit, cgroup) = match begun {
         Ok(begun) => {
             let mut world = World::new(begun, conns);
             let exit = world.run().unwrap_or_else(|error| never_ran(&error));
@@ -171,14 +179,16 @@ fn instance(dir: &Path) -> Result<(), Error> {
         }
         Err(error) => (never_ran(&error), None),
     };
-    end::record(&exit)?;
+    let site = Site::new(dir);
+    let recorded = end::record(&exit, cgroup.as_ref(), &site);
+    // Not on the disk is no reason not to say the truth to who listens.
     end::tell(&mut conns, exit);
-    end::clean(cgroup.as_ref(), &Site::new(dir));
-    Ok(())
+    end::clean(cgroup.as_ref(), &site);
+    recorded
 }
 
 fn never_ran(error: &Error) -> Exit {
-    eprintln!("shim: {error}");
+    complain(error);
     Exit {
         code: 125,
         signal: None,

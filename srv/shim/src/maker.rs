@@ -4,7 +4,7 @@
 //! shim stays small, answers its socket meanwhile, and can kill what hangs. The container becomes
 //! the shim's own child all the same (`CLONE_PARENT`). Forking is safe here: there is one thread.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, pipe};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::parent_id;
@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::error::Error;
+use crate::setup::close_others;
 
 /// More bytes than this without an end of line are no report.
 const REPORT_MAX: usize = 64 << 10;
@@ -135,6 +136,8 @@ fn be_maker(
         let keep = [lock.as_fd(), report.as_fd(), stdio.stdin.as_fd(), stdio.stdout.as_fd()];
         let mut keep: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
         keep.push(stdio.stderr.as_raw_fd());
+        // Connections of the shim must end when the shim does, not when a first process that
+        // waits for its start does.
         close_others(&keep);
         let reporter = Reporter::new(report);
         match work(stdio, reporter) {
@@ -144,20 +147,4 @@ fn be_maker(
     }
     // SAFETY: ends the process at once; nothing of the parent's buffers or handlers is run twice.
     unsafe { libc::_exit(status) }
-}
-
-/// Connections of the shim must end when the shim does, not when a first process that waits for
-/// its start does.
-fn close_others(keep: &[RawFd]) {
-    let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    for fd in open.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)) {
-        // SAFETY: the owners of these descriptors are the parent's, copied by the fork; this
-        // process ends by `_exit` and never drops nor uses them.
-        unsafe { libc::close(fd) };
-    }
 }

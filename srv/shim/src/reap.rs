@@ -1,13 +1,14 @@
 //! What is done for a shim that died, and for cgroups nobody owns.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use container::{Cgroup, REMOVE_MAX, Site};
 
 use crate::end;
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::record::{EXIT, Pids, lock, now_ms};
 use crate::wire::{Config, Exit};
 
@@ -33,20 +34,22 @@ pub(crate) fn reap(dir: &Path) -> Result<(), Error> {
             Err(_) => std::thread::sleep(RETRY),
         }
     };
+    let site = Site::new(dir);
+    let mut recorded = Ok(());
     if !Path::new(EXIT).exists() {
-        let oom = cgroup.oom_kills() > 0;
-        end::record(&Exit {
+        let exit = Exit {
             code: 137,
             signal: Some("KILL".to_owned()),
-            oom,
+            oom: cgroup.oom_kills() > 0,
             reason: Some("shim died".to_owned()),
             finished_ms: now_ms(),
             failed: false,
             permanent: false,
-        })?;
+        };
+        recorded = end::record(&exit, Some(&cgroup), &site);
     }
-    end::clean(Some(&cgroup), &Site::new(dir));
-    Ok(())
+    end::clean(Some(&cgroup), &site);
+    recorded
 }
 
 /// Removes cgroups below `parent`; says the removed names.
@@ -56,11 +59,11 @@ pub(crate) fn reap(dir: &Path) -> Result<(), Error> {
 pub(crate) fn sweep(parent: &str, keep: &[String]) -> Result<(), Error> {
     let (removed, failed) = container::sweep(parent, keep)?;
     for name in removed {
-        println!("{name}");
+        let _ = writeln!(std::io::stdout(), "{name}");
     }
     let mut last = Ok(());
     for error in failed {
-        eprintln!("shim: {error}");
+        complain(&error);
         last = Err(error.into());
     }
     last

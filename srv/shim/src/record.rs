@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, complain};
 
 /// Name of the file that says how the instance ended.
 pub(crate) const EXIT: &str = "exit";
@@ -55,7 +55,7 @@ impl Pids {
             if durably { durable(Path::new(PID), &bytes) } else { replace(Path::new(PID), &bytes) }
         });
         if let Err(why) = written {
-            eprintln!("shim: write pid: {why}");
+            complain(format_args!("write pid: {why}"));
         }
     }
 
@@ -82,14 +82,30 @@ fn start_of(stat: &str) -> Option<u64> {
     rest.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Writes a file so that it is there whole or not at all, and stays.
+/// Room for an exit file in bytes, with a reason of the usual length.
+const EXIT_ROOM: [u8; 4096] = [0; 4096];
+
+/// Takes the disk's room for the `exit` file of the current directory, so that a disk that fills
+/// up meanwhile, perhaps by the container's own doing, does not make its end unknown.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn reserve() -> Result<(), Error> {
+    let path = Path::new(EXIT).with_extension("tmp");
+    fs::write(&path, EXIT_ROOM).map_err(Error::io("write", path))
+}
+
+/// Writes a file so that it is there whole or not at all, and stays. What its first name has of
+/// room is used: see [`reserve`].
 ///
 /// # Errors
 /// The disk's.
 pub(crate) fn durable(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let new = path.with_extension("tmp");
-    let mut file = File::create(&new)?;
+    // Not truncated first: that would give the room away.
+    let mut file = File::options().write(true).create(true).truncate(false).open(&new)?;
     file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -141,6 +157,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("exit");
         durable(&path, b"one").unwrap();
+        fs::write(path.with_extension("tmp"), "longer than what comes").unwrap();
         durable(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -2,7 +2,7 @@
 //! network its container is to have, the parent of whatever is left behind.
 
 use std::fs;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -31,6 +31,22 @@ pub(crate) fn stdio() -> Result<(), Error> {
             return Ok(());
         }
         std::mem::forget(fd);
+    }
+}
+
+/// Closes everything but 0, 1, 2 and `keep`. For a process of one thread whose other descriptors
+/// nobody will use: a shim that has opened nothing yet, or a fork that ends by `_exit`.
+pub(crate) fn close_others(keep: &[RawFd]) {
+    let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)) {
+        // SAFETY: whoever spawned the shim left it open, or it is the parent's, copied by a fork
+        // that never drops nor uses it.
+        unsafe { libc::close(fd) };
     }
 }
 

@@ -77,10 +77,9 @@ pub(crate) struct Begun {
 }
 
 /// Makes this process a shim and lets the container of `dir` be made.
-pub(crate) fn begin(dir: &Path, lock: File) -> Result<Begun, Error> {
+pub(crate) fn begin(dir: &Path, config: Config, lock: File) -> Result<Begun, Error> {
     let oom_score_adj = setup::process()?;
     let signals = setup::signals()?;
-    let config = Config::load(dir)?;
     if let Some(pids) = Pids::of(None) {
         pids.write(false);
     }

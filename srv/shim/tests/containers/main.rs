@@ -2,7 +2,10 @@
 //!
 //! `containers [PART]` runs the cases whose name contains PART; `containers shim …` is the shim.
 
+#![allow(clippy::print_stdout, reason = "a test program says what passed")]
+
 mod cases;
+mod scarce;
 mod trial;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -90,8 +91,23 @@ impl Trial {
         Trial::make(argv, change, spawn)
     }
 
+    /// As [`Trial::script`], with the instance's directory below `parent`.
+    pub(crate) fn below(parent: &Path, script: &str) -> Trial {
+        let dir = tempfile::tempdir_in(parent).expect("a directory for the instance");
+        Trial::make_in(dir, &["sh", "-c", script], json!({}), spawn)
+    }
+
     fn make(argv: &[&str], change: Value, spawn: impl FnOnce(&Path) -> Child) -> Trial {
         let dir = tempfile::tempdir().expect("a directory for the instance");
+        Trial::make_in(dir, argv, change, spawn)
+    }
+
+    fn make_in(
+        dir: TempDir,
+        argv: &[&str],
+        change: Value,
+        spawn: impl FnOnce(&Path) -> Child,
+    ) -> Trial {
         let id = format!("t-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let mut config = json!({
             "id": id, "cgroup_parent": cgroup_parent(), "layers": [root()], "rootfs": null,
@@ -288,26 +304,59 @@ fn assert_nothing_left(dir: &Path, id: &str) {
 
 /// Starts a script in a network namespace of its own, given to the shim as descriptor 3.
 pub(crate) fn in_new_network(script: &str) -> Trial {
-    use std::os::fd::AsRawFd;
     // A thread of its own makes the namespace, so that this process stays where it is.
     let fd = std::thread::spawn(|| {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a network namespace");
         fs::File::open("/proc/thread-self/ns/net").expect("its file")
     });
     let fd = fd.join().expect("the namespace");
-    let change = json!({"netns_fd": 3});
+    with_open(&fd, 3, script, json!({"netns_fd": 3}))
+}
+
+/// Starts a script under a shim that gets `file` as descriptor `number`.
+pub(crate) fn with_open(file: &fs::File, number: u8, script: &str, change: Value) -> Trial {
     Trial::make(&["sh", "-c", script], change, |dir| {
         let log = fs::File::create(dir.join("shim.log")).expect("shim.log");
         // The standard library gives away no descriptor but three; a shell puts it in its place.
         let own = std::env::current_exe().expect("the path of this program");
-        let line = format!("exec {} shim {} 3<&{}", own.display(), dir.display(), fd.as_raw_fd());
+        let (own, dir, fd) = (own.display(), dir.display(), file.as_raw_fd());
+        let line = format!("exec {own} shim {dir} {number}<&{fd}");
         let copy = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
-        nix::fcntl::fcntl(&fd, copy).expect("a descriptor that is handed on");
+        nix::fcntl::fcntl(file, copy).expect("a descriptor that is handed on");
         let mut command = Command::new("/bin/busybox");
         command.args(["sh", "-c", &line]).env_clear().stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(log);
         command.spawn().expect("the shim")
     })
+}
+
+/// A disk of its own, of this size, until it is dropped.
+pub(crate) struct Disk(TempDir);
+
+impl Disk {
+    pub(crate) fn new(size: &str) -> Disk {
+        let dir = tempfile::tempdir().expect("a directory for the disk");
+        let (flags, options) = (MsFlags::empty(), format!("size={size}"));
+        mount(Some("tmpfs"), dir.path(), Some("tmpfs"), flags, Some(options.as_str()))
+            .expect("a disk");
+        Disk(dir)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes until it takes no more.
+    pub(crate) fn fill(&self) {
+        let mut file = fs::File::create(self.path().join("filler")).expect("a file");
+        while file.write_all(&[1; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = umount2(self.path(), MntFlags::MNT_DETACH);
+    }
 }
 
 fn spawn(dir: &Path) -> Child {

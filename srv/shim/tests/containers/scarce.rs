@@ -1,0 +1,53 @@
+//! Cases of what a shim must do with little: no room on the disk, no descriptor but its own.
+
+use std::fs;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::trial::{Disk, Trial, WAIT_MAX, with_open};
+
+pub(crate) fn full_disk() {
+    let disk = Disk::new("1m");
+    let trial = Trial::below(disk.path(), "sleep 100");
+    let (mut talk, _) = trial.running();
+    disk.fill();
+    talk.say(&json!({"kill": true}));
+    talk.until("state", "exited");
+    trial.end().was(&json!({"code": 137, "reason": "killed on request"}));
+
+    let disk = Disk::new("1m");
+    let trial = Trial::below(disk.path(), "dd if=/dev/zero of=/all bs=4096; exit 3");
+    trial.end().was(&json!({"code": 3, "reason": null}));
+}
+
+pub(crate) fn full_disk_without_room() {
+    let disk = Disk::new("1m");
+    let trial = Trial::below(disk.path(), "dd if=/dev/zero of=/all bs=4096 count=16; sleep 100");
+    let (mut talk, _) = trial.running();
+    let all = trial.dir.path().join("upper/all");
+    let full = || fs::metadata(&all).is_ok_and(|all| all.len() == 16 * 4096);
+    let until = Instant::now() + WAIT_MAX;
+    while !full() {
+        assert!(Instant::now() < until, "the program did not write");
+        talk.exec(&["true"], 5000);
+    }
+    fs::write(trial.dir.path().join("exit.tmp"), "").expect("room given away");
+    disk.fill();
+    talk.say(&json!({"kill": true}));
+    talk.until("state", "exited");
+    trial.end().was(&json!({"code": 137, "reason": "killed on request"}));
+}
+
+pub(crate) fn descriptors() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let trial = with_open(file.as_file(), 9, "sleep 100", json!({}));
+    let (mut talk, _) = trial.running();
+    let pids = fs::read(trial.dir.path().join("pid")).expect("the pid file");
+    let pids: Value = serde_json::from_slice(&pids).expect("JSON in it");
+    let open = fs::read_dir(format!("/proc/{}/fd", pids["shim"]["pid"])).expect("a shim");
+    let open: Vec<_> = open.flatten().filter_map(|fd| fs::read_link(fd.path()).ok()).collect();
+    assert!(open.len() > 3 && !open.iter().any(|path| path == file.path()), "{open:?}");
+    talk.say(&json!({"kill": true}));
+    trial.end();
+}
