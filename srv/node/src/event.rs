@@ -32,6 +32,8 @@ pub(crate) enum Event {
     Unhealthy { id: Id, reason: String },
     /// The program ended.
     Exited { id: Id, code: i32, signal: Option<String>, oom: bool, reason: Option<String> },
+    /// Its directory could not be removed; it is tried again, until `removed` comes.
+    RemoveFailed { id: Id, reason: String },
     /// Nothing of the instance is left.
     Removed { id: Id },
 }
@@ -78,6 +80,9 @@ impl Event {
             Event::Exited { id, code, signal, oom, reason } => {
                 let keys = keys.with("code", code).maybe("signal", signal).with("oom", oom);
                 ("exited", id.as_str(), keys.maybe("reason", reason))
+            }
+            Event::RemoveFailed { id, reason } => {
+                ("remove-failed", id.as_str(), keys.with("reason", reason))
             }
             Event::Removed { id } => ("removed", id.as_str(), keys),
         }
@@ -143,6 +148,10 @@ mod tests {
             "exited web-1 code=0 oom=false",
         );
         check(Event::Removed { id: web() }, "removed web-1");
+        check(
+            Event::RemoveFailed { id: web(), reason: "disk is read-only".into() },
+            "remove-failed web-1 reason='disk is read-only'",
+        );
         check(
             Event::PullFailed { reference: "x:1".into(), permanent: true, reason: "".into() },
             "pull-failed x:1 permanent=true reason=''",

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use health::Verdict;
@@ -108,8 +109,8 @@ pub(crate) enum Action {
     Retire(Id),
     /// Keep what the probes say for a later node.
     Mark(Id, bool),
-    /// Remove its directory.
-    Erase(Id),
+    /// Remove its directory, after a pause.
+    Erase(Id, Duration),
     /// End the node and take the network away.
     End,
 }

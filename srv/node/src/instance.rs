@@ -123,10 +123,14 @@ pub(crate) struct Instance {
     pub(crate) warnings: Vec<String>,
     /// A task looks after it: it is being started or runs, or its leftovers are being cleaned.
     pub(crate) living: bool,
+    /// The shim has told this node that it runs.
+    pub(crate) told: bool,
     /// Its end is being written although it never began.
     pub(crate) retiring: bool,
     /// It goes away as soon as nothing of it lives.
     pub(crate) removing: bool,
+    /// How often its directory could not be removed.
+    pub(crate) erase_tries: u32,
     /// Grows with every change.
     pub(crate) version: u32,
 }
@@ -154,8 +158,10 @@ impl Instance {
             finished_ms: None,
             warnings: Vec::new(),
             living: false,
+            told: false,
             retiring: false,
             removing: false,
+            erase_tries: 0,
             version: 0,
         }
     }

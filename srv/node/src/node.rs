@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use crate::desk::Ask;
 use crate::error::{Error, Result};
@@ -166,7 +168,7 @@ impl Node {
                     tracing::warn!("{id}: {error}");
                 }
             }
-            Action::Erase(id) => self.erase(id),
+            Action::Erase(id, pause) => self.erase(id, pause),
             Action::End => self.end = Some(End::Down),
         }
     }
@@ -198,9 +200,10 @@ impl Node {
         orders
     }
 
-    fn erase(&self, id: Id) {
+    fn erase(&self, id: Id, pause: Duration) {
         let means = self.means.clone();
         tokio::spawn(async move {
+            sleep(pause).await;
             let dir = means.dirs.instance(&id);
             let fact = match spawn_blocking(move || record::erase(&dir)).await {
                 Ok(Ok(())) => Fact::Erased(id),

@@ -2,6 +2,7 @@
 //! reads a file, a clock or a socket; every verb is idempotent by the instance's id.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use health::Verdict;
 
@@ -15,6 +16,12 @@ use crate::wire::Said;
 
 /// Instances kept at once, ended ones included.
 pub(crate) const INSTANCES_MAX: usize = 4096;
+/// Before a directory that could not be removed is tried again; twice as long each time.
+const ERASE_PAUSE: Duration = Duration::from_secs(1);
+/// The longest of these pauses.
+const ERASE_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Begins the warning about such a directory.
+const NOT_REMOVED: &str = "could not be removed: ";
 
 /// Everything the node knows.
 #[derive(Debug, Default)]
@@ -108,7 +115,7 @@ impl World {
             Fact::Over(id) => {
                 let mut actions = self.change(&id, |one| {
                     one.living = false;
-                    if one.removing { vec![Action::Erase(one.id.clone())] } else { Vec::new() }
+                    if one.removing { vec![erase(one)] } else { Vec::new() }
                 });
                 actions.extend(self.end_if_down());
                 actions
@@ -119,10 +126,11 @@ impl World {
                 was.map(|_| Action::Tell(Event::Removed { id })).into_iter().collect()
             }
             Fact::EraseFailed { id, reason } => self.change(&id, |one| {
-                // The next `remove` tries again.
-                one.removing = false;
-                one.warnings.push(format!("could not be removed: {reason}"));
-                Vec::new()
+                one.erase_tries = one.erase_tries.saturating_add(1);
+                one.warnings.retain(|warning| !warning.starts_with(NOT_REMOVED));
+                one.warnings.push(format!("{NOT_REMOVED}{reason}"));
+                let event = Event::RemoveFailed { id: one.id.clone(), reason };
+                vec![Action::Tell(event), erase(one)]
             }),
             Fact::Told(event) => vec![Action::Tell(event)],
         }
@@ -169,6 +177,7 @@ impl World {
                 let host = std::net::Ipv4Addr::LOCALHOST;
                 one.address = Some(alive.address.unwrap_or(host).into());
                 (one.pid, one.port) = (alive.pid, alive.port);
+                one.started_ms = alive.since_ms;
                 one.digest = Some(alive.digest.clone());
                 one.state = if alive.pid.is_some() { State::Running } else { State::Starting };
                 one.health = match (alive.pid, alive.healthy) {
@@ -209,9 +218,23 @@ fn verb_done(one: &mut Instance, verb: Verb) -> Vec<Action> {
         Verb::Remove if one.removing => Vec::new(),
         Verb::Remove => {
             one.removing = true;
-            if one.living { vec![Action::Order(id, Order::Kill)] } else { vec![Action::Erase(id)] }
+            match (one.living, one.retiring) {
+                (true, _) => vec![Action::Order(id, Order::Kill)],
+                // Its end is being written into the directory; that comes first.
+                (false, true) => Vec::new(),
+                (false, false) => vec![erase(one)],
+            }
         }
     }
+}
+
+/// The removal of a directory, later the more often it has failed.
+fn erase(one: &Instance) -> Action {
+    let pause = match one.erase_tries {
+        0 => Duration::ZERO,
+        tries => ERASE_PAUSE.saturating_mul(2_u32.saturating_pow(tries - 1)).min(ERASE_PAUSE_MAX),
+    };
+    Action::Erase(one.id.clone(), pause)
 }
 
 /// What the shim says; the end is told once.
@@ -220,15 +243,31 @@ fn told(one: &mut Instance, said: Said) -> Vec<Action> {
         return Vec::new();
     }
     let id = one.id.clone();
+    // Whatever ended here, nothing writes into its directory any more.
+    let retired = match &said {
+        Said::Exited(_) | Said::Failed { .. } => std::mem::take(&mut one.retiring),
+        Said::Starting | Said::Running { .. } => false,
+    };
+    let mut actions = heard(one, id, said);
+    if retired && one.removing {
+        actions.push(erase(one));
+    }
+    actions
+}
+
+fn heard(one: &mut Instance, id: Id, said: Said) -> Vec<Action> {
     match said {
         Said::Starting => {
             one.state = State::Starting;
             Vec::new()
         }
         Said::Running { pid, started_ms, warnings } => {
-            let known = one.state == State::Running;
+            // Not whether it is known to run: this node may only have found its process.
+            let known = std::mem::replace(&mut one.told, true);
             (one.state, one.pid, one.started_ms) = (State::Running, Some(pid), Some(started_ms));
-            one.warnings.extend(warnings);
+            if !known {
+                one.warnings.extend(warnings);
+            }
             if one.health == Health::None {
                 one.health = Health::Starting;
             }

@@ -16,7 +16,8 @@ fn show(action: &Action) -> String {
         Action::Order(id, order) => format!("order {id} {order:?}"),
         Action::Retire(id) => format!("retire {id}"),
         Action::Mark(id, healthy) => format!("mark {id} {healthy}"),
-        Action::Erase(id) => format!("erase {id}"),
+        Action::Erase(id, pause) if pause.is_zero() => format!("erase {id}"),
+        Action::Erase(id, pause) => format!("erase {id} in {} s", pause.as_secs()),
         Action::End => "end".to_owned(),
     }
 }
@@ -217,7 +218,7 @@ fn a_stop_while_starting_is_passed_on() {
 }
 
 #[test]
-fn a_removal_kills_first_and_can_be_tried_again() {
+fn a_removal_kills_first() {
     check(
         "make a
          spec a
@@ -230,8 +231,39 @@ fn a_removal_kills_first_and_can_be_tried_again() {
          > tell exited a code=137 oom=false
          over a
          > erase a
-         kept a no room
+         erased a
+         > tell removed a
+         make b
+         spec b
+         do b remove
+         > erase b
+         do b start
+         ! instance b is being removed: make a new one",
+    );
+}
+
+#[test]
+fn a_removal_that_fails_is_told_and_tried_again_until_it_is_done() {
+    let mut script = "make a\n do a remove\n > erase a\n".to_owned();
+    for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let failed = "kept a no room\n > tell remove-failed a reason='no room'";
+        script.push_str(&format!("{failed}\n > erase a in {pause} s\n"));
+        script.push_str("= state=new health=none warning=could not be removed: no room\n");
+        script.push_str("do a remove\n");
+    }
+    check(&format!("{script} erased a\n > tell removed a"));
+}
+
+#[test]
+fn a_removal_waits_until_the_end_of_what_never_ran_is_written() {
+    check(
+        "make a
+         spec a
+         do a stop
+         > retire a
          do a remove
+         exited a 143
+         > tell exited a code=143 oom=false
          > erase a
          erased a
          > tell removed a",
@@ -275,7 +307,9 @@ fn what_an_earlier_node_left_goes_on() {
          > begin b
          found c healthy
          > adopt c
-         = state=running pid=7 address=127.0.0.1 health=healthy digest=sha256:a
+         = state=running pid=7 address=127.0.0.1 health=healthy digest=sha256:a started=5
+         running c
+         > tell started c pid=7 address=127.0.0.1
          running c
          = state=running pid=7 address=127.0.0.1 health=healthy digest=sha256:a started=1
          found d starting
