@@ -13,6 +13,10 @@ use rustix::io::Errno;
 use crate::digest::Digest;
 use crate::{Error, Result};
 
+/// Bytes that are to stay free whatever is pulled.
+pub(crate) const RESERVE_BYTES: u64 = 64 << 20;
+/// Inodes that are to stay free whatever is pulled.
+pub(crate) const RESERVE_INODES: u64 = 4096;
 /// Names of directories being unpacked or thrown away; removed when the store is opened.
 const SCRATCH: &str = "scratch-";
 
@@ -117,9 +121,11 @@ impl Disk {
         let (free, inodes) = self.free().unwrap_or((0, 0));
         let dir = self.dir.clone();
         Some(match inodes {
-            0 => Error::Inodes { dir, needs: 1, free: 0 },
-            // How much more it would take is not known; more than there is, it is.
-            _ => Error::Room { dir, needs: free + 1, free },
+            free if free < RESERVE_INODES => {
+                Error::Inodes { dir, needs: free + RESERVE_INODES, free }
+            }
+            // How much more it would take is not known; more than there is, and what is to stay.
+            _ => Error::Room { dir, needs: free.saturating_add(RESERVE_BYTES), free },
         })
     }
 

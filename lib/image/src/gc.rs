@@ -30,18 +30,25 @@ pub(crate) fn collect(shared: &Arc<Shared>, keep: &[String], now: SystemTime) ->
         keep.contains(&tag.digest) || !(old(tag) || name.contains('@'))
     };
     shared.change(|tags| tags.retain(|name, tag| stays(name, tag)))?;
-    let mut marks = Marks::default();
-    let names = shared.names();
-    for text in names.values().map(|tag| &tag.digest).chain(keep) {
-        if let Some(digest) = Digest::parse(text) {
-            marks.image(shared, digest);
-        }
-    }
+    let marks = Marks::named(shared, keep);
     let mut sweep = Sweep { shared, marks, began: now, collected: Collected::default() };
     sweep.layers()?;
     sweep.blobs()?;
     sweep.ingests()?;
     Ok(sweep.collected)
+}
+
+/// Removes these layers, unless another pull holds one or has made an image of it meanwhile.
+pub(crate) fn take_back(shared: &Arc<Shared>, chain_ids: &[Digest]) -> Result<()> {
+    let _collecting = shared.leases.collecting();
+    let marks = Marks::named(shared, &[]);
+    let mut collected = Collected::default();
+    // The upper ones first: none is ever without those below it.
+    for chain_id in chain_ids.iter().rev().filter(|it| !marks.layers.contains(it)) {
+        layer(shared, chain_id, &mut collected)?;
+    }
+    tracing::info!("no room: {} layers removed again", collected.layers);
+    Ok(())
 }
 
 /// Bytes and inodes of the store.
@@ -69,6 +76,18 @@ struct Marks {
 }
 
 impl Marks {
+    /// Marks what every name and these digests stand for.
+    fn named(shared: &Shared, keep: &[String]) -> Self {
+        let mut marks = Self::default();
+        let names = shared.names();
+        for text in names.values().map(|tag| &tag.digest).chain(keep) {
+            if let Some(digest) = Digest::parse(text) {
+                marks.image(shared, digest);
+            }
+        }
+        marks
+    }
+
     /// Marks all an image is made of. One whose documents cannot be read is no image; what
     /// cannot be understood costs its own bytes and never the collection.
     fn image(&mut self, shared: &Shared, digest: Digest) {
@@ -83,6 +102,23 @@ impl Marks {
         }
         self.blobs.insert(digest);
     }
+}
+
+/// Removes a layer unless it is held.
+fn layer(shared: &Shared, chain_id: &Digest, collected: &mut Collected) -> Result<()> {
+    let disk = &shared.disk;
+    let path = disk.layer(chain_id);
+    let bytes = meta::load(disk, chain_id)?.map_or(0, |meta| meta.bytes);
+    // A layer goes with one rename, so a half removed one is never taken for whole.
+    let scratch = disk.scratch();
+    match shared.leases.unless_held(chain_id, || fs::rename(&path, &scratch.0)) {
+        None => return Ok(()),
+        Some(Err(e)) => return Err(io_error("remove", &path, e)),
+        Some(Ok(())) => {}
+    }
+    collected.layers += 1;
+    collected.bytes += bytes;
+    Ok(())
 }
 
 struct Sweep<'a> {
@@ -100,19 +136,7 @@ impl Sweep<'_> {
             if marks.contains(&digest) || newer(found, self.began) {
                 return Ok(());
             }
-            let path = disk.layer(&digest);
-            let bytes = meta::load(disk, &digest)?.map_or(0, |meta| meta.bytes);
-            // A layer goes with one rename, so a half removed one is never taken for whole.
-            let scratch = disk.scratch();
-            let moved = self.shared.leases.unless_held(&digest, || fs::rename(&path, &scratch.0));
-            match moved {
-                None => return Ok(()),
-                Some(Err(e)) => return Err(io_error("remove", &path, e)),
-                Some(Ok(())) => {}
-            }
-            collected.layers += 1;
-            collected.bytes += bytes;
-            Ok(())
+            layer(self.shared, &digest, collected)
         })
     }
 

@@ -21,6 +21,17 @@ struct Table {
     collections: u32,
 }
 
+impl Table {
+    fn less(&mut self, digest: &Digest) {
+        if let Some(count) = self.held.get_mut(digest) {
+            *count -= 1;
+            if *count == 0 {
+                self.held.remove(digest);
+            }
+        }
+    }
+}
+
 impl Leases {
     fn table(&self) -> MutexGuard<'_, Table> {
         // Every change of the table is one call, so a panic elsewhere leaves it whole.
@@ -71,6 +82,15 @@ impl Lease {
         *self.leases.table().held.entry(digest.clone()).or_default() += 1;
         self.mine.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
     }
+
+    /// Gives one digest back early: what it names is not wanted any more.
+    pub(crate) fn give_back(&self, digest: &Digest) {
+        let mut mine = self.mine.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = mine.len();
+        mine.retain(|held| held != digest);
+        let mut table = self.leases.table();
+        (mine.len()..before).for_each(|_| table.less(digest));
+    }
 }
 
 impl Drop for Lease {
@@ -81,12 +101,7 @@ impl Drop for Lease {
             if table.collections > 0 {
                 table.released.insert(digest.clone());
             }
-            if let Some(count) = table.held.get_mut(&digest) {
-                *count -= 1;
-                if *count == 0 {
-                    table.held.remove(&digest);
-                }
-            }
+            table.less(&digest);
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Never: starts anything, mounts anything, runs a program of an image, follows an address that
 //! stands inside a manifest, or writes outside of its own directory.
 
+mod budget;
 mod credentials;
 mod digest;
 mod disk;

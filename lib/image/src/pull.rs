@@ -4,31 +4,31 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::syncfs;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use crate::budget::Budget;
 use crate::digest::{Digest, Hashed, chain};
-use crate::disk::{Scratch, rename_durably};
+use crate::disk::{RESERVE_BYTES, RESERVE_INODES, Scratch, rename_durably};
 use crate::document::{self, Config, Descriptor, Document, Manifest};
+use crate::gc;
 use crate::lease::Lease;
 use crate::local::Local;
 use crate::meta::{self, Meta};
 use crate::meter::Meter;
 use crate::registry::Registry;
 use crate::store::Shared;
-use crate::unpack::{self, Job, Unpacked};
+use crate::unpack::{Job, Over, Unpacked};
 use crate::{Error, Result};
 
 /// Blobs fetched at the same time by one pull.
 const FETCHES_MAX: usize = 16;
 /// Unpacked bytes expected of a byte of compressed layer; usual ones have 2 to 3.
 const EXPANSION: u64 = 3;
-/// Bytes that are to stay free whatever is pulled.
-const RESERVE_BYTES: u64 = 64 << 20;
 /// Unpacked bytes of an inode; distributions have about 10 KiB a file, their share of links and
 /// directories included.
 const INODE_BYTES: u64 = 8 << 10;
@@ -49,6 +49,10 @@ pub(crate) struct Pull {
     pub(crate) what: String,
     pub(crate) lease: Lease,
     pub(crate) stop: AtomicBool,
+    /// The room it takes.
+    budget: Budget,
+    /// Chain ids of the layers it has made.
+    made: Mutex<Vec<Digest>>,
 }
 
 /// A manifest with all that is needed to fetch its layers.
@@ -72,7 +76,9 @@ impl Drop for Stop {
 impl Pull {
     pub(crate) fn new(shared: &Arc<Shared>, source: Source, what: String) -> Self {
         let lease = Lease::new(&shared.leases);
-        Self { shared: Arc::clone(shared), source, what, lease, stop: AtomicBool::new(false) }
+        let (shared, stop) = (Arc::clone(shared), AtomicBool::new(false));
+        let (budget, made) = (Budget::default(), Mutex::default());
+        Self { shared, source, what, lease, stop, budget, made }
     }
 
     /// Makes everything the reference names complete here; gives the digest it names.
@@ -146,11 +152,29 @@ impl Pull {
         let fetches = Semaphore::new(FETCHES_MAX);
         let plan = Arc::new(Plan { manifest, config, chain, meter, fetches });
         self.check_room(&plan)?;
+        let done = self.all(&plan).await;
+        if let Err(Error::Room { .. } | Error::Inodes { .. }) = done {
+            let pull = Arc::clone(self);
+            blocking(move || pull.take_back()).await?;
+        }
+        done
+    }
+
+    /// What there was no room to finish does not keep the room of others.
+    fn take_back(&self) -> Result<()> {
+        // Said before the lock is taken: whoever has it next makes no more.
+        self.stop.store(true, Ordering::Relaxed);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.iter().for_each(|chain_id| self.lease.give_back(chain_id));
+        gc::take_back(&self.shared, &std::mem::take(&mut *made))
+    }
+
+    async fn all(self: &Arc<Self>, plan: &Arc<Plan>) -> Result<()> {
         let mut tasks = JoinSet::new();
         let mut below = None;
         for n in 0..plan.chain.len() {
             let (above, next) = oneshot::channel();
-            let (pull, plan) = (Arc::clone(self), Arc::clone(&plan));
+            let (pull, plan) = (Arc::clone(self), Arc::clone(plan));
             tasks.spawn(pull.layer(plan, n, below.replace(next), above));
         }
         let mut gave_up = false;
@@ -185,7 +209,7 @@ impl Pull {
         }
         match bytes {
             0 => Ok(()),
-            bytes => disk.check_room(bytes.saturating_add(RESERVE_BYTES), inodes),
+            bytes => disk.check_room(bytes.saturating_add(RESERVE_BYTES), inodes + RESERVE_INODES),
         }
     }
 
@@ -260,7 +284,8 @@ impl Pull {
         let path = disk.blob(layer);
         let blob = File::open(&path).map_err(|e| disk.fail("open", &path, e))?;
         let diff_id = &plan.config.diff_ids[n];
-        let job = Job { disk, layer, diff_id, root: &root, stop: &self.stop };
+        let (stop, budget) = (&self.stop, &self.budget);
+        let job = Job { disk, budget, layer, diff_id, root: &root, stop };
         let unpacked = job.run(blob).inspect_err(|error| {
             // A blob that went bad on the disk is fetched again by the next pull.
             if error.permanent() {
@@ -288,7 +313,8 @@ impl Pull {
         };
         let layer = &plan.manifest.layers[n].digest;
         let root = scratch.0.join("fs");
-        unpack::complete(disk, layer, &root, &below, &mut unpacked)?;
+        let over = Over { disk, budget: &self.budget, layer, root: &root, below: &below };
+        over.complete(&mut unpacked)?;
         let meta = Meta {
             diff_id: plan.config.diff_ids[n].to_string(),
             bytes: unpacked.bytes,
@@ -300,7 +326,13 @@ impl Pull {
             fs::write(scratch.0.join("meta"), serde_json::to_vec(&meta)?)?;
             // One call for all files: each by itself would take minutes.
             syncfs(File::open(&root)?)?;
-            rename_durably(&scratch.0, &path)
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::Error::other("the pull was given up"));
+            }
+            rename_durably(&scratch.0, &path)?;
+            made.push(plan.chain[n].clone());
+            Ok(())
         };
         name().map_err(|e| disk.fail("write", &path, e))
     }

@@ -19,8 +19,9 @@ use rustix::io::Errno;
 
 use super::inside::{Fault, Inside, Place, is_opaque, is_whiteout, stat, step};
 use super::lower::{Found, Lower, led_to};
-use super::make::allowed_xattr;
+use super::make::{allowed_xattr, asks_too_much};
 use super::{Link, Unpacked};
+use crate::budget::Budget;
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::tarball::shown;
@@ -29,40 +30,55 @@ use crate::{Error, Result};
 /// Directories moved because of links below, so that links in a circle end.
 const MOVES_MAX: u32 = 10_000;
 
-/// Finishes the layer in `root` over the layers `below` (bottom first).
-pub(crate) fn complete(
-    disk: &Disk,
-    layer: &Digest,
-    root: &Path,
-    below: &[PathBuf],
-    unpacked: &mut Unpacked,
-) -> Result<()> {
-    let failed = |path: &Path, fault: Fault| match fault {
-        Fault::Why(why) => Error::Entry {
-            layer: layer.to_string(),
-            entry: shown(path.as_os_str().as_bytes()),
-            why,
-        },
-        Fault::Io(e) => disk.fail("finish", &root.join(path), e),
-    };
-    let below = if unpacked.opaque { &[] } else { below };
-    let lower = Lower::open(below).map_err(|e| failed(Path::new(""), e.into()))?;
-    let inside = Inside::open(root).map_err(|e| failed(Path::new(""), e.into()))?;
-    let copied = HashMap::new();
-    let mut fixup = Fixup { inside, lower, copied, moves: 0, bytes: 0 };
-    for link in std::mem::take(&mut unpacked.links) {
-        fixup.link(&link).map_err(|e| failed(&link.path, e))?;
-    }
-    let mut todo: BTreeSet<PathBuf> = std::mem::take(&mut unpacked.implicit).into_iter().collect();
-    // In order of names a directory comes before what is in it.
-    while let Some(path) = todo.pop_first() {
-        fixup.implicit(&path, &mut todo).map_err(|e| failed(&path, e))?;
-    }
-    unpacked.bytes += fixup.bytes;
-    Ok(())
+/// A layer that is unpacked and the layers it stands over.
+pub(crate) struct Over<'a> {
+    pub(crate) disk: &'a Disk,
+    /// What its pull may take.
+    pub(crate) budget: &'a Budget,
+    /// The digest the layer has in its manifest, for messages.
+    pub(crate) layer: &'a Digest,
+    pub(crate) root: &'a Path,
+    /// Bottom first.
+    pub(crate) below: &'a [PathBuf],
 }
 
-struct Fixup {
+impl Over<'_> {
+    /// Finishes the layer.
+    pub(crate) fn complete(&self, unpacked: &mut Unpacked) -> Result<()> {
+        let below = if unpacked.opaque { &[] } else { self.below };
+        let lower = Lower::open(below).map_err(|e| self.failed(Path::new(""), e.into()))?;
+        let inside = Inside::open(self.root).map_err(|e| self.failed(Path::new(""), e.into()))?;
+        let (copied, disk, budget) = (HashMap::new(), self.disk, self.budget);
+        let mut fixup = Fixup { disk, budget, inside, lower, copied, moves: 0, bytes: 0 };
+        for link in std::mem::take(&mut unpacked.links) {
+            fixup.link(&link).map_err(|e| self.failed(&link.path, e))?;
+        }
+        let mut todo: BTreeSet<_> = std::mem::take(&mut unpacked.implicit).into_iter().collect();
+        // In order of names a directory comes before what is in it.
+        while let Some(path) = todo.pop_first() {
+            fixup.implicit(&path, &mut todo).map_err(|e| self.failed(&path, e))?;
+        }
+        unpacked.bytes += fixup.bytes;
+        Ok(())
+    }
+
+    fn failed(&self, path: &Path, fault: Fault) -> Error {
+        let entry = |why| Error::Entry {
+            layer: self.layer.to_string(),
+            entry: shown(path.as_os_str().as_bytes()),
+            why,
+        };
+        match fault {
+            Fault::Why(why) => entry(why),
+            Fault::Io(e) if asks_too_much(&e) => entry(e.to_string()),
+            Fault::Io(e) => self.disk.fail("finish", &self.root.join(path), e),
+        }
+    }
+}
+
+struct Fixup<'a> {
+    disk: &'a Disk,
+    budget: &'a Budget,
     inside: Inside,
     lower: Lower,
     /// What was copied from below, by its path there: a second link to it is a link to the copy,
@@ -72,7 +88,7 @@ struct Fixup {
     bytes: u64,
 }
 
-impl Fixup {
+impl Fixup<'_> {
     fn link(&mut self, link: &Link) -> Result<(), Fault> {
         let (Some(at), Some(name)) = (link.path.parent(), link.path.file_name()) else {
             return Ok(());
@@ -87,9 +103,7 @@ impl Fixup {
         if let Some(source) = self.inside.walk(above, false)? {
             match stat(&source.fd, last) {
                 Ok(found) if is_whiteout(&found) => return Err(missing().into()),
-                Ok(_) => {
-                    return Ok(linkat(&source.fd, last, &place.fd, name, AtFlags::empty())?);
-                }
+                Ok(_) => return link_to(&source.fd, last, &place, name),
                 Err(Errno::NOENT) => {}
                 Err(e) => return Err(e.into()),
             }
@@ -101,7 +115,7 @@ impl Fixup {
             (real, Found::File(source)) => {
                 if let Some(copy) = self.copied.get(&real) {
                     let Some(first) = copy.path.file_name() else { return Ok(()) };
-                    return Ok(linkat(&copy.fd, first, &place.fd, name, AtFlags::empty())?);
+                    return link_to(&copy.fd, first, &place, name);
                 }
                 let Some(last) = real.last() else { return Err(missing().into()) };
                 self.copy_up(&source, last, &place, name)?;
@@ -129,6 +143,7 @@ impl Fixup {
         let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | flags;
         let write = openat(&place.fd, name, create, Mode::RUSR | Mode::WUSR)?;
         let (mut read, mut write) = (File::from(read), File::from(write));
+        self.budget.charge(self.disk, u64::try_from(found.st_size).unwrap_or(u64::MAX), 1)?;
         self.bytes += io::copy(&mut read, &mut write)?;
         Ok(look_like(&OwnedFd::from(read), &OwnedFd::from(write))?)
     }
@@ -189,6 +204,14 @@ impl Fixup {
         todo.extend(self.inside.implicit.drain());
         self.inside.forget(path);
         Ok(())
+    }
+}
+
+/// Makes a hard link. What may not be linked (a directory, most of all) never may.
+fn link_to(from: &OwnedFd, last: &OsStr, place: &Place, name: &OsStr) -> Result<(), Fault> {
+    match linkat(from, last, &place.fd, name, AtFlags::empty()) {
+        Err(Errno::PERM) => Err("a hard link to what cannot have one".into()),
+        linked => Ok(linked?),
     }
 }
 

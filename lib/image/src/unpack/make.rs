@@ -18,6 +18,8 @@ use rustix::io::Errno;
 use super::inside::{Fault, Inside, Place, is_whiteout, set_opaque, stat, step};
 use super::path::{self, Name};
 use super::{Link, Unpacked};
+use crate::budget::Budget;
+use crate::disk::Disk;
 use crate::tarball::{Broken, Entry, Kind};
 
 /// Bytes copied at a time.
@@ -30,8 +32,19 @@ pub(crate) fn allowed_xattr(name: &[u8]) -> bool {
         || name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
 }
 
+/// True when what the name or the content asks for cannot be made in a file system.
+pub(super) fn asks_too_much(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NAMETOOLONG | Errno::INVAL | Errno::NOTDIR | Errno::ISDIR)
+            | Some(Errno::EXIST | Errno::LOOP | Errno::MLINK | Errno::XDEV)
+    )
+}
+
 /// A layer in the making.
-pub(super) struct Make {
+pub(super) struct Make<'a> {
+    disk: &'a Disk,
+    budget: &'a Budget,
     inside: Inside,
     done: Unpacked,
     /// Times of directories, set last: everything made in them changes theirs.
@@ -39,24 +52,22 @@ pub(super) struct Make {
     buffer: Vec<u8>,
 }
 
-impl Make {
-    pub(super) fn new(inside: Inside) -> Self {
-        let buffer = vec![0; COPY_BYTES];
-        Self { inside, done: Unpacked::default(), times: HashMap::new(), buffer }
+impl<'a> Make<'a> {
+    pub(super) fn new(inside: Inside, disk: &'a Disk, budget: &'a Budget) -> Self {
+        let (done, times, buffer) = (Unpacked::default(), HashMap::new(), vec![0; COPY_BYTES]);
+        Self { disk, budget, inside, done, times, buffer }
     }
 
     /// Makes an entry; `data` gives its bytes.
     pub(super) fn entry(&mut self, entry: &Entry, data: &mut impl Read) -> Result<(), Broken> {
-        self.place(entry, data).map_err(|fault| match fault {
+        let before = self.done.inodes + self.inside.made;
+        let placed = self.place(entry, data);
+        let made = self.done.inodes + self.inside.made - before;
+        self.budget.charge(self.disk, 0, made)?;
+        placed.map_err(|fault| match fault {
             Fault::Why(why) => Broken::entry(&entry.path, why),
-            Fault::Io(e) => match Errno::from_io_error(&e) {
-                // What the name or the content asks for cannot be made in a file system.
-                Some(Errno::NAMETOOLONG | Errno::INVAL | Errno::NOTDIR | Errno::ISDIR)
-                | Some(Errno::EXIST | Errno::LOOP | Errno::MLINK | Errno::XDEV) => {
-                    Broken::entry(&entry.path, e.to_string())
-                }
-                _ => Broken::Io(e),
-            },
+            Fault::Io(e) if asks_too_much(&e) => Broken::entry(&entry.path, e.to_string()),
+            Fault::Io(e) => Broken::Io(e),
         })
     }
 
@@ -160,6 +171,7 @@ impl Make {
             if n == 0 {
                 break;
             }
+            self.budget.charge(self.disk, n as u64, 0)?;
             file.write_all(&self.buffer[..n])?;
         }
         self.done.bytes += entry.size;

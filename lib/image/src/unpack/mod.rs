@@ -21,12 +21,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use crate::budget::Budget;
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::tarball::{Archive, Broken, Kind};
 use crate::{Error, Result};
 
-pub(crate) use fixup::complete;
+pub(crate) use fixup::Over;
 pub(crate) use make::allowed_xattr;
 pub(crate) use stream::{Compression, compressed, decompress};
 
@@ -58,6 +59,8 @@ struct Link {
 /// One layer to be unpacked.
 pub(crate) struct Job<'a> {
     pub(crate) disk: &'a Disk,
+    /// What its pull may take.
+    pub(crate) budget: &'a Budget,
     /// The digest the layer has in its manifest, for messages.
     pub(crate) layer: &'a Digest,
     /// What its uncompressed bytes must be.
@@ -76,7 +79,7 @@ impl Job<'_> {
             stream::Plain::open(blob, bytes, self.stop).map_err(|e| self.broken(e.into()))?;
         let mut archive = Archive::new(plain, ENTRIES_MAX);
         let root = inside::Inside::open(self.root).map_err(|e| self.broken(e.into()))?;
-        let mut make = make::Make::new(root);
+        let mut make = make::Make::new(root, self.disk, self.budget);
         while let Some(entry) = archive.entry().map_err(|e| self.broken(e))? {
             if entry.kind == Kind::Device {
                 tracing::debug!("layer {}: device left out", self.layer);

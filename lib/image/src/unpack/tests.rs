@@ -10,8 +10,9 @@ use tar::{EntryType, Header};
 
 use super::inside::Inside;
 use super::make::Make;
-use super::{Job, Unpacked, complete};
+use super::{Job, Over, Unpacked};
 use crate::Result;
+use crate::budget::Budget;
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::tarball::Archive;
@@ -105,9 +106,11 @@ impl Bench {
         let digest = Digest::of(&tar);
         let stop = AtomicBool::new(false);
         let (disk, layer) = (&self.disk, &digest);
-        let job = Job { disk, layer, diff_id: &digest, root: &root, stop: &stop };
+        let (budget, root) = (&Budget::default(), &root);
+        let job = Job { disk, budget, layer, diff_id: &digest, root, stop: &stop };
         let mut unpacked = job.run(blob)?;
-        complete(disk, layer, &root, &self.layers, &mut unpacked)?;
+        Over { disk, budget, layer, root, below: &self.layers }.complete(&mut unpacked)?;
+        let root = root.clone();
         self.layers.push(root);
         Ok(unpacked)
     }
@@ -305,7 +308,8 @@ fn an_archive_that_is_cut_or_has_another_digest_is_refused() {
     let stop = AtomicBool::new(false);
     let (layer, other) = (Digest::of(b"l"), Digest::of(b"o"));
     let root = bench.at("");
-    let job = Job { disk: &bench.disk, layer: &layer, diff_id: &other, root: &root, stop: &stop };
+    let (disk, budget) = (&bench.disk, &Budget::default());
+    let job = Job { disk, budget, layer: &layer, diff_id: &other, root: &root, stop: &stop };
     let text = job.run(tempfile::tempfile().unwrap()).unwrap_err().to_string();
     assert!(text.contains("uncompressed: digest is"), "{text}");
 }
@@ -414,7 +418,9 @@ fn what_a_layer_makes_us_remember_is_limited() {
         let dir = tempfile::tempdir().unwrap();
         let mut inside = Inside::open(dir.path()).unwrap();
         inside.remember_bytes = bytes;
-        let mut make = Make::new(inside);
+        let disk = Disk::open(&dir.path().join("store")).unwrap();
+        let budget = Budget::default();
+        let mut make = Make::new(inside, &disk, &budget);
         let bytes = tar.done();
         let mut archive = Archive::new(&bytes[..], 100);
         let mut made = Ok(());
@@ -429,4 +435,17 @@ fn what_a_layer_makes_us_remember_is_limited() {
     check(Tar::default().file("a/b/x", ""), 131, false);
     check(Tar::default().hardlink("a", "b"), 130, true);
     check(Tar::default().hardlink("a", "b"), 129, false);
+}
+
+#[test]
+fn a_late_hard_link_that_cannot_be_is_the_layers_own_fault() {
+    let check = |tar: Tar| {
+        let mut bench = Bench::new();
+        bench.unpack(Tar::default().file("a", "1").done()).unwrap();
+        let error = bench.unpack(tar.done()).unwrap_err();
+        assert!(matches!(error, crate::Error::Entry { .. }) && error.permanent(), "{error}");
+    };
+    check(Tar::default().hardlink("b", "c").dir("c"));
+    check(Tar::default().hardlink("b", "a").file("b", "2"));
+    check(Tar::default().hardlink("b", "c").file("b", "2").file("c", "3"));
 }
