@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -116,11 +116,45 @@ impl Node {
                 world.check(request)?;
                 writes.extend(self.write_of(&world, request));
             }
+            self.check_orders(requests)?;
         }
         for write in writes {
             spawn_blocking(write).await.map_err(|_| Error::Ended)??;
         }
         Ok(())
+    }
+
+    /// Refuses what may be orders when they might find no room on their way to a task: an order
+    /// that was accepted is never lost.
+    fn check_orders(&self, requests: &[Request]) -> Result<()> {
+        let mut asked: HashMap<&Id, usize> = HashMap::new();
+        for request in requests {
+            let Request::Do { id, verb: Verb::Stop { .. } | Verb::Signal(_) | Verb::Remove } =
+                request
+            else {
+                continue;
+            };
+            let count = asked.entry(id).or_default();
+            *count += 1;
+            let to = self.lives.get(id).filter(|to| !to.is_closed());
+            let room = to.map_or(ORDERS_MAX, mpsc::Sender::capacity);
+            if *count > room {
+                return Err(Error::Orders { id: id.to_string(), waiting: ORDERS_MAX - room });
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes an order on to the task of an instance; when that has ended there is nothing that
+    /// could do it or would need it.
+    fn order(&self, id: &Id, order: Order) {
+        let Some(Err(TrySendError::Full(order))) = self.lives.get(id).map(|to| to.try_send(order))
+        else {
+            return;
+        };
+        // Only an order that no client gave by name comes to a full line: a stop by `down`.
+        let Some(to) = self.lives.get(id).cloned() else { return };
+        tokio::spawn(async move { to.send(order).await });
     }
 
     /// What must be on disk before the request is done.
@@ -149,16 +183,13 @@ impl Node {
         match action {
             Action::Tell(event) => {
                 let line = event.to_string();
-                tracing::info!("{line}");
+                // Whoever wants to see them reads `events`; a log would only grow with them.
+                tracing::debug!("{line}");
                 self.ring.push(&line);
             }
             Action::Begin(id) => self.begin(id),
             Action::Adopt(id, alive) => self.adopt(id, alive),
-            Action::Order(id, order) => {
-                if let Some(Err(error)) = self.lives.get(&id).map(|to| to.try_send(order)) {
-                    tracing::warn!("{id} takes no orders: {error}");
-                }
-            }
+            Action::Order(id, order) => self.order(&id, order),
             Action::Retire(id) => {
                 let means = self.means.clone();
                 tokio::spawn(async move { life::retire(&means, &id, record::never_ran()).await });
@@ -224,3 +255,7 @@ async fn told_to_end(term: &mut Signal, int: &mut Signal) {
         _ = int.recv() => {}
     }
 }
+
+#[cfg(test)]
+#[path = "node_test.rs"]
+mod tests;

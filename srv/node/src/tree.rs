@@ -186,4 +186,4 @@ impl Tree for NodeTree {
 
 #[cfg(test)]
 #[path = "tree_test.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,7 @@
 //! The tree as a client meets it, over a loop that works and a network without a bridge.
 
 use std::fs;
+use std::path::Path;
 use std::sync::RwLock;
 
 use serde_json::json;
@@ -10,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::*;
 use crate::dirs::Dirs;
 use crate::exe::Exe;
+use crate::fact::Fact;
 use crate::images::Images;
 use crate::means::Means;
 use crate::node::Node;
@@ -25,15 +27,20 @@ struct Bench {
     dir: TempDir,
 }
 
+/// What a node without a bridge works with, and where it hears what happens.
+pub(crate) fn means(dir: &Path) -> (Arc<Means>, mpsc::Receiver<Fact>) {
+    let dirs = Dirs::open(dir).unwrap();
+    let (facts, heard) = mpsc::channel(64);
+    let images = Images::open(&dirs.images(), facts.clone()).unwrap();
+    let (exe, net) = (Exe::seal().unwrap(), crate::net::tests::host());
+    let creates = Arc::new(Semaphore::new(1));
+    (Arc::new(Means { dirs, exe, images, net, creates, facts }), heard)
+}
+
 impl Bench {
     fn new() -> Bench {
         let dir = tempfile::tempdir().unwrap();
-        let dirs = Dirs::open(dir.path()).unwrap();
-        let (facts, heard) = mpsc::channel(64);
-        let images = Images::open(&dirs.images(), facts.clone()).unwrap();
-        let (exe, net) = (Exe::seal().unwrap(), crate::net::tests::host());
-        let creates = Arc::new(Semaphore::new(1));
-        let means = Arc::new(Means { dirs, exe, images, net, creates, facts });
+        let (means, heard) = means(dir.path());
         let (world, ring) = (Arc::new(RwLock::new(World::default())), Ring::new());
         let (asks, asked) = mpsc::channel(64);
         let events = ring.reader();
