@@ -185,4 +185,4 @@ fn alive(dir: &Path, written: Option<&Written>, living: &Living) -> Alive {
 
 #[cfg(test)]
 #[path = "adopt_test.rs"]
-mod tests;
+pub(crate) mod tests;

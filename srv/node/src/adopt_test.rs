@@ -66,7 +66,7 @@ fn check(files: &[&str], expected: &str) {
 }
 
 /// A process that looks like a shim at work in `dir` until its input ends.
-fn shim(dir: &Path) -> Child {
+pub(crate) fn shim(dir: &Path) -> Child {
     fs::write(dir.join("shim"), "").unwrap();
     let mut command = Command::new("/bin/cat");
     command.args(["shim", "-"]).current_dir(dir).stdin(Stdio::piped());

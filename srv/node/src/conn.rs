@@ -13,8 +13,9 @@ use tokio::time::timeout;
 use crate::record;
 use crate::wire::{Line, Request};
 
-/// Bytes of a line; a shim's longest has its warnings or 1 KiB of a program's output.
-const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a line; a shim gives up connections that leave half of that untaken, so that a longer
+/// one is nonsense, and is passed over.
+const LINE_BYTES_MAX: usize = 512 * 1024;
 /// How long a shim may take to take in a line; it reads whenever it is not making the container.
 const SEND_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -24,6 +25,8 @@ pub(crate) struct Conn {
     stream: UnixStream,
     /// What was read and is not yet a whole line.
     read: Vec<u8>,
+    /// Up to the next end of a line it is nonsense.
+    skip: bool,
 }
 
 impl Conn {
@@ -32,15 +35,17 @@ impl Conn {
     pub(crate) async fn open(dir: &Path) -> io::Result<Conn> {
         let dir = File::open(dir)?;
         let path = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), record::SOCK);
-        Ok(Conn { stream: UnixStream::connect(path).await?, read: Vec::new() })
+        Ok(Conn { stream: UnixStream::connect(path).await?, read: Vec::new(), skip: false })
     }
 
-    /// The next line; none when the shim has hung up or talks nonsense. Giving the future up
-    /// loses nothing.
+    /// The next line; none when the shim has hung up. Giving the future up loses nothing.
     pub(crate) async fn line(&mut self) -> Option<Line> {
         loop {
             if let Some(end) = self.read.iter().position(|&b| b == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
+                if std::mem::take(&mut self.skip) {
+                    continue;
+                }
                 match serde_json::from_slice(&line) {
                     Ok(line) => return Some(line),
                     // A later shim may say more than this node knows.
@@ -52,7 +57,8 @@ impl Conn {
                 }
             }
             if self.read.len() > LINE_BYTES_MAX {
-                return None;
+                tracing::warn!("shim said more than {LINE_BYTES_MAX} bytes in a line");
+                (self.read, self.skip) = (Vec::new(), true);
             }
             match self.stream.read_buf(&mut self.read).await {
                 Ok(0) | Err(_) => return None,
@@ -98,7 +104,12 @@ mod tests {
         let mut said = vec![0; 14];
         shim.read_exact(&mut said).await.unwrap();
         assert_eq!(said, b"{\"kill\":true}\n");
-        drop(shim);
+        let long = tokio::spawn(async move {
+            shim.write_all(&vec![b'x'; 3 * LINE_BYTES_MAX]).await.unwrap();
+            shim.write_all(b"\n{\"state\":\"starting\"}\n").await.unwrap();
+        });
+        assert_eq!(conn.line().await, Some(Line::Said(Said::Starting)));
+        long.await.unwrap();
         assert_eq!(conn.line().await, None);
     }
 }

@@ -1,7 +1,9 @@
 //! Following a shim: its words become facts, orders become lines to it, probes run while its
-//! program does. A shim that goes away without a word is cleaned up after.
+//! program does. A shim that hangs up and lives is connected to anew; one that is dead without a
+//! word is cleaned up after.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use tokio::process::Child;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::conn::Conn;
 use crate::exe::last_words;
@@ -29,6 +31,10 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
 const CONNECT_PAUSE: Duration = Duration::from_millis(2);
 /// The longest of them.
 const CONNECT_PAUSE_MAX: Duration = Duration::from_millis(50);
+/// Before a shim that hung up is connected to again; it may have no room for one more.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// Orders kept while there is no connection; more wait where they are.
+const WAITING_MAX: usize = 64;
 /// What a shim may take for a kill and for cleaning up; then it is killed and cleaned up after.
 const CLEAN_TIME_MAX: Duration = Duration::from_secs(30);
 /// Commands of probes that wait for the shim; there is one prober.
@@ -62,6 +68,12 @@ pub(crate) struct Follow {
     number: u64,
     /// The prober, while the program runs; dropped with this.
     probes: JoinSet<()>,
+    /// The last order to end it; said again to a shim that hung up and may not have read it.
+    ending: Option<Order>,
+    /// Orders that came while there was no connection.
+    waiting: Vec<Order>,
+    /// There was a connection already.
+    met: bool,
     /// The end has been said.
     ended: bool,
     /// When the shim must have hung up.
@@ -93,6 +105,9 @@ impl Follow {
             asked: HashMap::new(),
             number: 0,
             probes: JoinSet::new(),
+            ending: None,
+            waiting: Vec::new(),
+            met: false,
             ended: false,
             deadline: None,
         }
@@ -100,11 +115,21 @@ impl Follow {
 
     /// Follows until nothing of the instance is left but its directory and its place in the
     /// network, which it gives back.
+    ///
+    /// Law: a shim that lives is never taken for dead because it hung up; it is connected to anew.
     pub(crate) async fn run(mut self) -> Lease {
-        let clean = match self.connect().await {
-            Some(conn) => self.listen(conn).await,
-            None => false,
-        };
+        let mut clean = false;
+        while let Some(conn) = self.connect().await {
+            clean = self.listen(conn).await;
+            if !clean || self.ended {
+                break;
+            }
+            // The answers went with the connection; who waits for one sees that.
+            self.asked.clear();
+            self.waiting.retain(|order| Some(order) != self.ending.as_ref());
+            self.waiting.extend(self.ending.clone());
+            self.met = true;
+        }
         self.probes.abort_all();
         if !clean || !self.ended {
             self.clean_up().await;
@@ -117,38 +142,70 @@ impl Follow {
         self.shim.lease
     }
 
-    /// The connection; none when there is no shim to have one with.
+    /// The connection; none when there is no shim to have one with, or it is overdue.
     async fn connect(&mut self) -> Option<Conn> {
-        let (until, mut pause) = (Instant::now() + CONNECT_TIME_MAX, CONNECT_PAUSE);
-        while Instant::now() < until {
+        let mut pause = if self.met { RECONNECT_PAUSE } else { CONNECT_PAUSE };
+        // One that this node spawned and that never answered has not come into being; one that
+        // was there before may be slow, and its program runs.
+        let new = self.shim.child.is_some() && !self.met;
+        let until = new.then(|| Instant::now() + CONNECT_TIME_MAX);
+        if self.met {
+            tracing::info!("{}: its shim hung up; connecting anew", self.id);
+            self.rest(pause).await?;
+        }
+        loop {
             if let Ok(conn) = Conn::open(&self.dir).await {
                 return Some(conn);
             }
-            match &mut self.shim.child {
-                Some(child) => {
-                    if timeout(pause, child.wait()).await.is_ok() {
-                        return None;
-                    }
-                }
-                None => {
-                    process::shim(&self.dir)?;
-                    sleep(pause).await;
-                }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return None;
             }
-            pause = (pause * 2).min(CONNECT_PAUSE_MAX);
+            self.rest(pause).await?;
+            pause = (pause * 2).min(CONNECT_PAUSE_MAX.max(pause));
         }
-        None
+    }
+
+    /// Lets some time pass between two connections; none when the shim is gone or overdue.
+    async fn rest(&mut self, pause: Duration) -> Option<()> {
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            let ended = async {
+                match &mut self.shim.child {
+                    Some(child) => drop(child.wait().await),
+                    None => std::future::pending().await,
+                }
+            };
+            let order = tokio::select! {
+                () = ended => return None,
+                () = sleep_until(until) => None,
+                order = self.orders.recv(), if self.waiting.len() < WAITING_MAX => order,
+            };
+            if let Some(order) = order {
+                self.be_patient(&order);
+                self.waiting.push(order);
+            } else if Instant::now() < until {
+                // Nobody is left to give orders: the node is ending.
+                sleep_until(until).await;
+            }
+        }
+        let overdue = self.deadline.is_some_and(|late| late <= Instant::now());
+        let gone = self.shim.child.is_none() && process::shim(&self.dir).is_none();
+        (!overdue && !gone).then_some(())
     }
 
     /// Listens and passes on until the shim hangs up; false when it was not waited for.
     async fn listen(&mut self, mut conn: Conn) -> bool {
+        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
         loop {
             let late = self.deadline.unwrap_or_else(Instant::now);
-            let heard = tokio::select! {
-                line = conn.line() => Heard::Line(line),
-                Some(order) = self.orders.recv() => Heard::Order(order),
-                Some(ask) = self.asks.1.recv() => Heard::Ask(ask),
-                () = sleep_until(late), if self.deadline.is_some() => Heard::Overdue,
+            let heard = match waiting.next() {
+                Some(order) => Heard::Order(order),
+                None => tokio::select! {
+                    line = conn.line() => Heard::Line(line),
+                    Some(order) = self.orders.recv() => Heard::Order(order),
+                    Some(ask) = self.asks.1.recv() => Heard::Ask(ask),
+                    () = sleep_until(late), if self.deadline.is_some() => Heard::Overdue,
+                },
             };
             let sent = match heard {
                 Heard::Line(Some(line)) => {
@@ -156,7 +213,14 @@ impl Follow {
                     Ok(())
                 }
                 Heard::Line(None) => return true,
-                Heard::Order(order) => self.order(&mut conn, order).await,
+                Heard::Order(order) => {
+                    let sent = self.order(&mut conn, &order).await;
+                    if sent.is_err() {
+                        // Said again on the next connection, should there be one.
+                        self.waiting.push(order);
+                    }
+                    sent
+                }
                 Heard::Ask(Ask { argv, timeout_ms, answer }) => {
                     self.number += 1;
                     self.asked.retain(|_, answer| !answer.is_closed());
@@ -167,10 +231,12 @@ impl Follow {
                 Heard::Overdue => return false,
             };
             if let Err(why) = sent {
-                // Either the shim is gone, then its last words are still to be read, or it does
-                // not take anything in any more, then it is no use.
                 tracing::debug!("{}: cannot talk to its shim: {why}", self.id);
-                self.deadline.get_or_insert(Instant::now() + CLEAN_TIME_MAX);
+                if why.kind() == io::ErrorKind::TimedOut {
+                    // It does not take anything in any more, so it is no use.
+                    self.deadline.get_or_insert(Instant::now() + CLEAN_TIME_MAX);
+                }
+                // Otherwise it has hung up, and its last words are still to be read.
             }
         }
     }
@@ -227,21 +293,32 @@ impl Follow {
         self.probes.spawn(probing.run());
     }
 
-    async fn order(&mut self, conn: &mut Conn, order: Order) -> std::io::Result<()> {
-        let (asked, patience) = match &order {
-            Order::Signal(signal) => (Asked::Signal(signal), None),
+    async fn order(&mut self, conn: &mut Conn, order: &Order) -> io::Result<()> {
+        self.be_patient(order);
+        let asked = match order {
+            Order::Signal(signal) => Asked::Signal(signal),
             Order::Stop { signal, timeout_ms } => {
                 let own = timeout_ms.unwrap_or(self.shim.spec.stop_timeout_ms);
-                let asked = Asked::Stop { signal: signal.as_deref(), timeout_ms: Some(own) };
-                (asked, Some(Duration::from_millis(own) + CLEAN_TIME_MAX))
+                Asked::Stop { signal: signal.as_deref(), timeout_ms: Some(own) }
             }
-            Order::Kill => (Asked::Kill(true), Some(CLEAN_TIME_MAX)),
+            Order::Kill => Asked::Kill(true),
         };
-        if let Some(patience) = patience {
-            let until = Instant::now() + patience;
-            self.deadline = Some(self.deadline.map_or(until, |before| before.min(until)));
-        }
         conn.send(&Request { n: None, order: asked }).await
+    }
+
+    /// Sets when the shim must have done what it is told, at the latest.
+    fn be_patient(&mut self, order: &Order) {
+        let patience = match order {
+            Order::Signal(_) => return,
+            Order::Stop { timeout_ms, .. } => {
+                let own = timeout_ms.unwrap_or(self.shim.spec.stop_timeout_ms);
+                Duration::from_millis(own) + CLEAN_TIME_MAX
+            }
+            Order::Kill => CLEAN_TIME_MAX,
+        };
+        self.ending = Some(order.clone());
+        let until = Instant::now() + patience;
+        self.deadline = Some(self.deadline.map_or(until, |before| before.min(until)));
     }
 
     /// The shim is gone, or no use any more: makes the instance's end true and says it.
@@ -266,3 +343,7 @@ impl Follow {
         self.means.say(Fact::Said { id: self.id.clone(), said: exit.into() }).await;
     }
 }
+
+#[cfg(test)]
+#[path = "follow_test.rs"]
+mod tests;
