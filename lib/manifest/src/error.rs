@@ -27,7 +27,7 @@ pub enum Error {
     /// Not a repository.
     #[error(
         "{} is not an image; write registry/repo:tag in lower case, or oci:DIR, \
-         oci-archive:FILE, docker-archive:FILE, dir:ROOTFS",
+         oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], dir:ROOTFS",
         quoted(.0)
     )]
     Image(String),

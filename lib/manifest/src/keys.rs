@@ -94,7 +94,7 @@ const KEYS: [Key; 41] = [
         "the service; must equal the file's name").in_place(),
     key(Image, "image",
         "REPO:TAG | REPO@sha256:… | oci:DIR[:TAG] | \
-         oci-archive:FILE | docker-archive:FILE | dir:DIR",
+         oci-archive:FILE[:TAG] | docker-archive:FILE[:TAG] | dir:DIR",
         "required", "the image instances run; REPO may begin with its registry"),
     key(Replicas, "replicas", "NUMBER", "1", "instances to keep running; 0 keeps none").in_place(),
     key(Command, "command", "PROGRAM [WORD…]", "the image's",

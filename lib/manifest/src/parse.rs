@@ -37,7 +37,7 @@ pub(crate) fn parse_keys(name: &str, text: &str, ready_only: bool) -> Parsed {
         told.errors.push(start.problem(format!("the file's name {error}")));
     }
     // No text has this image: a manifest leaves here only when `image` was read.
-    let mut manifest = Manifest::new(name, Reference::Rootfs { dir: String::new() });
+    let mut manifest = Manifest::new(name, Reference::Rootfs { dir: String::new(), digest: None });
     if text.len() > TEXT_BYTES_MAX {
         let (bytes, max) = (text.len(), TEXT_BYTES_MAX);
         let text = format!("the manifest has {bytes} bytes; the most is {max}");

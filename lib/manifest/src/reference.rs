@@ -17,21 +17,33 @@ pub enum Reference {
         dir: String,
         /// Name of the image in the layout's index.
         tag: Option<String>,
+        /// What the image's digest must be.
+        digest: Option<String>,
     },
-    /// `oci-archive:FILE`: an OCI image layout as a tar file.
+    /// `oci-archive:FILE[:tag]`: an OCI image layout as a tar file.
     OciArchive {
         /// Absolute path.
         file: String,
+        /// Name of the image in the layout's index.
+        tag: Option<String>,
+        /// What the image's digest must be.
+        digest: Option<String>,
     },
-    /// `docker-archive:FILE`: what `docker save` writes.
+    /// `docker-archive:FILE[:tag]`: what `docker save` writes.
     DockerArchive {
         /// Absolute path.
         file: String,
+        /// Tag of one of the images in it.
+        tag: Option<String>,
+        /// What the image's digest must be.
+        digest: Option<String>,
     },
     /// `dir:ROOTFS`: a directory that is the root file system.
     Rootfs {
-        /// Absolute path.
+        /// Absolute path, colons and all.
         dir: String,
+        /// What the directory's digest must be.
+        digest: Option<String>,
     },
 }
 
@@ -50,29 +62,29 @@ pub struct Repository {
 }
 
 impl Reference {
-    /// Reads a reference. Paths are absolute, because the server has no current directory that
-    /// its users would know.
+    /// Reads a reference. A digest is what follows `@sha256:`, a tag what follows the last colon
+    /// before it and has no slash; the rest is a path, whatever is in it. Paths are absolute,
+    /// because the server has no current directory that its users would know.
     ///
     /// # Errors
     /// [`Error`], saying which part is wrong and how it is written.
     pub fn parse(text: &str) -> Result<Reference, Error> {
         if let Some(path) = text.strip_prefix("oci:") {
-            let (dir, tag) = split_tag(path);
+            let Local { path: dir, tag, digest } = Local::parse(path)?;
+            return Ok(Reference::OciLayout { dir, tag, digest });
+        }
+        if let Some(path) = text.strip_prefix("oci-archive:") {
+            let Local { path: file, tag, digest } = Local::parse(path)?;
+            return Ok(Reference::OciArchive { file, tag, digest });
+        }
+        if let Some(path) = text.strip_prefix("docker-archive:") {
+            let Local { path: file, tag, digest } = Local::parse(path)?;
+            return Ok(Reference::DockerArchive { file, tag, digest });
+        }
+        if let Some(path) = text.strip_prefix("dir:") {
+            let (dir, digest) = split_digest(path)?;
             check_path(dir)?;
-            let tag = tag.map(check_tag).transpose()?;
-            return Ok(Reference::OciLayout { dir: dir.to_owned(), tag });
-        }
-        if let Some(file) = text.strip_prefix("oci-archive:") {
-            check_path(file)?;
-            return Ok(Reference::OciArchive { file: file.to_owned() });
-        }
-        if let Some(file) = text.strip_prefix("docker-archive:") {
-            check_path(file)?;
-            return Ok(Reference::DockerArchive { file: file.to_owned() });
-        }
-        if let Some(dir) = text.strip_prefix("dir:") {
-            check_path(dir)?;
-            return Ok(Reference::Rootfs { dir: dir.to_owned() });
+            return Ok(Reference::Rootfs { dir: dir.to_owned(), digest });
         }
         Repository::parse(text).map(Reference::Registry)
     }
@@ -81,16 +93,16 @@ impl Reference {
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
         match self {
-            Reference::Registry(repository) => repository.digest.as_deref(),
-            Reference::OciLayout { .. }
-            | Reference::OciArchive { .. }
-            | Reference::DockerArchive { .. }
-            | Reference::Rootfs { .. } => None,
+            Reference::Registry(Repository { digest, .. })
+            | Reference::OciLayout { digest, .. }
+            | Reference::OciArchive { digest, .. }
+            | Reference::DockerArchive { digest, .. }
+            | Reference::Rootfs { digest, .. } => digest.as_deref(),
         }
     }
 
     /// The text that always means these bytes: `repo@sha256:…` without the tag, or
-    /// `oci:/dir@sha256:…`.
+    /// `oci:/dir:tag@sha256:…`.
     #[must_use]
     pub fn at_digest(&self, digest: &str) -> String {
         match self {
@@ -98,8 +110,36 @@ impl Reference {
             Reference::OciLayout { .. }
             | Reference::OciArchive { .. }
             | Reference::DockerArchive { .. }
-            | Reference::Rootfs { .. } => format!("{self}@{digest}"),
+            | Reference::Rootfs { .. } => format!("{}@{digest}", self.place()),
         }
+    }
+
+    /// The text without the digest.
+    fn place(&self) -> String {
+        let (kind, path, tag) = match self {
+            Reference::Registry(repository) => return with_tag(repository.path(), &repository.tag),
+            Reference::OciLayout { dir, tag, .. } => ("oci", dir, tag),
+            Reference::OciArchive { file, tag, .. } => ("oci-archive", file, tag),
+            Reference::DockerArchive { file, tag, .. } => ("docker-archive", file, tag),
+            Reference::Rootfs { dir, .. } => ("dir", dir, &None),
+        };
+        with_tag(format!("{kind}:{path}"), tag)
+    }
+}
+
+/// What follows the kind of an image on the server's machine.
+struct Local {
+    path: String,
+    tag: Option<String>,
+    digest: Option<String>,
+}
+
+impl Local {
+    fn parse(text: &str) -> Result<Local, Error> {
+        let (rest, digest) = split_digest(text)?;
+        let (path, tag) = split_tag(rest);
+        check_path(path)?;
+        Ok(Local { path: path.to_owned(), tag: tag.map(check_tag).transpose()?, digest })
     }
 }
 
@@ -139,18 +179,21 @@ impl Repository {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Reference::Registry(repository) => {
-                f.write_str(&repository.path())?;
-                repository.tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
-                repository.digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
-            }
-            Reference::OciLayout { dir, tag: None } => write!(f, "oci:{dir}"),
-            Reference::OciLayout { dir, tag: Some(tag) } => write!(f, "oci:{dir}:{tag}"),
-            Reference::OciArchive { file } => write!(f, "oci-archive:{file}"),
-            Reference::DockerArchive { file } => write!(f, "docker-archive:{file}"),
-            Reference::Rootfs { dir } => write!(f, "dir:{dir}"),
-        }
+        f.write_str(&self.place())?;
+        self.digest().iter().try_for_each(|digest| write!(f, "@{digest}"))
+    }
+}
+
+fn with_tag(mut text: String, tag: &Option<String>) -> String {
+    text.extend(tag.iter().flat_map(|tag| [":", tag]));
+    text
+}
+
+/// What follows `@sha256:`, which no path has.
+fn split_digest(text: &str) -> Result<(&str, Option<String>), Error> {
+    match text.split_once("@sha256:") {
+        Some((rest, _)) => Ok((rest, Some(check_digest(&text[rest.len() + 1..])?))),
+        None => Ok((text, None)),
     }
 }
 

@@ -65,3 +65,40 @@ fn a_reference_at_a_digest_leaves_the_tag_out() {
     assert_eq!(Reference::parse("app").unwrap().digest(), None);
     assert_eq!(Reference::parse(&format!("app@{DIGEST}")).unwrap().digest(), Some(DIGEST));
 }
+
+/// The table the reader of images has to understand too.
+const CASES: &str = include_str!("references.txt");
+
+#[test]
+fn references_are_read_as_the_table_says() {
+    for line in CASES.lines().filter(|line| !line.starts_with('#')) {
+        let line = line.replace("@D", &format!("@{DIGEST}")).replace("| D", &format!("| {DIGEST}"));
+        let (text, want) = line.split_once(" | ").unwrap();
+        let or = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
+        let local = |kind: &str, path: &str, tag: &Option<String>, digest: &Option<String>| {
+            format!("{kind} | - | {path} | {} | {}", or(tag), or(digest))
+        };
+        let got = match Reference::parse(text) {
+            Err(_) => "refused".to_owned(),
+            Ok(Reference::Registry(it)) => {
+                let (host, tag, digest) = (or(&it.registry), or(&it.tag), or(&it.digest));
+                format!("registry | {host} | {} | {tag} | {digest}", it.repository)
+            }
+            Ok(Reference::OciLayout { dir, tag, digest }) => local("oci", &dir, &tag, &digest),
+            Ok(Reference::OciArchive { file, tag, digest }) => {
+                local("oci-archive", &file, &tag, &digest)
+            }
+            Ok(Reference::DockerArchive { file, tag, digest }) => {
+                local("docker-archive", &file, &tag, &digest)
+            }
+            Ok(Reference::Rootfs { dir, digest }) => local("dir", &dir, &None, &digest),
+        };
+        assert_eq!(got, want, "{text}");
+        if let Ok(reference) = Reference::parse(text) {
+            assert_eq!(reference.to_string(), text);
+            // What always means these bytes is read as just that.
+            let pinned = Reference::parse(&reference.at_digest(DIGEST)).unwrap();
+            assert_eq!(pinned.digest(), Some(DIGEST));
+        }
+    }
+}

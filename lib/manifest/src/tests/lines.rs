@@ -47,7 +47,7 @@ memory 64M 2
 cpu
 restart sometimes
 > line 1, column 7: image: "App:1.9" is not an image; write registry/repo:tag in lower case, or
-> > oci:DIR, oci-archive:FILE, docker-archive:FILE, dir:ROOTFS
+> > oci:DIR, oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], dir:ROOTFS
 > line 2, column 10: replicas: "three" is not a number; write 0 to 1000 instances
 > line 3, column 12: memory: "2" is a word too many; write memory SIZE
 > line 4, column 1: cpu: a word is missing; write cpu CORES
