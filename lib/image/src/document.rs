@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Bytes of a manifest, index or configuration (distribution-spec, "Pushing Manifests").
 pub(crate) const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// Layers of an image; Docker's own limit is 127.
-const LAYERS_MAX: usize = 256;
+pub(crate) const LAYERS_MAX: usize = 256;
 /// Bytes of all layers as they are fetched.
 const IMAGE_BYTES_MAX: u64 = 1 << 40;
 

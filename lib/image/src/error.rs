@@ -57,6 +57,16 @@ pub enum Error {
         /// The digest the bytes have.
         actual: String,
     },
+    /// What lies on this machine is another image than when its digest was written down.
+    #[error("{what} changed: its digest is {actual} now, and {expected} is not kept; apply again")]
+    Changed {
+        /// The reference.
+        what: String,
+        /// The digest it is to have.
+        expected: String,
+        /// The digest it has.
+        actual: String,
+    },
     /// Bytes are longer or shorter than their descriptor says.
     #[error("{what}: {actual} bytes, expected {expected}")]
     Size {
@@ -181,6 +191,7 @@ impl Error {
             | Self::Denied { .. }
             | Self::Platform { .. }
             | Self::Digest { .. }
+            | Self::Changed { .. }
             | Self::Size { .. }
             | Self::Document { .. }
             | Self::Entry { .. }

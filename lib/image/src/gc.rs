@@ -27,7 +27,7 @@ pub(crate) fn collect(shared: &Arc<Shared>, keep: &[String], now: SystemTime) ->
     let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let old = |tag: &crate::tags::Tag| !tag.pushed && tag.at_s.saturating_add(PULLED_S_MAX) < now_s;
     let stays = |name: &String, tag: &crate::tags::Tag| {
-        keep.contains(&tag.digest) || !(old(tag) || name.contains('@'))
+        keep.contains(&tag.digest) || !(old(tag) || name.contains("@sha256:"))
     };
     shared.change(|tags| tags.retain(|name, tag| stays(name, tag)))?;
     let marks = Marks::named(shared, keep);

@@ -2,15 +2,19 @@
 //! `image-layout.md`), and what `docker save` writes.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::Deserialize;
 
 use crate::digest::{Digest, Hashed};
-use crate::disk::Disk;
-use crate::document::{self, Choice, DOCUMENT_BYTES_MAX, Descriptor, Document};
+use crate::disk::{Disk, RESERVE_BYTES};
+use crate::document::{self, Choice, DOCUMENT_BYTES_MAX, Descriptor, Document, LAYERS_MAX};
+use crate::reference::{Form, Lying};
+use crate::store::same;
 use crate::tarball::{Archive, Broken, Kind, shown};
 use crate::unpack::{Compression, compressed, decompress};
 use crate::{Error, Result};
@@ -41,18 +45,32 @@ enum Blobs {
 }
 
 impl Local {
-    /// Opens `oci:DIR[:tag]`.
-    pub(crate) fn layout(what: &str, dir: &Path, tag: Option<&str>) -> Result<Self> {
+    /// Opens an image that lies here; the error says so when it is another one by now.
+    pub(crate) fn open(disk: &Disk, what: &str, lying: &Lying) -> Result<Self> {
+        let (path, tag) = (&lying.path, lying.tag.as_deref());
+        let local = match lying.form {
+            Form::Layout => Self::layout(what, path, tag)?,
+            Form::OciArchive => Self::archive(disk, what, path, tag)?,
+            Form::DockerArchive => Self::docker(disk, what, path, tag)?,
+        };
+        if let Some(wanted) = &lying.digest {
+            same(what, wanted, &local.top.0)?;
+        }
+        Ok(local)
+    }
+
+    fn layout(what: &str, dir: &Path, tag: Option<&str>) -> Result<Self> {
         let path = dir.join("index.json");
-        let index = fs::read(&path).map_err(|e| source(&path, &e))?;
+        let mut index = Vec::new();
+        let read = open_file(&path)?.take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut index);
+        read.map_err(|e| source(&path, &e))?;
         let blobs = Blobs::Dir(dir.join("blobs/sha256"));
         let mut local = Self { what: what.into(), top: (Digest::of(b""), Vec::new()), blobs };
         local.top = local.named(&index, tag)?;
         Ok(local)
     }
 
-    /// Opens `oci-archive:FILE[:tag]`.
-    pub(crate) fn archive(disk: &Disk, what: &str, file: &Path, tag: Option<&str>) -> Result<Self> {
+    fn archive(disk: &Disk, what: &str, file: &Path, tag: Option<&str>) -> Result<Self> {
         let tar = Tar::open(disk, file)?;
         let index = tar.small(file, "index.json")?;
         let names = tar.files.keys().filter_map(|name| {
@@ -65,18 +83,27 @@ impl Local {
         Ok(local)
     }
 
-    /// Opens `docker-archive:FILE[:tag]`: its parts get the manifest they lack.
-    pub(crate) fn docker(disk: &Disk, what: &str, file: &Path, tag: Option<&str>) -> Result<Self> {
+    /// The parts of what `docker save` wrote get the manifest they lack.
+    fn docker(disk: &Disk, what: &str, file: &Path, tag: Option<&str>) -> Result<Self> {
         let tar = Tar::open(disk, file)?;
         let saved: Vec<Saved> =
             serde_json::from_slice(&tar.small(file, "manifest.json")?).map_err(|e| {
                 Error::Document { what: what.into(), why: format!("manifest.json: {e}") }
             })?;
         let saved = pick(what, saved, tag)?;
+        if saved.layers.len() > LAYERS_MAX {
+            let why = format!("{} layers, at most {LAYERS_MAX}", saved.layers.len());
+            return Err(Error::Document { what: what.into(), why });
+        }
         let config = tar.small(file, &saved.config)?;
         let mut at = HashMap::new();
-        let mut layers = Vec::new();
-        for name in &saved.layers {
+        let mut layers: Vec<Descriptor> = Vec::new();
+        for (n, name) in saved.layers.iter().enumerate() {
+            // One that is named again is not read again.
+            if let Some(same) = saved.layers[..n].iter().position(|earlier| earlier == name) {
+                layers.push(layers[same].clone());
+                continue;
+            }
             let mut open = tar.open_file(name).map_err(|e| source(file, &e))?;
             let mut first = [0; 4];
             let n = open.read(&mut first).map_err(|e| source(file, &e))?;
@@ -111,10 +138,9 @@ impl Local {
         match &self.blobs {
             Blobs::Dir(dir) => {
                 let path = dir.join(digest.hex());
-                match File::open(&path) {
-                    Ok(file) => Ok(Box::new(file)),
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => Err(missing()),
-                    Err(e) => Err(source(&path, &e)),
+                match path.try_exists() {
+                    Ok(false) => Err(missing()),
+                    Ok(true) | Err(_) => Ok(Box::new(open_file(&path)?)),
                 }
             }
             Blobs::Tar { tar, at, made } => match (made.get(digest), at.get(digest)) {
@@ -211,6 +237,18 @@ fn source(path: &Path, error: &io::Error) -> Error {
     Error::Source { path: path.to_owned(), why: error.to_string() }
 }
 
+/// Opens a regular file for reading. Of what else there may be in its place a pipe would make us
+/// wait for good, and a device has no end.
+fn open_file(path: &Path) -> Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|e| source(path, &e))?;
+    match file.metadata().map_err(|e| source(path, &e))?.is_file() {
+        true => Ok(file),
+        false => Err(Error::Source { path: path.into(), why: "is no regular file".into() }),
+    }
+}
+
 /// An archive whose files can be read in any order.
 #[derive(Debug)]
 struct Tar {
@@ -232,7 +270,7 @@ impl Tar {
     /// Notes where everything is; a compressed archive is written out first.
     fn open(disk: &Disk, path: &Path) -> Result<Self> {
         let failed = |e: io::Error| source(path, &e);
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = open_file(path)?;
         let mut first = [0; 4];
         let n = file.read(&mut first).map_err(failed)?;
         file.rewind().map_err(failed)?;
@@ -320,7 +358,7 @@ impl Read for Part {
 fn spread(disk: &Disk, file: File) -> io::Result<File> {
     let scratch = disk.scratch();
     let mut plain = File::options().create_new(true).read(true).write(true).open(&scratch.0)?;
-    let limit = disk.free().map_or(u64::MAX, |(bytes, _)| bytes);
+    let limit = disk.free().map_or(u64::MAX, |(bytes, _)| bytes.saturating_sub(RESERVE_BYTES));
     let copied = io::copy(&mut decompress(file)?.take(limit), &mut plain)?;
     if copied == limit {
         return Err(rustix::io::Errno::NOSPC.into());

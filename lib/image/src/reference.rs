@@ -12,6 +12,8 @@ const REFERENCE_LEN_MAX: usize = 1024;
 const TAG_LEN_MAX: usize = 128;
 /// The registry of names that have none.
 const DEFAULT_HOST: &str = "docker.io";
+/// What is said of anything else behind an `@`.
+const NO_DIGEST: &str = "what follows '@' is not sha256: and 64 hex digits";
 /// The tag of names that have none.
 const DEFAULT_TAG: &str = "latest";
 
@@ -20,15 +22,39 @@ const DEFAULT_TAG: &str = "latest";
 pub(crate) enum Reference {
     /// An image of a registry.
     Registry(Remote),
-    /// `oci:DIR[:tag]`, an OCI image layout.
-    Layout { dir: PathBuf, tag: Option<String> },
-    /// `oci-archive:FILE[:tag]`, a layout in a tar.
-    OciArchive { file: PathBuf, tag: Option<String> },
-    /// `docker-archive:FILE[:tag]`, what `docker save` writes.
-    DockerArchive { file: PathBuf, tag: Option<String> },
-    /// `dir:ROOTFS`, a root file system used where it lies.
-    Dir(PathBuf),
+    /// An image that lies on this machine.
+    File(Lying),
+    /// `dir:ROOTFS`, a root file system used where it lies, and what its digest must be.
+    Dir(PathBuf, Option<Digest>),
 }
+
+/// The place of an image on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lying {
+    pub(crate) form: Form,
+    pub(crate) path: PathBuf,
+    pub(crate) tag: Option<String>,
+    /// What the image's digest must be.
+    pub(crate) digest: Option<Digest>,
+}
+
+/// The forms an image on this machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `oci:DIR[:tag]`, an OCI image layout.
+    Layout,
+    /// `oci-archive:FILE[:tag]`, a layout in a tar.
+    OciArchive,
+    /// `docker-archive:FILE[:tag]`, what `docker save` writes.
+    DockerArchive,
+}
+
+/// The word before the first colon of each.
+const FORMS: [(Form, &str); 3] = [
+    (Form::Layout, "oci:"),
+    (Form::OciArchive, "oci-archive:"),
+    (Form::DockerArchive, "docker-archive:"),
+];
 
 /// The place of an image in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,48 +72,50 @@ pub(crate) struct Remote {
 }
 
 impl Reference {
-    /// Reads a reference; the error says what is wrong with it.
+    /// Reads a reference; the error says what is wrong with it. A digest is what follows
+    /// `@sha256:`, a tag what follows the last colon before it and has no slash; the rest is a
+    /// path, whatever is in it.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let bad = |why: &str| Error::Reference { reference: text.to_owned(), why: why.to_owned() };
         if text.len() > REFERENCE_LEN_MAX {
             return Err(bad("longer than 1024 bytes"));
         }
-        let source = |rest: &str| -> Result<(PathBuf, Option<String>)> {
-            let (path, tag) = match rest.split_once(':') {
-                Some((path, tag)) => (path, Some(tag.to_owned())),
-                None => (rest, None),
+        for (form, word) in FORMS {
+            let Some(rest) = text.strip_prefix(word) else { continue };
+            let (rest, digest) = split_digest(rest).map_err(bad)?;
+            let (path, tag) = match rest.rsplit_once(':') {
+                Some((path, tag)) if !tag.contains('/') => (path, Some(tag)),
+                Some(_) | None => (rest, None),
             };
-            match (path, &tag) {
-                ("", _) => Err(bad("no path after the first ':'")),
-                (_, Some(tag)) if tag.is_empty() => Err(bad("empty tag")),
-                _ => Ok((PathBuf::from(path), tag)),
+            tag.map_or(Ok(()), check_tag).map_err(bad)?;
+            if path.is_empty() {
+                return Err(bad("no path after the first ':'"));
             }
+            let (path, tag) = (PathBuf::from(path), tag.map(str::to_owned));
+            return Ok(Self::File(Lying { form, path, tag, digest }));
+        }
+        let Some(rest) = text.strip_prefix("dir:") else {
+            return Remote::parse(text).map(Self::Registry).map_err(bad);
         };
-        if let Some(rest) = text.strip_prefix("oci:") {
-            return source(rest).map(|(dir, tag)| Self::Layout { dir, tag });
-        }
-        if let Some(rest) = text.strip_prefix("oci-archive:") {
-            return source(rest).map(|(file, tag)| Self::OciArchive { file, tag });
-        }
-        if let Some(rest) = text.strip_prefix("docker-archive:") {
-            return source(rest).map(|(file, tag)| Self::DockerArchive { file, tag });
-        }
-        match text.strip_prefix("dir:") {
-            Some("") => Err(bad("no path after 'dir:'")),
-            Some(rest) => Ok(Self::Dir(PathBuf::from(rest))),
-            None => Remote::parse(text).map(Self::Registry).map_err(bad),
+        match split_digest(rest).map_err(bad)? {
+            ("", _) => Err(bad("no path after 'dir:'")),
+            (dir, digest) => Ok(Self::Dir(PathBuf::from(dir), digest)),
         }
     }
+}
+
+/// What follows `@sha256:`, which no path has.
+fn split_digest(text: &str) -> Result<(&str, Option<Digest>), &'static str> {
+    let Some((rest, _)) = text.split_once("@sha256:") else { return Ok((text, None)) };
+    let digest = Digest::parse(&text[rest.len() + 1..]).ok_or(NO_DIGEST)?;
+    Ok((rest, Some(digest)))
 }
 
 impl Remote {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let (rest, digest) = match text.split_once('@') {
             None => (text, None),
-            Some((rest, digest)) => {
-                let digest = Digest::parse(digest);
-                (rest, Some(digest.ok_or("what follows '@' is not sha256: and 64 hex digits")?))
-            }
+            Some((rest, digest)) => (rest, Some(Digest::parse(digest).ok_or(NO_DIGEST)?)),
         };
         let (host, path) = match rest.split_once('/') {
             Some((first, path)) if is_host(first) => (Some(first), path),
@@ -174,15 +202,20 @@ fn check_tag(tag: &str) -> Result<(), &'static str> {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, path, tag) = match self {
+        let digest = match self {
             Self::Registry(remote) => return remote.fmt(f),
-            Self::Dir(dir) => return write!(f, "dir:{}", dir.display()),
-            Self::Layout { dir, tag } => ("oci", dir, tag),
-            Self::OciArchive { file, tag } => ("oci-archive", file, tag),
-            Self::DockerArchive { file, tag } => ("docker-archive", file, tag),
+            Self::Dir(dir, digest) => {
+                write!(f, "dir:{}", dir.display())?;
+                digest
+            }
+            Self::File(Lying { form, path, tag, digest }) => {
+                let word = FORMS.iter().find(|(is, _)| is == form).map_or("", |(_, word)| word);
+                write!(f, "{word}{}", path.display())?;
+                tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
+                digest
+            }
         };
-        write!(f, "{kind}:{}", path.display())?;
-        tag.iter().try_for_each(|tag| write!(f, ":{tag}"))
+        digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
     }
 }
 
@@ -220,6 +253,43 @@ mod tests {
         check("oci-archive:x.tar", "oci-archive:x.tar");
         check("docker-archive:x.tar:app:1", "docker-archive:x.tar:app:1");
         check("dir:/srv/a:b", "dir:/srv/a:b");
+    }
+
+    /// The table the reader of manifests has to understand too.
+    const CASES: &str = include_str!("../../manifest/src/tests/references.txt");
+
+    #[test]
+    fn references_are_read_as_the_table_says() {
+        for line in CASES.lines().filter(|line| !line.starts_with('#')) {
+            let line = line.replace("@D", &format!("@{D}")).replace("| D", &format!("| {D}"));
+            let (text, want) = line.split_once(" | ").unwrap();
+            let or = |text: Option<String>| text.unwrap_or("-".to_owned());
+            let got = match Reference::parse(text) {
+                Err(_) => "refused".to_owned(),
+                Ok(Reference::Registry(it)) => {
+                    // What was left out is filled in; the table has what was written.
+                    let (host, name) = match text.split_once('/') {
+                        Some((host, _)) if host == it.host => (host, it.repository),
+                        _ => ("-", it.repository.trim_start_matches("library/").to_owned()),
+                    };
+                    let digest = or(it.digest.map(|d| d.to_string()));
+                    format!("registry | {host} | {name} | {} | {digest}", or(it.tag))
+                }
+                Ok(Reference::File(it)) => {
+                    let word = text.split(':').next().unwrap();
+                    let (path, digest) = (it.path.display(), or(it.digest.map(|d| d.to_string())));
+                    format!("{word} | - | {path} | {} | {digest}", or(it.tag))
+                }
+                Ok(Reference::Dir(dir, digest)) => {
+                    format!(
+                        "dir | - | {} | - | {}",
+                        dir.display(),
+                        or(digest.map(|d| d.to_string()))
+                    )
+                }
+            };
+            assert_eq!(got, want, "{text}");
+        }
     }
 
     #[test]

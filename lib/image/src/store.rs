@@ -18,7 +18,7 @@ use crate::local::Local;
 use crate::meta;
 use crate::meter::Meter;
 use crate::pull::{Pull, Source, blocking};
-use crate::reference::{Reference, Remote};
+use crate::reference::{Lying, Reference, Remote};
 use crate::registry::Registry;
 use crate::tags::{Tag, Tags};
 use crate::{Collected, Error, Image, Listed, Progress, Result, Usage, gc, push, rootfs};
@@ -61,8 +61,9 @@ impl Store {
     /// Makes the image of `reference` complete here and remembers the name.
     ///
     /// `reference` is `registry/repo:tag`, `repo@sha256:…`, `oci:DIR[:tag]`,
-    /// `oci-archive:FILE[:tag]`, `docker-archive:FILE[:tag]`, `dir:ROOTFS`, or the `name:tag` of
-    /// a push. One with a digest that is complete here needs no network; pulls of the same thing
+    /// `oci-archive:FILE[:tag]`, `docker-archive:FILE[:tag]`, `dir:ROOTFS`, each of them also with
+    /// `@sha256:…`, or the `name:tag` of a push. One with a digest that is complete here needs no
+    /// network and no file; pulls of the same thing
     /// at the same time share the work; a pull that died is resumed.
     pub async fn pull(
         &self,
@@ -73,18 +74,25 @@ impl Store {
         let what = parsed.to_string();
         let shared = &self.0;
         let source = match parsed {
-            Reference::Dir(dir) => return self.in_place(what, dir).await,
+            Reference::Dir(dir, digest) => {
+                if let Some(image) = shared.pinned(digest.as_ref(), &what)? {
+                    return Ok(image);
+                }
+                return self.in_place(what, dir, digest).await;
+            }
             Reference::Registry(remote) => {
                 if let Some(image) = shared.here(&remote)? {
                     return Ok(image);
                 }
                 Source::Registry(Box::new(Registry::open(&remote).await?))
             }
-            local @ (Reference::Layout { .. }
-            | Reference::OciArchive { .. }
-            | Reference::DockerArchive { .. }) => {
+            Reference::File(lying) => {
+                if let Some(image) = shared.pinned(lying.digest.as_ref(), &what)? {
+                    return Ok(image);
+                }
                 let (shared, what) = (Arc::clone(shared), what.clone());
-                Source::Local(Arc::new(blocking(move || shared.open_local(&what, &local)).await?))
+                let open = move || Local::open(&shared.disk, &what, &lying);
+                Source::Local(Arc::new(blocking(open).await?))
             }
         };
         let pull = Arc::new(Pull::new(shared, source, what.clone()));
@@ -117,10 +125,11 @@ impl Store {
                 (None, Some(name)) if remote.digest.is_none() => shared.known(&name),
                 (None, _) => Ok(None),
             },
-            other @ (Reference::Layout { .. }
-            | Reference::OciArchive { .. }
-            | Reference::DockerArchive { .. }
-            | Reference::Dir(_)) => shared.known(&other.to_string()),
+            ref other @ (Reference::File(Lying { ref digest, .. })
+            | Reference::Dir(_, ref digest)) => match digest {
+                Some(digest) => shared.image(digest, &other.to_string()),
+                None => shared.known(&other.to_string()),
+            },
         }
     }
 
@@ -146,10 +155,7 @@ impl Store {
                     let full = remote.to_string();
                     remote.short.into_iter().chain([full]).collect()
                 }
-                other @ (Reference::Layout { .. }
-                | Reference::OciArchive { .. }
-                | Reference::DockerArchive { .. }
-                | Reference::Dir(_)) => vec![other.to_string()],
+                other @ (Reference::File(_) | Reference::Dir(..)) => vec![other.to_string()],
             },
         };
         let gone = self.0.change(|tags| {
@@ -183,11 +189,19 @@ impl Store {
         &self.0
     }
 
-    async fn in_place(&self, what: String, dir: std::path::PathBuf) -> Result<Image> {
+    async fn in_place(
+        &self,
+        what: String,
+        dir: std::path::PathBuf,
+        wanted: Option<Digest>,
+    ) -> Result<Image> {
         let shared = Arc::clone(&self.0);
         blocking(move || {
             let (root, digest, bytes) = rootfs::digest(&dir)?;
-            let reference = Reference::Dir(root.clone()).to_string();
+            if let Some(wanted) = wanted {
+                same(&what, &wanted, &digest)?;
+            }
+            let reference = Reference::Dir(root.clone(), None).to_string();
             tracing::debug!("{what} is {digest}");
             shared.tag(&reference, Tag::new(&digest, false))?;
             Ok(shared.place(&root, &digest, bytes))
@@ -204,6 +218,15 @@ async fn finish(pull: Arc<Pull>, digest: Digest, name: String, pushed: bool) -> 
         shared.image(&digest, &name)?.ok_or_else(|| shared.not_here(&name))
     })
     .await
+}
+
+/// Fails when what lies on this machine is another image by now than the reference means.
+pub(crate) fn same(what: &str, wanted: &Digest, actual: &Digest) -> Result<()> {
+    let (expected, actual) = (wanted.to_string(), actual.to_string());
+    match expected == actual {
+        true => Ok(()),
+        false => Err(Error::Changed { what: what.to_owned(), expected, actual }),
+    }
 }
 
 impl Shared {
@@ -240,17 +263,9 @@ impl Shared {
         Error::NotFound { what: what.to_owned(), place: self.disk.dir().display().to_string() }
     }
 
-    fn open_local(&self, what: &str, reference: &Reference) -> Result<Local> {
-        match reference {
-            Reference::Layout { dir, tag } => Local::layout(what, dir, tag.as_deref()),
-            Reference::OciArchive { file, tag } => {
-                Local::archive(&self.disk, what, file, tag.as_deref())
-            }
-            Reference::DockerArchive { file, tag } => {
-                Local::docker(&self.disk, what, file, tag.as_deref())
-            }
-            Reference::Registry(_) | Reference::Dir(_) => Err(self.not_here(what)),
-        }
+    /// The image of a reference with a digest, when it is here: its source is not asked.
+    fn pinned(&self, digest: Option<&Digest>, what: &str) -> Result<Option<Image>> {
+        digest.map_or(Ok(None), |digest| self.image(digest, what))
     }
 
     /// The image of a registry's reference that needs no registry: with its digest, or pushed.
@@ -296,7 +311,7 @@ impl Shared {
     fn place(&self, root: &Path, digest: &Digest, bytes: u64) -> Image {
         Image {
             digest: digest.to_string(),
-            reference: Reference::Dir(root.to_owned()).to_string(),
+            reference: Reference::Dir(root.to_owned(), None).to_string(),
             config: rootfs::config(root),
             layers: vec![root.to_owned()],
             in_place: true,

@@ -37,7 +37,6 @@ async fn every_form_of_an_image_unpacks_to_the_same_layers() {
         format!("oci-archive:{oci}"),
         format!("oci-archive:{oci}:two"),
         format!("docker-archive:{docker}"),
-        format!("docker-archive:{docker}:quay.io/app:two"),
         format!("docker-archive:{docker}:two"),
         format!("docker-archive:{packed}"),
     ] {
@@ -207,4 +206,71 @@ async fn overlayfs_shows_the_layers_as_umoci_unpacks_them() {
         assert_eq!(ours, theirs);
     }
     assert_eq!(ours.lines().count(), theirs.lines().count());
+}
+
+#[tokio::test]
+async fn a_pinned_reference_needs_nothing_but_the_store_and_tells_a_change_of_its_source() {
+    let check = async |reference: &str, change: &dyn Fn()| {
+        let bench = Bench::new();
+        let image = bench.pull(reference).await.unwrap();
+        let pinned = format!("{reference}@{}", image.digest);
+        assert_eq!(bench.pull(&pinned).await.unwrap().digest, image.digest);
+        change();
+        assert_eq!(bench.pull(&pinned).await.unwrap().layers, image.layers);
+        assert!(bench.store.get(&pinned).unwrap().is_some());
+        let other = Bench::new();
+        assert!(other.store.get(&pinned).unwrap().is_none());
+        let error = other.pull(&pinned).await.unwrap_err();
+        assert!(matches!(error, Error::Changed { .. }) && error.permanent(), "{error}");
+        assert!(error.to_string().starts_with(&format!("{pinned} changed: ")), "{error}");
+        assert_ne!(other.pull(reference).await.unwrap().digest, image.digest);
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::new(&dir.path().join("a:b"));
+    let index = |text: &str| {
+        let layer = tar(&[("a", text)]);
+        layout.index(&[layout.image(&[(layer.clone(), &layer)])]);
+    };
+    index("1");
+    // A colon in a directory's name makes no tag of what follows.
+    check(&format!("oci:{}/", layout.0.display()), &|| index("2")).await;
+    let root = dir.path().join("root:1");
+    fs::create_dir(&root).unwrap();
+    check(&format!("dir:{}", root.display()), &|| fs::write(root.join("x"), "1").unwrap()).await;
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let bench = Bench::new();
+    let check = async |reference: String, want: &str| {
+        let error = bench.pull(&reference).await.unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    };
+    let dir = bench.dir.path().join("layout");
+    fs::create_dir(&dir).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", dir.join("index.json")).unwrap();
+    check(format!("oci:{}", dir.display()), "index.json: is no regular file").await;
+    let pipe = bench.path("pipe");
+    run("coreutils", "mkfifo", &[&pipe]);
+    check(format!("docker-archive:{pipe}"), "pipe: is no regular file").await;
+    fs::remove_file(dir.join("index.json")).unwrap();
+    fs::File::create(dir.join("index.json")).unwrap().set_len(1 << 40).unwrap();
+    check(format!("oci:{}", dir.display()), "at most 4 MiB").await;
+}
+
+#[tokio::test]
+async fn the_layers_of_a_saved_image_are_counted_before_they_are_read() {
+    let bench = Bench::new();
+    let check = async |layers: usize, want: &str| {
+        let names = vec!["layer"; layers];
+        let saved = json!([{ "Config": "config", "Layers": names }]).to_string();
+        // A configuration that is not there is missed before any layer is.
+        let bytes = tar(&[("manifest.json", &saved)]);
+        fs::write(bench.path("saved.tar"), bytes).unwrap();
+        let reference = format!("docker-archive:{}", bench.path("saved.tar"));
+        let error = bench.pull(&reference).await.unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    };
+    check(256, "no file 'config'").await;
+    check(257, "257 layers, at most 256").await;
 }
