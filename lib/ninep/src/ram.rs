@@ -188,8 +188,15 @@ impl Tree for Ram {
     ) -> Answer<Created<u64>> {
         let name = String::from_utf8_lossy(name).into_owned();
         let kind = if new.dir { Kind::Dir } else { Kind::File };
-        let path = self.add(*dir, kind, &name, new.mode, b"", Manner::Plain);
+        let slow = name.starts_with("slow-slow");
+        let manner = if slow { Manner::Slow } else { Manner::Plain };
+        let path = self.add(*dir, kind, &name, new.mode, b"", manner);
         self.note(format!("create {name} {:o}", new.mode));
+        if name == "slow-open"
+            && let Answer::Now(Ok(open)) = self.open(&path, how, user)
+        {
+            return self.gated(format!("created {name}"), Ok((path, Some(open))));
+        }
         if name.starts_with("slow") {
             return self.gated(format!("created {name}"), Ok((path, None)));
         }

@@ -35,7 +35,7 @@ use crate::wire::{Dialect, NOFID, READ_HEADER_BYTES, Rmsg, Tmsg, tag_of, type_of
 
 use fid::Fid;
 pub use job::{Job, Outcome};
-use request::Requests;
+use request::{Requests, Running};
 
 /// The smallest msize agreed on, in bytes: what plan9port's programs ask for.
 pub const MSIZE_MIN: u32 = 8 * 1024;
@@ -165,10 +165,16 @@ impl<T: Tree> Session<T> {
         outcome: Outcome<T::Node>,
         fx: &mut Effects<T::Node>,
     ) {
-        let Some(tag) = self.requests.ended(ticket) else { return };
+        let Some(Running { tag, flushes, .. }) = self.requests.ended(ticket) else {
+            if let Some(job) = outcome.leave() {
+                fx.commands.push(Command::Start(self.requests.ticket(), job));
+            }
+            return;
+        };
         if let Err(error) = self.go_on(tag, outcome, fx) {
             self.refuse(tag, &error, fx);
         }
+        self.flushed(tag, flushes, fx);
     }
 
     /// Performs one request that has waited and whose turn has come; false when there is none.
@@ -183,8 +189,8 @@ impl<T: Tree> Session<T> {
         true
     }
 
-    /// The connection is lost: every job but the closing ones is to be dropped by the caller, and
-    /// what is open is closed.
+    /// The connection is lost: what is open is closed. The caller drops every job but those that
+    /// must end, and sees to what their outcomes leave.
     pub fn end(&mut self, fx: &mut Effects<T::Node>) {
         self.reset(fx);
     }

@@ -16,8 +16,16 @@ use crate::user::User;
 pub enum Answer<T> {
     /// It is known.
     Now(Result<T>),
-    /// It takes time. The future is dropped, and with it the work, when the request is flushed,
-    /// its connection is lost or its fid is given up; only a `close` is always run to its end.
+    /// It takes time.
+    ///
+    /// What only finds something out, a read and an open that does not empty the file, is given
+    /// up when the request is flushed, its connection lost or (of a *wait* file) its fid given
+    /// up: the future is dropped, and with it the work.
+    ///
+    /// What changes something, a write, `create`, `remove`, `rename`, `truncate`, an open that
+    /// empties and `close`, is run to its end whatever becomes of the request and of the
+    /// connection, for nobody could say how much of it has happened. A flush of it is answered
+    /// after it, so it must not wait without end.
     Later(Later<T>),
 }
 
@@ -169,8 +177,8 @@ pub trait Open: Send {
     }
 
     /// The last call, exactly once, when the fid is given up or its connection lost; then the
-    /// value is dropped. Its result is the answer to Tclunk. A `Later` is run to its end
-    /// whatever becomes of the connection.
+    /// value is dropped. Its result is the answer to Tclunk. When a connection is lost a `write`
+    /// answered `Later` may still be under way.
     fn close(&mut self) -> Answer<()> {
         Answer::Now(Ok(()))
     }

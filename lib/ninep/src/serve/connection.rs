@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -85,19 +85,10 @@ impl<T: Tree> Connection<T> {
         .await
     }
 
-    /// Closes what is open and waits for it.
+    /// Closes what is open, and waits for that and for what cannot be taken back.
     pub(super) async fn close(mut self) {
         self.end();
-        poll_fn(|cx| {
-            while !self.jobs.is_empty() {
-                match self.jobs.poll_next(cx) {
-                    Poll::Ready(_) => {}
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            Poll::Ready(())
-        })
-        .await;
+        poll_fn(|cx| poll_rest(&mut self.jobs, cx)).await;
     }
 
     fn end(&mut self) {
@@ -120,6 +111,10 @@ impl<T: Tree> Connection<T> {
             match self.poll_send(stream, cx) {
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
                 Poll::Ready(Ok(())) if !all => continue,
+                // What changes something is run to its end anyway, and its answer may be wanted.
+                Poll::Ready(Ok(())) if self.eof && self.jobs.any(Job::must_end) => {
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(())) if self.eof => return Poll::Ready(self.at_end()),
                 Poll::Ready(Ok(())) => {}
                 // Nothing is read while there is something to answer: it would only pile up.
@@ -216,7 +211,7 @@ impl<T: Tree> Connection<T> {
 
 impl<T: Tree> Drop for Connection<T> {
     /// However the connection ends, also when its task is given up: what is open is closed, and
-    /// closing that takes time goes on in the runtime as long as there is one.
+    /// what must end goes on in the runtime as long as there is one.
     fn drop(&mut self) {
         self.end();
         if self.jobs.is_empty() {
@@ -224,15 +219,18 @@ impl<T: Tree> Drop for Connection<T> {
         }
         let mut jobs = std::mem::replace(&mut self.jobs, Jobs::new());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(poll_fn(move |cx| {
-                while !jobs.is_empty() {
-                    match jobs.poll_next(cx) {
-                        Poll::Ready(_) => {}
-                        Poll::Pending => return Poll::Pending,
-                    }
-                }
-                Poll::Ready(())
-            }));
+            runtime.spawn(poll_fn(move |cx| poll_rest(&mut jobs, cx)));
         }
     }
+}
+
+/// Runs to their end the jobs of a connection that is no more.
+fn poll_rest<N>(jobs: &mut Jobs<Job<N>>, cx: &mut Context<'_>) -> Poll<()> {
+    while !jobs.is_empty() {
+        let (ticket, outcome) = ready!(jobs.poll_next(cx));
+        if let Some(job) = outcome.leave() {
+            jobs.start(ticket, job);
+        }
+    }
+    Poll::Ready(())
 }

@@ -82,6 +82,11 @@ impl<F: Future + Unpin> Jobs<F> {
         self.running.remove(&number);
     }
 
+    /// Whether there is a job like this.
+    pub(super) fn any(&self, like: impl Fn(&F) -> bool) -> bool {
+        self.running.values().any(|one| like(&one.work))
+    }
+
     /// Drops those that need not go on.
     pub(super) fn keep(&mut self, wanted: impl Fn(&F) -> bool) {
         self.running.retain(|_, one| wanted(&one.work));

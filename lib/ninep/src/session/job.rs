@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::tree::{Created, How, Later, Open};
+use crate::tree::{Answer, Created, How, Later, Open};
 use crate::user::User;
 use crate::wire::{Qid, Rmsg};
 
@@ -121,10 +121,49 @@ impl<N> Job<N> {
         Self(work)
     }
 
-    /// Whether the job is to be run to its end even if the connection is lost: it closes a file.
+    /// Whether the job is to be run to its end even if the request is flushed or the connection
+    /// lost: it changes something.
     #[must_use]
     pub fn must_end(&self) -> bool {
-        matches!(self.0, Work::Close(..))
+        self.0.changes()
+    }
+}
+
+impl<N> Work<N> {
+    /// Whether it changes something, so that nobody could tell how far it had come when it was
+    /// dropped.
+    pub(super) fn changes(&self) -> bool {
+        match self {
+            Self::User(..) | Self::Read(..) => false,
+            Self::Open(_, Opening { how, answer, .. }) => match answer {
+                OpenAnswer::Open | OpenAnswer::Lopen => how.truncate,
+                OpenAnswer::Create | OpenAnswer::Lcreate => true,
+            },
+            Self::Create(..)
+            | Self::Write(..)
+            | Self::Plain(..)
+            | Self::Remove(..)
+            | Self::Close(..) => true,
+        }
+    }
+}
+
+impl<N> Outcome<N> {
+    /// What is still to be run when nobody waits for the outcome any more: what was opened is
+    /// closed.
+    #[must_use]
+    pub fn leave(self) -> Option<Job<N>> {
+        let (Done::Open(Ok(mut open), _) | Done::Create(Ok((_, Some(mut open))), _)) = self.0
+        else {
+            return None;
+        };
+        match open.close() {
+            Answer::Now(_) => None,
+            Answer::Later(work) => {
+                let closing = Closing { answer: Plain::Clunk, before: Ok(()) };
+                Some(Job(Work::Close(work, closing)))
+            }
+        }
     }
 }
 

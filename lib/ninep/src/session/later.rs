@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::tree::{Answer, Tree};
 
 use super::job::{Done, Plain, Work};
-use super::request::{Fids, Flushed, Holds, Running};
+use super::request::{Fids, Holds, Running};
 use super::{Command, Effects, Job, Outcome, Session};
 
 impl<T: Tree> Session<T> {
@@ -16,17 +16,8 @@ impl<T: Tree> Session<T> {
         work: Work<T::Node>,
         fx: &mut Effects<T::Node>,
     ) {
-        let flushed = match &work {
-            Work::Close(_, closing) => Flushed::Answered(closing.answer),
-            Work::User(..)
-            | Work::Open(..)
-            | Work::Create(..)
-            | Work::Read(..)
-            | Work::Write(..)
-            | Work::Plain(..)
-            | Work::Remove(..) => Flushed::Dropped,
-        };
-        let ticket = self.requests.start(Running { tag, holds, flushed });
+        let running = Running { tag, holds, must_end: work.changes(), flushes: Vec::new() };
+        let ticket = self.requests.start(running);
         fx.commands.push(Command::Start(ticket, Job::new(work)));
     }
 

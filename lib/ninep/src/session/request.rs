@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use crate::error::{Error, Result};
 use crate::wire::Tmsg;
 
-use super::job::Plain;
 use super::{Bounds, Ticket};
 
 /// The fids of one request.
@@ -71,7 +70,10 @@ pub(super) struct Requests {
 pub(super) struct Running {
     pub(super) tag: u16,
     pub(super) holds: Holds,
-    pub(super) flushed: Flushed,
+    /// It changes something: no flush and no lost connection ends it.
+    pub(super) must_end: bool,
+    /// The tags of the flushes that are answered after it.
+    pub(super) flushes: Vec<u16>,
 }
 
 /// What a running request keeps others from.
@@ -83,15 +85,6 @@ pub(super) enum Holds {
     Stream(u32),
 }
 
-/// What a flush does to a running request.
-#[derive(Clone, Copy)]
-pub(super) enum Flushed {
-    /// It is given up.
-    Dropped,
-    /// It cannot be taken back: the fid is gone. It is answered, and its job goes on.
-    Answered(Plain),
-}
-
 struct Waiting {
     tag: u16,
     needs: Needs,
@@ -101,13 +94,19 @@ struct Waiting {
 enum Place {
     Running(Ticket),
     Waiting,
+    /// A flush of what runs under this ticket.
+    Flush(Ticket),
 }
 
-/// What was there under a tag.
-pub(super) enum Found {
+/// What comes of a flush.
+pub(super) enum Flush {
+    /// Nothing runs: it is to be answered.
     Nothing,
-    Waiting,
-    Running(Ticket, Running),
+    /// This job is to be dropped, and the flush answered.
+    Drop(Ticket),
+    /// It is answered after what it flushes.
+    Later,
+    TagInUse,
 }
 
 impl Requests {
@@ -162,31 +161,55 @@ impl Requests {
         ticket
     }
 
-    /// The tag of the request whose job has ended; none if nobody waits for it any more.
-    pub(super) fn ended(&mut self, ticket: Ticket) -> Option<u16> {
+    /// The request whose job has ended; none if nobody waits for it any more.
+    pub(super) fn ended(&mut self, ticket: Ticket) -> Option<Running> {
         let running = self.running.remove(&ticket)?;
         self.let_go(&running);
-        Some(running.tag)
+        Some(running)
     }
 
-    /// Takes out what is under a tag.
-    pub(super) fn take(&mut self, tag: u16) -> Found {
-        match self.tags.remove(&tag) {
-            None => Found::Nothing,
+    /// Takes out what is under a tag, if it can be taken back.
+    pub(super) fn flush(&mut self, tag: u16, oldtag: u16) -> Flush {
+        let ticket = match self.tags.get(&oldtag) {
+            None => return Flush::Nothing,
             Some(Place::Waiting) => {
-                if let Some(at) = self.waiting.iter().position(|one| one.tag == tag) {
+                self.tags.remove(&oldtag);
+                if let Some(at) = self.waiting.iter().position(|one| one.tag == oldtag) {
                     self.unqueue(at);
                 }
-                Found::Waiting
+                return Flush::Nothing;
             }
-            Some(Place::Running(ticket)) => match self.running.remove(&ticket) {
-                None => Found::Nothing,
-                Some(running) => {
-                    self.let_go(&running);
-                    Found::Running(ticket, running)
-                }
-            },
+            // A flush is flushed by being answered.
+            Some(Place::Running(ticket) | Place::Flush(ticket)) => *ticket,
+        };
+        if let Some(running) = self.running.get_mut(&ticket).filter(|one| one.must_end) {
+            // That tags are free is what bounds the flushes that wait.
+            if self.tags.contains_key(&tag) {
+                return Flush::TagInUse;
+            }
+            running.flushes.push(tag);
+            self.tags.insert(tag, Place::Flush(ticket));
+            return Flush::Later;
         }
+        let Some(running) = self.running.remove(&ticket) else { return Flush::Nothing };
+        self.let_go(&running);
+        Flush::Drop(ticket)
+    }
+
+    /// Gives the flushes that are to be answered now that their request `tag` has been, and frees
+    /// their tags. If it runs on, none is.
+    pub(super) fn flushed(&mut self, tag: u16, flushes: Vec<u16>) -> Vec<u16> {
+        if let Some(&Place::Running(ticket)) = self.tags.get(&tag)
+            && let Some(running) = self.running.get_mut(&ticket)
+        {
+            self.tags.extend(flushes.iter().map(|&flush| (flush, Place::Flush(ticket))));
+            running.flushes = flushes;
+            return Vec::new();
+        }
+        for flush in &flushes {
+            self.tags.remove(flush);
+        }
+        flushes
     }
 
     /// Takes out the reads of the *wait* file that is open on `fid`.
@@ -209,7 +232,7 @@ impl Requests {
         let running = std::mem::take(&mut self.running);
         let tickets = self.tickets;
         *self = Self { tickets, ..Self::default() };
-        let dropped = |one: &Running| matches!(one.flushed, Flushed::Dropped);
+        let dropped = |one: &Running| !one.must_end;
         running.into_iter().filter(|(_, one)| dropped(one)).map(|(ticket, _)| ticket).collect()
     }
 

@@ -67,6 +67,35 @@ async fn many_answers_that_a_peer_has_yet_to_take_when_it_stops_sending_are_all_
     task.await.unwrap();
 }
 
+#[tokio::test]
+async fn a_write_that_takes_time_is_run_to_its_end_and_answered_if_anybody_listens() {
+    for listens in [false, true] {
+        let (ram, task, mut raw) = serving(Limits::default()).await;
+        raw.send(&[(1, walk(0, 1, "slow")), (2, Tmsg::Open { fid: 1, mode: 1 })]).await;
+        assert!(raw.next().await.starts_with("1 Rwalk"));
+        assert!(ram.release("opened slow"));
+        assert!(raw.next().await.starts_with("2 Ropen"));
+        let write = Tmsg::Write { fid: 1, offset: 0, data: crate::wire::Data(b"x") };
+        raw.send(&[(3, write), (4, Tmsg::Stat { fid: 0 })]).await;
+        assert!(raw.next().await.starts_with("4 Rstat"));
+        if listens {
+            raw.stream.shutdown().await.unwrap();
+            tokio::task::yield_now().await;
+            assert!(ram.release("wrote slow"));
+            assert_eq!(raw.next().await, "3 Rwrite count 1");
+        } else {
+            drop(raw);
+            tokio::task::yield_now().await;
+            assert!(ram.release("wrote slow"));
+        }
+        while !ram.release("closed slow") {
+            tokio::task::yield_now().await;
+        }
+        task.await.unwrap();
+        assert!(ram.state().log.contains(&"wrote slow".to_owned()));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_agrees_on_no_version_is_let_go_after_a_while() {
     let server = Arc::new(Server::new(Arc::new(Ram::new()), Limits::default()));
