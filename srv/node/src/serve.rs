@@ -23,6 +23,7 @@ use crate::means::{CREATES_PER_CORE, Means};
 use crate::net::Net;
 use crate::node::{End, Node};
 use crate::ring::Ring;
+use crate::session;
 use crate::tree::NodeTree;
 use crate::world::World;
 
@@ -44,7 +45,11 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
             return 2;
         }
     };
+    let left = session::leave();
     say(&options);
+    if let Err(why) = left {
+        tracing::warn!("cannot leave the session of whoever started this: {why}");
+    }
     let threads = capacity::cores().clamp(2, THREADS_MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)

@@ -65,9 +65,10 @@ fn failed_command() {
     let failed = node.until("failed bad-1");
     assert!(failed.contains("permanent=true") && failed.contains("/bin/nope"), "{failed}");
     assert_eq!(node.status("bad-1", "state").unwrap(), "failed");
-    node.run("bad-2", "", json!({"image": "dir:/nonexistent"}));
+    let nothing = node.dir.path().join("nothing");
+    node.run("bad-2", "", json!({"image": format!("dir:{}", nothing.display())}));
     let failed = node.until("failed bad-2");
-    assert!(failed.contains("permanent=true") && failed.contains("/nonexistent"), "{failed}");
+    assert!(failed.contains("permanent=true") && failed.contains("/nothing"), "{failed}");
     node.down();
 }
 

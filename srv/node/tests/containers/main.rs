@@ -36,7 +36,9 @@ fn main() {
     let mut failed = Vec::new();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
     let all = [cases::ALL, places::ALL, crashes::ALL].concat();
-    for (name, case) in all.iter().filter(|(name, _)| wanted(name)) {
+    let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
+    assert!(!chosen.is_empty(), "no case has {:?} in its name", part.unwrap_or_default());
+    for (name, case) in chosen {
         let began = Instant::now();
         let passed = catch_unwind(AssertUnwindSafe(case)).is_ok();
         let word = if passed { "ok" } else { "FAILED" };

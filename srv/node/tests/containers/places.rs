@@ -1,8 +1,14 @@
 //! Where an instance lives in the network, and where a node lives on the machine.
 
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+
+use command_fds::{CommandFdExt, FdMapping};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
 
-use crate::trial::{Case, Trial, Way, node, root};
+use crate::trial::{Case, Trial, WAIT_MAX, Way, node, root};
 
 /// The cases.
 pub(crate) const ALL: &[Case] = &[
@@ -11,6 +17,7 @@ pub(crate) const ALL: &[Case] = &[
     ("without a bridge instances share the machine's network, with a warning", fallback),
     ("addresses are those that were asked for", asked_addresses),
     ("an image that an instance runs from outlives a collection", kept_image),
+    ("a node has a session of its own and nothing of its starter's", own_session),
     ("a second node in the same directory is refused", second_node),
 ];
 
@@ -106,4 +113,34 @@ fn second_node() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("is served by another node (pid "), "{said}");
     first.down();
+}
+
+fn own_session() {
+    for leads in [false, true] {
+        // A pipe such as a shell gives, whose reader waits until nobody has the other end.
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (dir, way) = (tempfile::tempdir().unwrap(), Way::default());
+        let child = {
+            let mut command = node(dir.path(), way);
+            let given = FdMapping { parent_fd: writer.into(), child_fd: 9 };
+            command.fd_mappings(vec![given]).unwrap();
+            if leads {
+                command.process_group(0);
+            }
+            command.spawn().unwrap()
+        };
+        let mut node = Trial::over(dir, way, child);
+        let pid = node.child.id().to_string();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // Fields 5 and 6 of proc_pid_stat(5): group and session.
+        let (_, rest) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        assert_eq!(fields[2..4], [&pid, &pid], "led a group: {leads}");
+        node.run("web-1", "exec sleep 1000", json!({}));
+        node.until("started web-1");
+        let mut ends = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        poll(&mut ends, PollTimeout::try_from(WAIT_MAX).unwrap()).unwrap();
+        assert_eq!(ends[0].revents(), Some(PollFlags::POLLHUP), "node or shim has the pipe");
+        node.down();
+    }
 }

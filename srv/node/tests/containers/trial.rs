@@ -61,7 +61,7 @@ pub(crate) struct Way {
 pub(crate) struct Trial {
     pub(crate) dir: TempDir,
     way: Way,
-    child: Child,
+    pub(crate) child: Child,
     client: Client,
     events: Events,
     down: bool,
@@ -106,7 +106,12 @@ impl Trial {
 
     /// Starts a node in a state directory that may have been another's.
     pub(crate) fn start(dir: TempDir, way: Way) -> Trial {
-        let mut child = node(dir.path(), way).spawn().expect("the node");
+        let child = node(dir.path(), way).spawn().expect("the node");
+        Trial::over(dir, way, child)
+    }
+
+    /// Talks to a node that was started in that directory.
+    pub(crate) fn over(dir: TempDir, way: Way, mut child: Child) -> Trial {
         let client = connect(dir.path(), &mut child);
         let events = Events::open(&client);
         Trial { dir, way, child, client, events, down: false }
