@@ -38,7 +38,7 @@ use trace::Trace;
 pub struct Limits {
     /// What one connection is given.
     pub connection: Bounds,
-    /// Connections.
+    /// Connections; 64 more of root are accepted.
     pub connections_max: usize,
     /// Connections of one user who is not root.
     pub user_connections_max: usize,
