@@ -61,12 +61,14 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// Linux takes a fid for each file and directory it remembers; a thousand blocked readers on
-    /// one mount are to be expected of nobody, four times as many are refused.
+    /// Linux takes a fid for each file and directory it remembers, so that what walks a whole
+    /// tree of some hundred services has some thousand; a user may have many connections, each
+    /// with as many. A thousand blocked readers on one mount are to be expected of nobody, four
+    /// times as many are refused.
     fn default() -> Self {
         Self {
             msize_max: MSIZE_MAX,
-            fids_max: 16_384,
+            fids_max: 4_096,
             requests_max: 4_096,
             waiting_bytes_max: 4 << 20,
         }
