@@ -2,12 +2,12 @@
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
@@ -49,7 +49,8 @@ struct Place {
 ///
 /// Unix: missing directories are made with mode 0755; the socket gets mode 0666, because rights
 /// are decided by the peer's credentials, not by who can reach the file; a socket that nobody
-/// answers on is removed. TCP: loopback only, since nobody is known on it.
+/// answers on is removed. While it is made, a file beside it, `.lock`
+/// after its name and mode 0600, keeps other servers out. TCP: loopback only, since nobody is known on it.
 ///
 /// # Errors
 /// `Served` when somebody answers there, `NotSocket`, `NotLoopback`, `PathTooLong`, `NotYet` for
@@ -180,20 +181,64 @@ async fn listen_unix(path: &Path, address: &Address) -> Result<Socket, DialError
         Some(_) | None => Path::new("."),
     };
     DirBuilder::new().recursive(true).mode(0o755).create(above).map_err(io)?;
-    // Two servers that start at once must not remove each other's socket: looking, removing and
-    // binding happen under a lock on the directory, which leaves no lock file behind.
-    let directory = File::open(above).map_err(io)?;
-    let _lock = match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => lock,
-        Err((_, Errno::EWOULDBLOCK)) => return Err(DialError::Starting(address.clone())),
-        Err((_, errno)) => return Err(io(errno.into())),
-    };
+    let _lock = Lock::take(path, address)?;
     clear(path, address).await?;
     let listener = UnixListener::bind(path).map_err(io)?;
     let made = std::fs::symlink_metadata(path).map_err(io)?;
     let place = Place { path: path.to_owned(), device: made.dev(), inode: made.ino() };
     std::fs::set_permissions(path, Permissions::from_mode(0o666)).map_err(io)?;
     Ok(Socket::Unix(listener, place))
+}
+
+/// Two servers that start at once must not remove each other's socket: looking, removing and
+/// binding happen under a lock. It is on a file of its own, which nobody else can open: whoever
+/// can open a file or a directory, if only to read, can lock it (flock(2)).
+struct Lock {
+    path: PathBuf,
+    _held: Flock<File>,
+}
+
+impl Lock {
+    fn take(socket: &Path, address: &Address) -> Result<Self, DialError> {
+        let io = |error| DialError::Io(address.clone(), error);
+        let path = lock_path(socket);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&path)
+            .map_err(io)?;
+        let held = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => held,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(DialError::Starting(address.clone())),
+            Err((_, errno)) => return Err(io(errno.into())),
+        };
+        // Who had it before has removed it: a lock on what is left keeps nobody out.
+        let ours = held.metadata().map_err(io)?;
+        match std::fs::symlink_metadata(&path) {
+            Ok(now) if now.dev() == ours.dev() && now.ino() == ours.ino() => {
+                Ok(Self { path, _held: held })
+            }
+            Ok(_) | Err(_) => Err(DialError::Starting(address.clone())),
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// While it is still held.
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!("{}: not removed: {error}", self.path.display());
+        }
+    }
+}
+
+fn lock_path(socket: &Path) -> PathBuf {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
 }
 
 /// Removes a socket that nobody answers on.

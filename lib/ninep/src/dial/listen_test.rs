@@ -77,6 +77,23 @@ async fn a_file_that_is_no_socket_is_never_removed() {
 }
 
 #[tokio::test]
+async fn whoever_locks_the_directory_keeps_nobody_from_listening_but_a_starting_server_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, path) = unix(&dir, "sock");
+    let directory = File::open(dir.path()).unwrap();
+    let _locked = Flock::lock(directory, FlockArg::LockExclusiveNonblock).unwrap();
+    let starting = Lock::take(&path, &address).unwrap();
+    let mode = std::fs::metadata(lock_path(&path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let want = format!("{address}: another server is just starting there");
+    assert_eq!(refusal(&address).await, want);
+    drop(starting);
+    let listener = listen(&address).await.unwrap();
+    check_talk(&listener).await;
+    assert!(!lock_path(&path).exists(), "the lock goes when the socket is there");
+}
+
+#[tokio::test]
 async fn a_socket_made_later_at_the_same_place_outlives_the_old_listener() {
     let dir = tempfile::tempdir().unwrap();
     let (address, path) = unix(&dir, "sock");
