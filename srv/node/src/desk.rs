@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::fact::Request;
 use crate::images;
 use crate::means::Means;
+use crate::notices::Notices;
 use crate::ring::Ring;
 use crate::verb::NodeVerb;
 use crate::world::World;
@@ -30,6 +31,7 @@ pub(crate) struct Desk {
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) means: Arc<Means>,
     pub(crate) ring: Ring,
+    pub(crate) notices: Notices,
     /// Unix time of the node's start in seconds.
     pub(crate) started_s: u32,
     world: Arc<RwLock<World>>,
@@ -46,7 +48,8 @@ impl Desk {
     ) -> Desk {
         let started_s = u32::try_from(crate::clock::now_ms() / 1000).unwrap_or(u32::MAX);
         let jobs = Arc::new(Semaphore::new(JOBS_MAX));
-        Desk { asks, means, ring, started_s, world, jobs, refused: Mutex::default() }
+        let notices = Notices::default();
+        Desk { asks, means, ring, notices, started_s, world, jobs, refused: Mutex::default() }
     }
 
     /// The world as it is now; not to be held while waiting.

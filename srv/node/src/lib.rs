@@ -23,6 +23,7 @@ mod life;
 mod means;
 mod net;
 mod node;
+mod notices;
 mod open;
 mod probing;
 mod process;

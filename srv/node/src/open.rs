@@ -73,7 +73,7 @@ pub(crate) fn open(
         (File::Tail, Some(one)) => {
             let dir = desk.means.dirs.instance(&one.id);
             Answer::later(async move {
-                let tail = Tail::open(&dir).map_err(|error| refuse(&desk, error))?;
+                let tail = Tail::open(&desk.notices, &dir).map_err(|error| refuse(&desk, error))?;
                 Ok(Box::new(TailFile(tail)) as Box<dyn Open>)
             })
         }

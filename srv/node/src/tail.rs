@@ -10,17 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use inotify::{EventStream, Inotify, WatchMask};
 use tokio::sync::Mutex;
 
 use crate::error::{Error, Result};
+use crate::notices::{Notice, Notices};
 use crate::record;
 
 /// Bytes of the log that come first.
 const TAIL_BYTES: u64 = 64 * 1024;
-/// Bytes for the kernel's notices; one that does not fit is one of many that say the same.
-const NOTICE_BYTES: usize = 4096;
 /// Looks for the file after another; a rotation takes less, and one that never ends because its
 /// shim died has left a gap that is to be stepped over.
 const AFTER_TRIES: u32 = 1000;
@@ -31,7 +28,7 @@ pub(crate) struct Tail(Arc<Mutex<State>>);
 
 struct State {
     dir: PathBuf,
-    notices: EventStream<[u8; NOTICE_BYTES]>,
+    notice: Notice,
     /// What is being read; none until the first line was written.
     file: Option<File>,
     offset: u64,
@@ -39,19 +36,9 @@ struct State {
 
 impl Tail {
     /// Follows the log in `dir` from its last lines on.
-    pub(crate) fn open(dir: &Path) -> Result<Tail> {
-        let mask = WatchMask::MODIFY
-            | WatchMask::CREATE
-            | WatchMask::MOVED_TO
-            | WatchMask::DELETE_SELF
-            | WatchMask::MOVE_SELF;
-        let watch = || {
-            let inotify = Inotify::init()?;
-            inotify.watches().add(dir, mask)?;
-            inotify.into_event_stream([0; NOTICE_BYTES])
-        };
-        let notices = watch().map_err(Error::io("watch", dir))?;
-        let mut state = State { dir: dir.to_owned(), notices, file: None, offset: 0 };
+    pub(crate) fn open(notices: &Notices, dir: &Path) -> Result<Tail> {
+        let notice = notices.about(dir).map_err(Error::io("watch", dir))?;
+        let mut state = State { dir: dir.to_owned(), notice, file: None, offset: 0 };
         state.begin().map_err(Error::io("read", &dir.join(record::LOG)))?;
         Ok(Tail(Arc::new(Mutex::new(state))))
     }
@@ -65,11 +52,7 @@ impl Tail {
             if !bytes.is_empty() || !state.dir.exists() {
                 return Ok(bytes);
             }
-            match state.notices.next().await {
-                Some(Ok(_)) => {}
-                Some(Err(why)) => return Err(why),
-                None => return Ok(Bytes::new()),
-            }
+            state.notice.changed().await;
         }
     }
 }

@@ -34,7 +34,7 @@ async fn check(tail: &Tail, expected: &str) {
 async fn a_follower_gets_the_end_and_then_every_line_once() {
     let dir = tempfile::tempdir().unwrap();
     append(dir.path(), "a\nb\n");
-    let tail = Tail::open(dir.path()).unwrap();
+    let tail = Tail::open(&Notices::default(), dir.path()).unwrap();
     check(&tail, "a\nb\n").await;
     {
         let mut read = std::pin::pin!(tail.read(8192));
@@ -50,7 +50,7 @@ async fn a_follower_gets_the_end_and_then_every_line_once() {
 async fn a_rotation_loses_and_repeats_nothing() {
     let dir = tempfile::tempdir().unwrap();
     append(dir.path(), "a\n");
-    let tail = Tail::open(dir.path()).unwrap();
+    let tail = Tail::open(&Notices::default(), dir.path()).unwrap();
     check(&tail, "a\n").await;
     append(dir.path(), "b\n");
     rotate(dir.path(), 3);
@@ -68,7 +68,7 @@ async fn rotations_at_full_speed_lose_and_repeat_nothing() {
     const LINES: u32 = 2000;
     let dir = tempfile::tempdir().unwrap();
     append(dir.path(), "begin\n");
-    let tail = Tail::open(dir.path()).unwrap();
+    let tail = Tail::open(&Notices::default(), dir.path()).unwrap();
     check(&tail, "begin\n").await;
     let writer = {
         let dir = dir.path().to_owned();
@@ -90,7 +90,7 @@ async fn rotations_at_full_speed_lose_and_repeat_nothing() {
 async fn a_gap_that_a_dead_shim_left_is_stepped_over() {
     let dir = tempfile::tempdir().unwrap();
     append(dir.path(), "a\n");
-    let tail = Tail::open(dir.path()).unwrap();
+    let tail = Tail::open(&Notices::default(), dir.path()).unwrap();
     check(&tail, "a\n").await;
     fs::rename(dir.path().join("log"), dir.path().join("log.3")).unwrap();
     append(dir.path(), "b\n");
@@ -102,7 +102,7 @@ async fn a_log_that_is_not_there_yet_is_waited_for_and_one_that_goes_ends() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("web-1");
     fs::create_dir(&dir).unwrap();
-    let tail = Tail::open(&dir).unwrap();
+    let tail = Tail::open(&Notices::default(), &dir).unwrap();
     {
         let mut read = std::pin::pin!(tail.read(8192));
         assert!(futures_util::poll!(read.as_mut()).is_pending());
@@ -118,7 +118,7 @@ async fn a_long_log_begins_with_a_whole_line_and_a_long_line_comes_in_pieces() {
     let dir = tempfile::tempdir().unwrap();
     let line = format!("{}\n", "x".repeat(99));
     append(dir.path(), &line.repeat(1000));
-    let tail = Tail::open(dir.path()).unwrap();
+    let tail = Tail::open(&Notices::default(), dir.path()).unwrap();
     check(&tail, &line.repeat(usize::try_from(TAIL_BYTES).unwrap() / line.len())).await;
     append(dir.path(), &line);
     assert_eq!(tail.read(60).await.unwrap().len(), 60);
