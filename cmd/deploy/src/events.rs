@@ -42,7 +42,7 @@ fn print(out: Out, service: Option<&str>, from: Option<&str>, lines: &[String]) 
     for line in lines.iter().filter(|line| is_since(line, from)) {
         match out.json {
             true => out.object(&object(line, service))?,
-            false => out.data(format!("{line}\n").as_bytes())?,
+            false => out.foreign(format!("{line}\n").as_bytes())?,
         }
     }
     Ok(())

@@ -57,7 +57,9 @@ fn read(path: &Path) -> Result<String> {
         Some(STDIN) => std::io::read_to_string(std::io::stdin()),
         Some(_) | None => std::fs::read_to_string(path),
     };
-    read.map_err(|why| Error::Local { path: path.display().to_string(), why })
+    let text = read.map_err(|why| Error::Local { path: path.display().to_string(), why })?;
+    // The mark of byte order some editors begin a file with is none of the manifest's.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
 }
 
 /// The service a file is about: what its `name` says, else the file's name up to its first dot.

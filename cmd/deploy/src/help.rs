@@ -63,7 +63,11 @@ pub(crate) fn manifest() -> String {
     let later: Vec<&str> =
         manifest::keys().iter().filter(|k| k.when == When::NotYet).map(|k| k.name).collect();
     if !later.is_empty() {
-        let _ = write!(text, "\nknown, and without effect yet: {}\n", later.join(" "));
+        let _ = write!(
+            text,
+            "\nknown, and not yet supported, so that a manifest with one is refused:\n  {}\n",
+            later.join(" ")
+        );
     }
     text.push_str("\nfor example\n  image app:1.9\n  replicas 4\n  port 8080\n  health http /\n");
     text
@@ -113,6 +117,13 @@ mod tests {
         let text = manifest();
         for key in manifest::keys() {
             assert!(text.contains(key.name), "{}", key.name);
+        }
+        // What help says of a key is what becomes of a manifest with it.
+        for key in manifest::keys().iter().filter(|key| key.when == When::NotYet) {
+            let parsed = manifest::parse("web", &format!("image app:1\n{}\n", key.name));
+            assert!(parsed.errors.iter().any(|it| it.text.contains("not yet supported")));
+            let told = text.find("a manifest with one is refused").unwrap();
+            assert!(text[told..].contains(key.name), "{}", key.name);
         }
     }
 }

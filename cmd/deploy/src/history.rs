@@ -32,5 +32,5 @@ pub(crate) async fn one(link: &Link, out: Out, service: &str, word: &str) -> Res
         let text = format!("version {word} is not in the history of {service}");
         return Err(Error::Other(text));
     };
-    out.data(past.text.as_bytes())
+    out.foreign(past.text.as_bytes())
 }

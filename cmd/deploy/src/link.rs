@@ -115,7 +115,8 @@ pub(crate) struct Grown {
     /// Which file of that name it is.
     identity: u64,
     offset: u64,
-    rest: String,
+    /// The beginning of a line; bytes, because letters are cut where a message ends.
+    rest: Vec<u8>,
 }
 
 impl Grown {
@@ -123,7 +124,7 @@ impl Grown {
     pub(crate) async fn open(link: &Link, path: &str) -> Result<Grown> {
         let file = link.open(path).await?;
         let identity = link.identity(path).await?;
-        Ok(Grown { file, path: path.to_string(), identity, offset: 0, rest: String::new() })
+        Ok(Grown { file, path: path.to_string(), identity, offset: 0, rest: Vec::new() })
     }
 
     /// The whole lines that came since; none when there are none.
@@ -135,11 +136,9 @@ impl Grown {
                 break;
             }
             self.offset += bytes.len() as u64;
-            self.rest.push_str(&String::from_utf8_lossy(&bytes));
+            self.rest.extend_from_slice(&bytes);
         }
-        let end = self.rest.rfind('\n').map_or(0, |at| at + 1);
-        let whole: String = self.rest.drain(..end).collect();
-        Ok(whole.lines().map(str::to_string).collect())
+        Ok(whole_lines(&mut self.rest))
     }
 
     /// Whether its name stands for another file by now: a growing file is never shortened, it is
@@ -154,31 +153,43 @@ impl Grown {
 pub(crate) struct Lines {
     file: File,
     path: String,
-    rest: String,
+    /// The beginning of a line; bytes, because letters are cut where a message ends.
+    rest: Vec<u8>,
 }
 
 impl Lines {
     /// Lines from now on.
     pub(crate) async fn open(link: &Link, path: &str) -> Result<Lines> {
         let file = link.open(path).await?;
-        Ok(Lines { file, path: path.to_string(), rest: String::new() })
+        Ok(Lines { file, path: path.to_string(), rest: Vec::new() })
     }
 
     /// The next lines. Safe to give up: nothing is lost.
     pub(crate) async fn next(&mut self) -> Result<Vec<String>> {
         loop {
-            if let Some(end) = self.rest.rfind('\n') {
-                let whole: String = self.rest.drain(..=end).collect();
-                return Ok(whole.lines().map(str::to_string).collect());
+            let whole = whole_lines(&mut self.rest);
+            if !whole.is_empty() {
+                return Ok(whole);
             }
             let read = self.file.read_next(READ_BYTES).await;
             let bytes = read.map_err(|error| Error::at(&self.path, error))?;
             if bytes.is_empty() {
-                return Ok(std::mem::take(&mut self.rest).lines().map(str::to_string).collect());
+                return Ok(lines(&std::mem::take(&mut self.rest)));
             }
-            self.rest.push_str(&String::from_utf8_lossy(&bytes));
+            self.rest.extend_from_slice(&bytes);
         }
     }
+}
+
+/// Takes the whole lines out of what came; what is left waits for its end.
+fn whole_lines(rest: &mut Vec<u8>) -> Vec<String> {
+    let end = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let whole: Vec<u8> = rest.drain(..end).collect();
+    lines(&whole)
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes).lines().map(str::to_string).collect()
 }
 
 /// The tree of a server that only a login on its machine reaches.
@@ -216,4 +227,34 @@ pub(crate) fn unreachable(address: &Address, why: &str) -> Error {
 /// [`Error::Unreachable`].
 pub(crate) async fn connect(address: &Address) -> Result<dial::Stream> {
     dial::connect(address).await.map_err(|why| unreachable(address, &why.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_tree::{Script, serve};
+
+    #[test]
+    fn a_letter_that_comes_in_two_parts_is_whole_in_its_line() {
+        let mut rest = Vec::new();
+        let mut took = Vec::new();
+        for byte in "größer\n\nü".bytes() {
+            rest.push(byte);
+            took.extend(whole_lines(&mut rest));
+        }
+        assert_eq!(took, ["größer", ""]);
+        assert_eq!(rest, "ü".as_bytes());
+    }
+
+    #[tokio::test]
+    async fn letters_are_whole_in_a_file_longer_than_a_message() {
+        // Of three bytes each, so that no power of two ends between two of them.
+        let line = "€".repeat(30_000);
+        let text = format!("{line}\n").repeat(3);
+        let mut script = Script::default();
+        script.files.insert("log".to_string(), text);
+        let (_, link) = serve(script).await;
+        let mut grown = Grown::open(&link, "log").await.unwrap();
+        assert_eq!(grown.more().await.unwrap(), [line.as_str(); 3]);
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(
         for line in lines.iter().filter(|line| is_since(line, from)) {
             match out.json {
                 true => out.object(&object(line))?,
-                false => out.data(format!("{line}\n").as_bytes())?,
+                false => out.foreign(format!("{line}\n").as_bytes())?,
             }
         }
         if !follow {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use serde_json::Value;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 /// How the user wants to be told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +21,18 @@ impl Out {
     pub(crate) fn data(self, bytes: &[u8]) -> Result<()> {
         let mut out = std::io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(Error::Output)
+    }
+
+    /// Text of others, such as what containers wrote: as it is to a file or a pipe, and without
+    /// power over a terminal.
+    ///
+    /// # Errors
+    /// As [`Out::data`].
+    pub(crate) fn foreign(self, bytes: &[u8]) -> Result<()> {
+        match std::io::stdout().is_terminal() {
+            true => self.data(tame(&String::from_utf8_lossy(bytes)).as_bytes()),
+            false => self.data(bytes),
+        }
     }
 
     /// One object on its line.
@@ -45,6 +57,20 @@ impl Out {
     }
 }
 
+/// Control characters made visible: a container that writes escape sequences must not be able to
+/// change what the terminal shows of others, or what it answers.
+fn tame(text: &str) -> String {
+    let mut tamed = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => tamed.push(c),
+            c if c.is_control() => tamed.extend(c.escape_default()),
+            c => tamed.push(c),
+        }
+    }
+    tamed
+}
+
 /// Columns as wide as their widest cell.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
@@ -56,4 +82,18 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_controls_a_terminal_is_shown_and_not_done() {
+        let check = |text: &str, want: &str| assert_eq!(tame(text), want);
+        check("a\tgröße\n", "a\tgröße\n");
+        check("\x1b[2Jx\x1b]0;title\x07", "\\u{1b}[2Jx\\u{1b}]0;title\\u{7}");
+        check("50%\r100%\n", "50%\\r100%\n");
+        check("\u{9b}2J\u{7f}", "\\u{9b}2J\\u{7f}");
+    }
 }

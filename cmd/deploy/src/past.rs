@@ -44,7 +44,7 @@ impl Past {
                 _ => {}
             }
         }
-        past.text = text;
+        past.text = unmarked(text);
         past
     }
 
@@ -64,6 +64,17 @@ impl Past {
     }
 }
 
+/// The text without the mark of byte order that some editors begin a manifest with: behind the
+/// head it stands in the middle of the file, where nobody expects one.
+fn unmarked(mut text: String) -> String {
+    let ends = text.match_indices('\n').map(|(at, _)| at + 1).take(HEAD_LINES);
+    let marked = std::iter::once(0).chain(ends).find(|at| text[*at..].starts_with('\u{feff}'));
+    if let Some(at) = marked {
+        text.remove(at);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +89,15 @@ mod tests {
         assert!(past.is("v7") && past.is("ab12cd34ef56") && !past.is("v8"));
         assert_eq!(past.by, "root (uid 0)");
         assert_eq!(past.ended, "done update v6→v7 (0.9s)");
+        assert_eq!(past.manifest("web").unwrap().replicas, 3);
+    }
+
+    #[test]
+    fn a_manifest_that_begins_with_a_mark_of_byte_order_is_read_behind_its_head() {
+        let head = "# version ab12cd34ef56 v7\n# image sha256:ab\n# by root (uid 0)\n\
+                    # at 2026-11-20T12:34:05Z\n# ended done\n";
+        let past = Past::read(format!("{head}\u{feff}image app:1\nreplicas 3\n"));
+        assert_eq!(past.text, format!("{head}image app:1\nreplicas 3\n"));
         assert_eq!(past.manifest("web").unwrap().replicas, 3);
     }
 }

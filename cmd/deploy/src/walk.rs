@@ -15,20 +15,39 @@ const MANIFESTS: &str = "manifests/";
 /// Directories below one another that `tree` goes into; the tree itself has six.
 const DEPTH_MAX: usize = 32;
 
-/// Prints files, each as it comes.
+/// Prints files, each as it comes. On a terminal a letter whose parts come with two messages is
+/// kept until it is whole.
 pub(crate) async fn cat(link: &Link, out: Out, paths: &[String]) -> Result<()> {
     for path in paths {
         let mut file = link.open(path).await?;
+        let mut rest = Vec::new();
         loop {
             let read = file.read_next(READ_BYTES).await;
             let bytes = read.map_err(|error| Error::at(path, error))?;
             if bytes.is_empty() {
                 break;
             }
-            out.data(&bytes)?;
+            rest.extend_from_slice(&bytes);
+            let cut = rest.len() - cut_letter(&rest);
+            out.foreign(&rest[..cut])?;
+            rest.drain(..cut);
         }
+        out.foreign(&rest)?;
     }
     Ok(())
+}
+
+/// Bytes at the end that begin a letter of UTF-8 and do not end it.
+fn cut_letter(bytes: &[u8]) -> usize {
+    let last = &bytes[bytes.len().saturating_sub(3)..];
+    let long = |lead: u8| match lead {
+        0xf0.. => 4,
+        0xe0.. => 3,
+        0xc0.. => 2,
+        0..0xc0 => 1,
+    };
+    let begun = (1..=last.len()).find(|n| last[last.len() - n] & 0xc0 != 0x80);
+    begun.filter(|n| long(last[last.len() - n]) > *n).unwrap_or(0)
 }
 
 /// Writes words as one line, or standard input as it is.
@@ -158,5 +177,20 @@ mod tests {
         assert_eq!(long(&stat), "ar--r----- root     root          1234  log");
         let dir = Stat::new(Kind::Dir, "active".as_bytes(), 2, 0o555);
         assert!(long(&dir).starts_with("dr-xr-xr-x ") && long(&dir).ends_with("  active/"));
+    }
+
+    #[test]
+    fn a_letter_is_cut_at_no_end_of_a_message() {
+        let check = |bytes: &[u8], want: usize| assert_eq!(cut_letter(bytes), want, "{bytes:x?}");
+        let euro = "a€".as_bytes();
+        check(b"", 0);
+        check(b"ab", 0);
+        check(euro, 0);
+        check(&euro[..3], 2);
+        check(&euro[..2], 1);
+        check(&"😀".as_bytes()[..3], 3);
+        check("😀".as_bytes(), 0);
+        // What is no UTF-8 is not waited for.
+        check(b"\x80\x80\x80\x80", 0);
     }
 }
