@@ -97,6 +97,13 @@ impl Ram {
         gate.send(()).is_ok()
     }
 
+    /// Lets the first thing of that name that waits fail; whether there was one.
+    pub(crate) fn abandon(&self, what: &str) -> bool {
+        let mut state = self.state();
+        let at = state.gates.iter().position(|(name, _)| name == what);
+        at.map(|at| state.gates.remove(at)).is_some()
+    }
+
     /// `value`, when `what` is released.
     fn gated<V: Send + 'static>(&self, what: String, value: Result<V>) -> Answer<V> {
         let (gate, released) = oneshot::channel();

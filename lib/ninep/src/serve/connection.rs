@@ -225,7 +225,7 @@ impl<T: Tree> Drop for Connection<T> {
 }
 
 /// Runs to their end the jobs of a connection that is no more.
-fn poll_rest<N>(jobs: &mut Jobs<Job<N>>, cx: &mut Context<'_>) -> Poll<()> {
+fn poll_rest<N: Clone>(jobs: &mut Jobs<Job<N>>, cx: &mut Context<'_>) -> Poll<()> {
     while !jobs.is_empty() {
         let (ticket, outcome) = ready!(jobs.poll_next(cx));
         if let Some(job) = outcome.leave() {

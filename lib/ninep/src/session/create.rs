@@ -56,19 +56,7 @@ impl<T: Tree> Session<T> {
         let parent = self.unopened(fid)?;
         match self.tree.walk(&parent.node, name) {
             Ok(_) if exclusive => Err(Error::Exists),
-            Ok(node) => {
-                let qid = self.tree.stat(&node)?.qid();
-                let before = self.fids.get_mut(&fid).ok_or(Error::UnknownFid)?;
-                let old = (std::mem::replace(&mut before.node, node), before.qid);
-                before.qid = qid;
-                let done = self.open(tag, fid, opened, OpenAnswer::Lcreate, fx);
-                if done.is_err()
-                    && let Some(fid) = self.fids.get_mut(&fid)
-                {
-                    (fid.node, fid.qid) = old;
-                }
-                done
-            }
+            Ok(file) => self.open(tag, fid, Some(file), opened, OpenAnswer::Lcreate, fx),
             Err(_) => {
                 let new = NewFile { dir: false, mode: mode & 0o777, exclusive };
                 self.create(tag, fid, name, new, opened, OpenAnswer::Lcreate, fx)
@@ -110,7 +98,7 @@ impl<T: Tree> Session<T> {
         let fid = self.fid(number)?;
         self.allow_change(fid.user(), &fid.node)?;
         let Mode { how, remove, .. } = mode;
-        let opening = Opening { fid: number, how, remove, qid: fid.qid, answer };
+        let opening = Opening { fid: number, how, remove, qid: fid.qid, file: None, answer };
         let work = self.tree.create(&fid.node, name, new, how, fid.user());
         self.settle_create(tag, number, work, Creating::Open { opening, dir: new.dir }, fx)
     }
@@ -120,7 +108,7 @@ impl<T: Tree> Session<T> {
         tag: u16,
         fid: u32,
         work: Answer<Created<T::Node>>,
-        creating: Creating,
+        creating: Creating<T::Node>,
         fx: &mut Effects<T::Node>,
     ) -> Result<()> {
         match work {
@@ -137,7 +125,7 @@ impl<T: Tree> Session<T> {
         &mut self,
         tag: u16,
         (node, open): Created<T::Node>,
-        creating: Creating,
+        creating: Creating<T::Node>,
         fx: &mut Effects<T::Node>,
     ) -> Result<()> {
         let qid = self.tree.stat(&node)?.qid();
@@ -146,15 +134,16 @@ impl<T: Tree> Session<T> {
                 self.reply(tag, &Rmsg::Mkdir { qid }, fx);
                 return Ok(());
             }
-            Creating::Open { opening, dir } => (Opening { qid, ..opening }, dir),
+            Creating::Open { opening, dir } => {
+                (Opening { qid, file: Some(node.clone()), ..opening }, dir)
+            }
         };
-        let fid = self.fids.get_mut(&opening.fid).ok_or(Error::UnknownFid)?;
-        (fid.node, fid.qid) = (node, qid);
         match open {
             Some(open) => self.opened(tag, open, opening, fx),
             None if dir => self.opened_as(tag, Opened::dir(), opening, fx),
             None => {
-                let work = self.tree.open(&fid.node, opening.how, &fid.who.user);
+                let user = self.fid(opening.fid)?.user();
+                let work = self.tree.open(&node, opening.how, user);
                 self.settle_open(tag, work, opening, fx)
             }
         }

@@ -19,8 +19,8 @@ pub struct Outcome<N>(pub(super) Done<N>);
 /// A job whose end answers a request of kind `then`.
 pub(super) enum Work<N> {
     User(Later<User>, Attaching),
-    Open(Later<Box<dyn Open>>, Opening),
-    Create(Later<Created<N>>, Creating),
+    Open(Later<Box<dyn Open>>, Opening<N>),
+    Create(Later<Created<N>>, Creating<N>),
     Read(Later<Bytes>, Reading),
     Write(Later<u32>, u32),
     Plain(Later<()>, Plain),
@@ -31,8 +31,8 @@ pub(super) enum Work<N> {
 /// The end of the work of the same name.
 pub(super) enum Done<N> {
     User(Result<User>, Attaching),
-    Open(Result<Box<dyn Open>>, Opening),
-    Create(Result<Created<N>>, Creating),
+    Open(Result<Box<dyn Open>>, Opening<N>),
+    Create(Result<Created<N>>, Creating<N>),
     Read(Result<Bytes>, Reading),
     Write(Result<u32>, u32),
     Plain(Result<()>, Plain),
@@ -48,12 +48,14 @@ pub(super) struct Attaching {
 }
 
 /// An open of `fid`, which has been found to be allowed.
-#[derive(Clone, Copy)]
-pub(super) struct Opening {
+#[derive(Clone)]
+pub(super) struct Opening<N> {
     pub(super) fid: u32,
     pub(super) how: How,
     pub(super) remove: bool,
     pub(super) qid: Qid,
+    /// The file in a directory that the fid stands for until the file is open.
+    pub(super) file: Option<N>,
     pub(super) answer: OpenAnswer,
 }
 
@@ -67,10 +69,10 @@ pub(super) enum OpenAnswer {
 }
 
 /// A file that is being made.
-#[derive(Clone, Copy)]
-pub(super) enum Creating {
+#[derive(Clone)]
+pub(super) enum Creating<N> {
     /// It will be open on the fid of its directory.
-    Open { opening: Opening, dir: bool },
+    Open { opening: Opening<N>, dir: bool },
     /// A directory that no fid is moved to.
     Mkdir,
 }
@@ -167,15 +169,18 @@ impl<N> Outcome<N> {
     }
 }
 
-impl<N> Future for Job<N> {
+/// Nothing in it is pinned: the work is on the heap.
+impl<N> Unpin for Job<N> {}
+
+impl<N: Clone> Future for Job<N> {
     type Output = Outcome<N>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<N>> {
         // What follows is small, and is copied once for a job that took time.
         let done = match &mut self.0 {
             Work::User(work, then) => Done::User(ready!(work.as_mut().poll(cx)), then.clone()),
-            Work::Open(work, then) => Done::Open(ready!(work.as_mut().poll(cx)), *then),
-            Work::Create(work, then) => Done::Create(ready!(work.as_mut().poll(cx)), *then),
+            Work::Open(work, then) => Done::Open(ready!(work.as_mut().poll(cx)), then.clone()),
+            Work::Create(work, then) => Done::Create(ready!(work.as_mut().poll(cx)), then.clone()),
             Work::Read(work, then) => Done::Read(ready!(work.as_mut().poll(cx)), *then),
             Work::Write(work, then) => Done::Write(ready!(work.as_mut().poll(cx)), *then),
             Work::Plain(work, then) => Done::Plain(ready!(work.as_mut().poll(cx)), *then),

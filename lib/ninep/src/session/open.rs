@@ -30,7 +30,7 @@ impl<T: Tree> Session<T> {
         mode: u8,
         fx: &mut Effects<T::Node>,
     ) -> Result<()> {
-        self.open(tag, fid, mode_p9(mode)?, OpenAnswer::Open, fx)
+        self.open(tag, fid, None, mode_p9(mode)?, OpenAnswer::Open, fx)
     }
 
     pub(super) fn open_linux(
@@ -40,13 +40,16 @@ impl<T: Tree> Session<T> {
         flags: u32,
         fx: &mut Effects<T::Node>,
     ) -> Result<()> {
-        self.open(tag, fid, mode_linux(flags)?, OpenAnswer::Lopen, fx)
+        self.open(tag, fid, None, mode_linux(flags)?, OpenAnswer::Lopen, fx)
     }
 
+    /// Opens the file of the fid, or `file` in the directory of the fid, which stands for it once
+    /// it is open.
     pub(super) fn open(
         &mut self,
         tag: u16,
         number: u32,
+        file: Option<T::Node>,
         mode: Mode,
         answer: OpenAnswer,
         fx: &mut Effects<T::Node>,
@@ -55,7 +58,7 @@ impl<T: Tree> Session<T> {
         if fid.open.is_some() {
             return Err(Error::BadUse);
         }
-        let stat = self.tree.stat(&fid.node)?;
+        let stat = self.tree.stat(file.as_ref().unwrap_or(&fid.node))?;
         let is_dir = stat.kind == Kind::Dir;
         if mode.dir && !is_dir {
             return Err(Error::NotDir);
@@ -65,11 +68,11 @@ impl<T: Tree> Session<T> {
             self.allow_leave(fid)?;
         }
         let Mode { how, remove, .. } = mode;
-        let opening = Opening { fid: number, how, remove, qid: stat.qid(), answer };
+        let opening = Opening { fid: number, how, remove, qid: stat.qid(), file, answer };
         if is_dir {
             return self.opened_as(tag, Opened { remove, ..Opened::dir() }, opening, fx);
         }
-        let work = self.tree.open(&fid.node, how, fid.user());
+        let work = self.tree.open(opening.file.as_ref().unwrap_or(&fid.node), how, fid.user());
         self.settle_open(tag, work, opening, fx)
     }
 
@@ -77,7 +80,7 @@ impl<T: Tree> Session<T> {
         &mut self,
         tag: u16,
         work: Answer<Box<dyn Open>>,
-        opening: Opening,
+        opening: Opening<T::Node>,
         fx: &mut Effects<T::Node>,
     ) -> Result<()> {
         match work {
@@ -94,7 +97,7 @@ impl<T: Tree> Session<T> {
         &mut self,
         tag: u16,
         open: Box<dyn Open>,
-        mut opening: Opening,
+        mut opening: Opening<T::Node>,
         fx: &mut Effects<T::Node>,
     ) -> Result<()> {
         let Opening { how, remove, .. } = opening;
@@ -102,7 +105,8 @@ impl<T: Tree> Session<T> {
             && let Ok(fid) = self.fid(opening.fid)
         {
             // Emptying it made it another version.
-            opening.qid = self.tree.stat(&fid.node).map_or(opening.qid, |stat| stat.qid());
+            let stat = self.tree.stat(opening.file.as_ref().unwrap_or(&fid.node));
+            opening.qid = stat.map_or(opening.qid, |stat| stat.qid());
         }
         let stream = open.stream().then(Stream::default);
         let (read, write) = (how.read, how.write);
@@ -114,11 +118,14 @@ impl<T: Tree> Session<T> {
         &mut self,
         tag: u16,
         opened: Opened,
-        opening: Opening,
+        opening: Opening<T::Node>,
         fx: &mut Effects<T::Node>,
     ) -> Result<()> {
         let fid = self.fids.get_mut(&opening.fid).ok_or(Error::UnknownFid)?;
         fid.open = Some(opened);
+        if let Some(file) = opening.file {
+            (fid.node, fid.qid) = (file, opening.qid);
+        }
         // The client takes msize less a header when the unit is 0.
         let (qid, iounit) = (opening.qid, 0);
         let message = match opening.answer {

@@ -87,6 +87,8 @@ pub(super) enum Holds {
 
 struct Waiting {
     tag: u16,
+    /// The fid it gives up.
+    frees: Option<u32>,
     needs: Needs,
     frame: Vec<u8>,
 }
@@ -133,19 +135,27 @@ impl Requests {
         }
         // What gives something up is never refused for want of room.
         let full = self.tags.len() >= bounds.requests_max;
-        let frees = matches!(message, Tmsg::Clunk { .. } | Tmsg::Remove { .. });
-        if full && !frees {
+        let frees = if let Tmsg::Clunk { fid } | Tmsg::Remove { fid } = *message {
+            Some(fid)
+        } else {
+            None
+        };
+        if full && frees.is_none() {
             return Err(Error::TooMany("too many requests on this connection"));
         }
         let needs = Needs::of(message);
         if !self.blocked(&needs) {
             return Ok(true);
         }
-        if full || self.waiting_bytes + frame.len() > bounds.waiting_bytes_max {
+        // A fid whose clunk is refused is the client's no more, and would be ours for ever. One
+        // that waits already gives it up.
+        let once = frees.is_some() && self.waiting.iter().all(|one| one.frees != frees);
+        let long = self.waiting_bytes + frame.len() > bounds.waiting_bytes_max;
+        if (full || long) && !once {
             return Err(Error::TooMany("too many requests waiting for their turn"));
         }
         self.waiting_bytes += frame.len();
-        self.waiting.push_back(Waiting { tag, needs, frame: frame.to_vec() });
+        self.waiting.push_back(Waiting { tag, frees, needs, frame: frame.to_vec() });
         self.tags.insert(tag, Place::Waiting);
         Ok(false)
     }

@@ -248,6 +248,25 @@ fn linux_makes_files_and_directories() {
 }
 
 #[test]
+fn a_fid_stays_on_its_directory_until_the_file_in_it_is_open() {
+    check(
+        LINUX,
+        ROOT,
+        "5: lcreate 0 slow 0101 0644
+        abandon opened slow
+        > 5: Rlerror errno 4
+        walk 0 1 status
+        > Rwalk qids 1 (1 0 00)
+        5: lcreate 0 slow-slow 0101 0644
+        release created slow-slow
+        abandon opened slow-slow
+        > 5: Rlerror errno 4
+        walk 0 2 status
+        > Rwalk qids 1 (1 0 00)",
+    );
+}
+
+#[test]
 fn a_file_made_slowly_is_opened_after_it_is_made() {
     check(
         P9,

@@ -84,6 +84,9 @@ fn requests_and_bytes_that_wait_are_limited_and_a_clunk_is_not() {
     let count = "6: Rerror ename \"too many requests on this connection: try again later\"";
     assert_eq!(talk.line("6: stat 0"), [count]);
     assert_eq!(talk.line("6: clunk 2"), ["6: Rclunk"]);
+    assert!(talk.line("7: clunk 1").is_empty(), "its fid is given up when its turn comes");
+    let again = bytes.replace("5:", "8:");
+    assert_eq!(talk.line("8: remove 1"), [again]);
     assert_eq!(talk.line("6: flush 4"), ["6: Rflush"]);
     assert_eq!(talk.line("6: clunk 0"), ["6: Rclunk"]);
 }

@@ -1,7 +1,7 @@
 //! Runs a script against a session over the tree in memory.
 //!
-//! `3: read 1 0 100` sends with tag 3, else with tag 1. `release WHAT` lets the tree go on, `log`
-//! gives what was done to it, `raw HEX` sends a frame as it is, `end` loses the connection. A
+//! `3: read 1 0 100` sends with tag 3, else with tag 1. `release WHAT` lets the tree go on,
+//! `abandon WHAT` lets it fail, `log` gives what was done to it, `raw HEX` sends a frame as it is, `end` loses the connection. A
 //! script begins after Tversion and Tattach of fid 0, unless its first line is `bare`.
 
 use std::collections::BTreeMap;
@@ -72,6 +72,7 @@ impl Talk {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["release", ..] => assert!(self.ram.release(&line[8..]), "nothing waits: {line}"),
+            ["abandon", ..] => assert!(self.ram.abandon(&line[8..]), "nothing waits: {line}"),
             ["log"] => {
                 let mut log = std::mem::take(&mut self.ram.state().log);
                 self.said.append(&mut log);
