@@ -16,7 +16,9 @@ use crate::{Change, Clock, Condition, Error, Kv, Lease, Op, Outcome, Revision};
 
 /// The most requests in a group; more would only make the first wait longer.
 const GROUP_MAX: usize = 256;
-/// The longest sleep while leases run: a machine that slept may have passed their end.
+/// The longest sleep while leases run: the clock is whoever's who opened the store, and one that
+/// is moved on (a simulation's) wakes nobody. The machine's own, which is monotonic and stands
+/// still while the machine sleeps, would need no limit.
 const SLEEP_MS_MAX: u64 = 1_000;
 /// The log is cut when it is longer by this than it may be, not at every commit.
 const LOG_SLACK: u64 = 1_000;
