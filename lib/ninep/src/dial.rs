@@ -15,6 +15,7 @@ mod stream;
 
 pub use address::{Address, SERVICE_PORT};
 pub use connect::connect;
+pub(crate) use listen::Arrival;
 pub use listen::{Listener, listen};
 pub use stream::{Peer, Stream};
 

@@ -24,12 +24,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::dial::{Listener, Peer};
+use crate::dial::{Arrival, Listener, Peer};
 use crate::session::{Bounds, Session, Who};
 use crate::tree::Tree;
 use crate::user::User;
 
-use census::Census;
+use census::{Census, Counted};
 use connection::Connection;
 use trace::Trace;
 
@@ -101,15 +101,14 @@ impl<T: Tree> Server<T> {
         let mut stopped = self.stop.subscribe();
         let ended = loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = listener.arrival() => accepted,
                 _ = stopped.wait_for(|stop| *stop) => break Ok(()),
             };
             // Not waited for above: giving up an accept may lose a connection.
             while tasks.try_join_next().is_some() {}
             match accepted {
-                Ok((stream, peer)) => {
-                    let server = Arc::clone(&self);
-                    tasks.spawn(server.serve_connection(stream, peer));
+                Ok(arrival) => {
+                    tasks.spawn(Arc::clone(&self).serve_arrival(arrival));
                 }
                 Err(error) => break Err(error),
             }
@@ -127,10 +126,31 @@ impl<T: Tree> Server<T> {
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
         let user = User::of_peer(&peer);
-        let Some(_counted) = Census::enter(&self.census, user.uid) else {
-            tracing::warn!(uid = user.uid, "too many connections: one more is closed");
-            return;
-        };
+        if let Some(_counted) = self.count(user.uid) {
+            self.serve_user(stream, user).await;
+        }
+    }
+
+    /// Counted before the user database is asked, so that who waits for it counts too.
+    async fn serve_arrival(self: Arc<Self>, arrival: Arrival) {
+        if let Some(_counted) = self.count(User::of_peer(arrival.peer()).uid) {
+            let (stream, peer) = arrival.known().await;
+            self.serve_user(stream, User::of_peer(&peer)).await;
+        }
+    }
+
+    fn count(&self, uid: u32) -> Option<Counted> {
+        let counted = Census::enter(&self.census, uid);
+        if counted.is_none() {
+            tracing::warn!(uid, "too many connections: one more is closed");
+        }
+        counted
+    }
+
+    async fn serve_user<S>(&self, stream: S, user: User)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let trace = self.trace.then_some(Trace { connection: number });
         let session =

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -28,7 +29,30 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    groups: Groups,
+    groups: Arc<Groups>,
+}
+
+/// A connection of which only what the kernel says is known yet.
+pub(crate) struct Arrival {
+    stream: Stream,
+    peer: Peer,
+    groups: Arc<Groups>,
+}
+
+impl Arrival {
+    /// Who counts for it: a unix user, or nobody on TCP.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Asks the user database who that is, and waits for it no longer than `Groups` does.
+    pub(crate) async fn known(mut self) -> (Stream, Peer) {
+        if let Peer::Unix { uid, gid, groups, name, pid: _ } = &mut self.peer {
+            let known = self.groups.of(*uid, *gid).await;
+            (*groups, *name) = (known.groups, known.name);
+        }
+        (self.stream, self.peer)
+    }
 }
 
 #[derive(Debug)]
@@ -49,8 +73,8 @@ struct Place {
 ///
 /// Unix: missing directories are made with mode 0755; the socket gets mode 0666, because rights
 /// are decided by the peer's credentials, not by who can reach the file; a socket that nobody
-/// answers on is removed. While it is made, a file beside it, `.lock`
-/// after its name and mode 0600, keeps other servers out. TCP: loopback only, since nobody is known on it.
+/// answers on is removed. While it is made, a file beside it, `.lock` after its name and mode
+/// 0600, keeps other servers out. TCP: loopback only, since nobody is known on it.
 ///
 /// # Errors
 /// `Served` when somebody answers there, `NotSocket`, `NotLoopback`, `PathTooLong`, `NotYet` for
@@ -62,7 +86,7 @@ pub async fn listen(address: &Address) -> Result<Listener, DialError> {
         Address::Tls { .. } => return Err(DialError::NotYet(address.clone(), "tls")),
         Address::Ssh { .. } => return Err(DialError::NotYet(address.clone(), "ssh")),
     };
-    Ok(Listener { socket, groups: Groups::default() })
+    Ok(Listener { socket, groups: Arc::default() })
 }
 
 impl Listener {
@@ -75,9 +99,17 @@ impl Listener {
     /// # Errors
     /// Only what makes the socket useless for good.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        Ok(self.arrival().await?.known().await)
+    }
+
+    /// Like `accept`, but does not wait for the user database, which may take its time for one
+    /// user while others come.
+    pub(crate) async fn arrival(&self) -> io::Result<Arrival> {
         loop {
             match self.accept_once().await {
-                Ok(accepted) => return Ok(accepted),
+                Ok((stream, peer)) => {
+                    return Ok(Arrival { stream, peer, groups: Arc::clone(&self.groups) });
+                }
                 Err(error) => match weight(&error) {
                     Weight::Connection => {}
                     Weight::Shortage => {
@@ -110,8 +142,7 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 let cred = stream.peer_cred().map_err(|_| gone())?;
                 let (uid, gid) = (cred.uid(), cred.gid());
-                let known = self.groups.of(uid, gid).await;
-                let (groups, name) = (known.groups, known.name);
+                let (groups, name) = (vec![gid], uid.to_string());
                 // The kernel gives 0 for a process this namespace has no number for.
                 let pid = cred.pid().filter(|&pid| pid > 0);
                 Ok((Stream::Unix(stream), Peer::Unix { uid, gid, groups, name, pid }))

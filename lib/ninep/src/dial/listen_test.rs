@@ -113,6 +113,31 @@ async fn a_path_too_long_for_a_socket_is_named_with_the_limit() {
     assert_eq!(connect(&address).await.expect_err("connects").to_string(), want);
 }
 
+#[test]
+fn connections_are_taken_while_the_user_database_is_asked() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().max_blocking_threads(1).build().unwrap();
+    let (answer, answered) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        // The only thread that could ask is busy.
+        tokio::task::spawn_blocking(move || answered.recv());
+        let dir = tempfile::tempdir().unwrap();
+        let (address, _) = unix(&dir, "sock");
+        let listener = listen(&address).await.unwrap();
+        let _clients = tokio::join!(connect(&address), connect(&address));
+        let first = tokio::spawn(listener.arrival().await.unwrap().known());
+        tokio::task::yield_now().await;
+        let second = listener.arrival().await.unwrap();
+        assert!(!first.is_finished());
+        assert!(matches!(second.peer(), Peer::Unix { name, uid, .. } if *name == uid.to_string()));
+        drop(answer);
+        let uid = nix::unistd::geteuid();
+        let want = nix::unistd::User::from_uid(uid).unwrap().unwrap().name;
+        let (_, peer) = first.await.unwrap();
+        assert!(matches!(peer, Peer::Unix { name, .. } if name == want));
+    });
+}
+
 #[tokio::test]
 async fn tcp_is_for_loopback_and_without_a_name() {
     let everywhere: Address = "tcp!0.0.0.0!0".parse().unwrap();

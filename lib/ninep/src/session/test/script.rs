@@ -1,8 +1,9 @@
 //! Runs a script against a session over the tree in memory.
 //!
 //! `3: read 1 0 100` sends with tag 3, else with tag 1. `release WHAT` lets the tree go on,
-//! `abandon WHAT` lets it fail, `log` gives what was done to it, `raw HEX` sends a frame as it is, `end` loses the connection. A
-//! script begins after Tversion and Tattach of fid 0, unless its first line is `bare`.
+//! `abandon WHAT` lets it fail, `log` gives what was done to it, `raw HEX` sends a frame as it is,
+//! `end` loses the connection. A script begins after Tversion and Tattach of fid 0, unless its
+//! first line is `bare`.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
