@@ -47,7 +47,7 @@ pub(crate) struct Registry {
 impl Registry {
     /// Gets ready to ask the registry of `remote`, and gets a token where it wants one.
     pub(crate) async fn open(remote: &Remote) -> Result<Self> {
-        let auth = credentials::load(&remote.host)?;
+        let auth = credentials::load(&remote.host, &remote.repository)?;
         let (host, repository) = (remote.host.clone(), remote.repository.clone());
         let image = match (&remote.digest, &remote.tag) {
             (Some(digest), _) => {
@@ -70,9 +70,14 @@ impl Registry {
     async fn renew(&self) -> Result<bool, Failed> {
         let pass = token::pass(&self.wire, &self.auth, self.image.repository()).await?;
         if let Some(pass) = pass.clone() {
-            // With these the client renews a token that it knows to be old; silently, and when
-            // that fails it asks without one.
-            self.client.store_auth_if_needed(self.image.resolve_registry(), &self.auth).await;
+            // A token that it knows to be old the client renews by itself; silently, wherever the
+            // registry sends it, and when that fails it asks without one. So it is given no
+            // password for it: what it gets without is good enough, or we are asked again.
+            let known = match &self.auth {
+                RegistryAuth::Bearer(token) => RegistryAuth::Bearer(token.clone()),
+                RegistryAuth::Basic(..) | RegistryAuth::Anonymous => RegistryAuth::Anonymous,
+            };
+            self.client.store_auth_if_needed(self.image.resolve_registry(), &known).await;
             self.client.tokens.insert(&self.image, RegistryOperation::Pull, pass).await;
         }
         let new = matches!(pass, Some(Pass::Bearer(_)));

@@ -68,7 +68,7 @@ async fn fetch(
         why: format!("no token from {realm}: {why}"),
     };
     let url = Url::parse(&bearer.realm).map_err(|e| refused(e.to_string()))?;
-    if !trusted(&url) {
+    if !trusted(&url, &wire.base) {
         return Err(refused("it is without TLS; tell who runs the registry".into()).into());
     }
     let mut request = wire.http.get(url);

@@ -122,17 +122,31 @@ pub(crate) fn clients(remote: &Remote, host: &str) -> Result<(Client, Wire)> {
     // Fails when there is a default already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let plain = plain_http(&remote.host, &insecure());
-    let both = |unverified| {
-        let client = Client::try_from(config(plain, unverified)).map_err(|e| chain(&e))?;
-        Ok((client, http(unverified).map_err(|e| chain(&e))?))
+    let blobs = |unverified| Client::try_from(config(plain, unverified)).map_err(|e| chain(&e));
+    let both = match (blobs(false), http(Trust::Certificates)) {
+        (Ok(blobs), Ok(http)) => Ok((blobs, http)),
+        // No certificates to verify with: a registry without TLS needs none, and nothing that
+        // carries a secret is sent over a TLS that nobody verifies.
+        (_, _) if plain => {
+            blobs(true).and_then(|blobs| Ok((blobs, http(Trust::Nobody).map_err(|e| chain(&e))?)))
+        }
+        (Err(why), _) => Err(why),
+        (_, Err(e)) => Err(chain(&e)),
     };
-    let made = both(false);
-    let made = if plain { made.or_else(|_: String| both(true)) } else { made };
-    let (client, http) = made.map_err(|why| {
+    let (client, http) = both.map_err(|why| {
         passing(remote, format!("{why}; is the package ca-certificates installed?"))
     })?;
     let base = format!("{}://{host}", if plain { "http" } else { "https" });
     Ok((client, Wire { http, remote: remote.clone(), base }))
+}
+
+/// Whose certificates are taken for good.
+#[derive(Clone, Copy)]
+enum Trust {
+    /// Those signed by the machine's own.
+    Certificates,
+    /// None: only plain HTTP works.
+    Nobody,
 }
 
 fn config(plain: bool, unverified: bool) -> ClientConfig {
@@ -151,12 +165,14 @@ fn config(plain: bool, unverified: bool) -> ClientConfig {
     }
 }
 
-fn http(unverified: bool) -> reqwest::Result<reqwest::Client> {
+fn http(trust: Trust) -> reqwest::Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
-        .tls_danger_accept_invalid_certs(unverified)
         .connect_timeout(Duration::from_secs(CONNECT_S_MAX))
         .read_timeout(Duration::from_secs(READ_S_MAX))
         .user_agent(USER_AGENT);
+    if let Trust::Nobody = trust {
+        builder = builder.tls_certs_only([]);
+    }
     let none = || reqwest::NoProxy::from_string(&no_proxy());
     if let Some(proxy) = variable("HTTPS_PROXY") {
         builder = builder.proxy(Proxy::https(proxy)?.no_proxy(none()));
@@ -180,11 +196,14 @@ fn insecure() -> String {
     env::var(INSECURE_ENV).unwrap_or_default()
 }
 
-/// True for an address that may be given a secret: one with TLS, or one that may do without.
-pub(crate) fn trusted(url: &Url) -> bool {
+/// True for an address that may be given a secret: one with TLS; or one that may do without, when
+/// the registry that names it, `base`, does without itself. What a registry with TLS says must not
+/// lead to a place where anybody on the way can listen, or to a service on our own machine.
+pub(crate) fn trusted(url: &Url, base: &str) -> bool {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let host = format!("{}{port}", url.host_str().unwrap_or_default());
-    url.scheme() == "https" || (url.scheme() == "http" && plain_http(&host, &insecure()))
+    let plain = url.scheme() == "http" && base.starts_with("http://");
+    url.scheme() == "https" || (plain && plain_http(&host, &insecure()))
 }
 
 /// True for a registry on loopback or in the list.
@@ -217,13 +236,23 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_goes_to_tls_or_loopback() {
-        let check = |url: &str, want| assert_eq!(trusted(&Url::parse(url).unwrap()), want, "{url}");
-        check("https://auth.docker.io/token", true);
-        check("http://127.0.0.1:1/token", true);
-        check("http://[::1]:1/token", true);
-        check("http://auth.docker.io/token", false);
-        check("ftp://127.0.0.1/token", false);
+    fn a_secret_goes_to_tls_or_from_a_plain_registry_to_loopback() {
+        let check = |url: &str, plain: bool, tls: bool| {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(trusted(&url, "http://127.0.0.1:5000"), plain, "{url}");
+            assert_eq!(trusted(&url, "https://quay.io"), tls, "{url}");
+        };
+        check("https://auth.docker.io/token", true, true);
+        check("http://127.0.0.1:1/token", true, false);
+        check("http://[::1]:1/token", true, false);
+        check("http://auth.docker.io/token", false, false);
+        check("ftp://127.0.0.1/token", false, false);
+    }
+
+    #[test]
+    fn a_client_that_trusts_nobody_is_there_without_certificates() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        http(Trust::Nobody).unwrap();
     }
 
     #[test]

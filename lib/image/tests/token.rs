@@ -198,3 +198,18 @@ async fn a_manifest_is_read_to_its_limit_only() {
     let text = error.to_string();
     assert!(error.permanent() && text.contains("more than 4194304 bytes"), "{text}");
 }
+
+#[tokio::test]
+async fn a_password_is_shown_by_us_alone_and_not_when_a_token_is_renewed_unseen() {
+    if pulled_for_another().await {
+        return;
+    }
+    let test = "a_password_is_shown_by_us_alone_and_not_when_a_token_is_renewed_unseen";
+    let old = |n: usize| if n == 0 { Rule::Valid(-10, -5) } else { Rule::Everybody };
+    let (server, registry, before) = filled(old);
+    let config = config(&registry.host, USER.0);
+    assert_eq!(pull_with(test, &config, &registry.host), "2 layers");
+    let asks = server.http.asks();
+    let sent: Vec<_> = asks[before..].iter().map(|ask| ask.authorization.as_deref()).collect();
+    assert_eq!(sent, [Some("Basic bWU6cmlnaHQ="), None]);
+}

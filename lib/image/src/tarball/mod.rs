@@ -297,8 +297,8 @@ mod tests {
         let pax = format!("400023 SCHILY.xattr.a={value}\n");
         let pax = raw(b'x', pax.as_bytes());
         let global = raw(b'g', &[b' '; 400_000]);
-        check(&[pax.clone()], 2, None);
-        check(&[pax.clone()], 3, Some("extended header of 400023 bytes"));
+        check(std::slice::from_ref(&pax), 2, None);
+        check(std::slice::from_ref(&pax), 3, Some("extended header of 400023 bytes"));
         check(&[pax.clone(), global.clone()], 2, Some("extended header of 400023 bytes"));
         let path = raw(b'x', format!("5011 path={}\n", "p".repeat(5000)).as_bytes());
         check(&[path], 1, Some("a name of 5000 bytes"));
