@@ -153,7 +153,7 @@ mod tests {
         let given = std::os::unix::fs::chown(root.path(), Some(1000), None);
         let dir = given.map_or(Path::new("/"), |()| root.path());
         let text = private(dir).unwrap_err().to_string();
-        assert!(text.contains(" belongs to user ") && text.contains("chown it"), "{text}");
+        assert!(text.contains(" belongs to user ") && text.contains("give it back"), "{text}");
     }
 
     #[test]

@@ -101,7 +101,8 @@ pub(crate) enum Error {
         who: String,
     },
     /// A directory of the state that another user could change.
-    #[error("{} belongs to user {uid}, not to {own}: chown it or choose another -r", .dir.display())]
+    #[error("{} belongs to user {uid}, not to {own}: give it back or choose another -r",
+        .dir.display())]
     NotOurs {
         /// The directory.
         dir: PathBuf,

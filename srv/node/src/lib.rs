@@ -50,9 +50,10 @@ use std::ffi::OsString;
 /// written to standard output. The process ends by SIGTERM or SIGINT, which
 /// leave all instances running for the next start to adopt, or by the verb `down`, which stops
 /// them first. Gives the process' exit status: 0 after an end that was asked for, 1 when the node
-/// could not serve, 2 when the words make no sense. The process leaves its session and closes
-/// every descriptor but the first three, so nothing may be open yet. Runs its own tokio runtime, so it must not be
-/// called from inside another.
+/// could not serve, 2 when the words make no sense.
+///
+/// The process leaves its session and closes every descriptor but the first three, so nothing may
+/// be open yet. It runs its own tokio runtime, so this must not be called from inside another.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     serve::run(args)
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::trial::{Case, Trial, WAIT_MAX, lives, shims, spec};
 
@@ -13,6 +13,7 @@ use crate::trial::{Case, Trial, WAIT_MAX, lives, shims, spec};
 pub(crate) const ALL: &[Case] = &[
     ("a killed shim is an exit with 137", killed_shim),
     ("a killed node's instances are adopted and go on", killed_node),
+    ("an upgraded node adopts what it cannot read in full", upgraded_node),
     ("what ended while there was no node is known to the next", ended_meanwhile),
     ("a shim that died while there was no node is cleaned up after", died_meanwhile),
     ("a start that was only intended is made by the next node", intended),
@@ -47,6 +48,7 @@ fn killed_node() {
     let (dir, way) = node.kill();
     let mut node = Trial::start(dir, way);
     assert_eq!(node.status("web-1", "pid"), pid);
+    assert!(node.status("web-1", "started").is_some());
     assert_eq!(node.status("web-1", "address"), address);
     assert_eq!(node.status("web-1", "state").unwrap(), "running");
     assert_eq!(node.status("web-1", "health").unwrap(), "healthy");
@@ -60,6 +62,37 @@ fn killed_node() {
     node.until("exited web-1 code=137");
     node.verb("web-1", "remove");
     node.until("removed web-1");
+    node.down();
+}
+
+fn upgraded_node() {
+    let mut node = Trial::new();
+    for id in ["web-1", "web-2"] {
+        node.run(id, COUNT, json!({}));
+        node.until(&format!("started {id}"));
+    }
+    let pids = ["web-1", "web-2"].map(|id| node.status(id, "pid").unwrap());
+    let address = node.status("web-1", "address");
+    let paths = ["web-1", "web-2"].map(|id| node.instance(id));
+    let (dir, way) = node.kill();
+    // As another version would write them: a key of its own, and one that is not there.
+    for name in ["spec.json", "shim.json"] {
+        let mut all: Value =
+            serde_json::from_slice(&fs::read(paths[0].join(name)).unwrap()).unwrap();
+        let spec = if name == "spec.json" { &mut all } else { &mut all["spec"] };
+        spec["later"] = json!({"a": 1});
+        spec.as_object_mut().unwrap().remove("read_only").unwrap();
+        fs::write(paths[0].join(name), all.to_string()).unwrap();
+    }
+    fs::write(paths[1].join("spec.json"), "no spec").unwrap();
+    let mut node = Trial::start(dir, way);
+    for (id, pid) in ["web-1", "web-2"].iter().zip(&pids) {
+        assert_eq!(node.status(id, "pid").unwrap(), *pid);
+        assert!(lives(pid));
+    }
+    assert_eq!(node.status("web-1", "address"), address);
+    node.verb("web-2", "stop TERM 0.1");
+    node.until("exited web-2 code=137");
     node.down();
 }
 
