@@ -33,6 +33,8 @@ pub enum Report {
     Exited { container: String, exit: Exit },
     /// Nothing of the container is left.
     Removed { container: String },
+    /// Something of it could not be removed; the node tries again by itself.
+    RemoveFailed { container: String, reason: String },
 }
 
 /// A line that is not one of a node's.
@@ -84,6 +86,9 @@ fn read(line: &str) -> Option<Report> {
         "unhealthy" => Report::Unhealthy { container: subject, reason: values.take("reason")? },
         "exited" => Report::Exited { container: subject, exit: values.exit()? },
         "removed" => Report::Removed { container: subject },
+        "remove-failed" => {
+            Report::RemoveFailed { container: subject, reason: values.take("reason")? }
+        }
         _ => return None,
     };
     Some(report)

@@ -65,6 +65,9 @@ impl World {
                 found.exit = Some(exit.clone());
                 move |id| Some(Event::Exited { id, exit })
             }),
+            Report::RemoveFailed { container, reason } => {
+                turn.note(format!("{container} is not removed yet, tried again: {reason}"));
+            }
             Report::Removed { container } => {
                 if let Some((name, id)) = split(&container) {
                     let name = name.to_string();

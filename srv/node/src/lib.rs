@@ -38,6 +38,7 @@ mod table;
 mod tail;
 mod tree;
 mod verb;
+mod warm;
 mod wire;
 mod world;
 

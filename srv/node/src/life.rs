@@ -116,7 +116,7 @@ async fn prepare(means: &Arc<Means>, id: &Id, spec: &Spec) -> Result<Ready> {
         warnings: place.warnings.clone(),
     };
     means.say(placed).await;
-    let written = spawn_blocking(move || record::write(&dir, record::SHIM, &bytes)).await;
+    let written = spawn_blocking(move || record::write_loosely(&dir, record::SHIM, &bytes)).await;
     written.map_err(|_| Error::Ended)??;
     Ok(Ready { place, turn })
 }

@@ -19,6 +19,7 @@ use crate::means::Means;
 use crate::record;
 use crate::ring::Ring;
 use crate::verb::Verb;
+use crate::warm;
 use crate::world::World;
 
 /// Orders that wait for one instance's task.
@@ -166,12 +167,13 @@ impl Node {
             }
             Request::Specify { id, text, .. } => {
                 let (dir, text) = (self.means.dirs.instance(id), text.clone());
-                let write = move || record::write_with_parent(&dir, record::SPEC, &text);
+                let write = move || record::write_loosely(&dir, record::SPEC, &text);
                 world.get(id).ok()?.written.is_none().then(|| Box::new(write) as Write)
             }
             Request::Do { id, verb: Verb::Start } => {
                 let dir = self.means.dirs.instance(id);
-                let write = move || record::write_with_parent(&dir, record::INTENT, b"");
+                warm::begin();
+                let write = move || record::write_intent(&dir);
                 world.get(id).ok()?.may_start().then(|| Box::new(write) as Write)
             }
             Request::Do { verb: Verb::Stop { .. } | Verb::Signal(_) | Verb::Remove, .. }

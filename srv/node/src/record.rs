@@ -41,6 +41,28 @@ pub(crate) fn make(dir: &Path) -> Result<()> {
     }
 }
 
+/// Writes a file so that it is there whole or not at all. It need not outlive the machine: the
+/// spec, which binds nobody before the intent, and `shim.json`, which no shim outlives.
+pub(crate) fn write_loosely(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = dir.join(name);
+    let new = dir.join(format!(".{name}.new"));
+    fs::write(&new, bytes).and_then(|()| fs::rename(&new, &path)).map_err(|why| {
+        let _ = fs::remove_file(&new);
+        Error::io("write", &path)(why)
+    })
+}
+
+/// Writes the intent, and makes durable what it stands on: the spec, and both names.
+pub(crate) fn write_intent(dir: &Path) -> Result<()> {
+    let all = || {
+        File::open(dir.join(SPEC))?.sync_all()?;
+        File::create(dir.join(INTENT))?;
+        File::open(dir)?.sync_all()?;
+        File::open(dir.parent().unwrap_or(dir))?.sync_all()
+    };
+    all().map_err(Error::io("write", &dir.join(INTENT)))
+}
+
 /// Writes a file so that it is there whole or not at all, and stays.
 pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = dir.join(name);
@@ -57,14 +79,6 @@ pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&new);
         Error::io("write", &path)(why)
     })
-}
-
-/// Writes spec or intent of an instance whose directory may be new.
-pub(crate) fn write_with_parent(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    write(dir, name, bytes)?;
-    let parent = dir.parent().unwrap_or(dir);
-    let synced = File::open(parent).and_then(|parent| parent.sync_all());
-    synced.map_err(Error::io("write", parent))
 }
 
 /// How the instance ended, when it has. An empty file is none: a full disk can leave one.
@@ -222,7 +236,7 @@ mod tests {
         let one = dir.path().join("web-1");
         make(&one).unwrap();
         make(&one).unwrap();
-        write_with_parent(&one, SPEC, b"{}").unwrap();
+        write_loosely(&one, SPEC, b"{}").unwrap();
         erase(&one).unwrap();
         erase(&one).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
