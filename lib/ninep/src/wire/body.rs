@@ -45,7 +45,7 @@ macro_rules! messages {
      { $( $number:literal $variant:ident { $( $field:ident : $type:ty ),* } )* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq)]
-        #[allow(missing_docs, reason = "variants and fields have the names of the protocol's pages")]
+        #[allow(missing_docs, reason = "the names are those of the protocol's pages")]
         pub enum $name<'a> { $( $variant { $( $field: $type ),* } ),* }
 
         impl<'a> $name<'a> {
