@@ -12,6 +12,17 @@ pub(crate) struct Stage {
     dir: TempDir,
     server: Child,
     colour: bool,
+    closed: bool,
+}
+
+impl Drop for Stage {
+    /// Also when there is nobody to read what is said any more, everything is ended.
+    fn drop(&mut self) {
+        if !self.closed {
+            let _ = self.down().status();
+            let _ = self.server.wait();
+        }
+    }
 }
 
 impl Stage {
@@ -40,7 +51,7 @@ impl Stage {
                     std::thread::spawn(move || lines.for_each(drop));
                     let colour =
                         std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-                    return Ok(Stage { bin, dir, server, colour });
+                    return Ok(Stage { bin, dir, server, colour, closed: false });
                 }
             }
         }
@@ -106,12 +117,13 @@ impl Stage {
         let ended =
             self.down().status().map_err(|error| format!("cannot run deployfs: {error}"))?;
         let _ = self.server.wait();
+        self.closed = true;
         self.say("Nothing is left of it.");
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let place = self.dir.path().display().to_string();
         if !ended.success() || mounts.contains(&place) {
             return Err(format!("something is left in {place}"));
         }
-        self.dir.close().map_err(|error| format!("{place}: {error}"))
+        std::fs::remove_dir_all(self.dir.path()).map_err(|error| format!("{place}: {error}"))
     }
 }

@@ -2,13 +2,12 @@
 
 use crate::arrival::{Answer, InstanceVerb, Order};
 use crate::record::{By, Draft, Edition, Preparing, Record, spec};
+use crate::room::Way;
 use crate::turn::Turn;
 use crate::verbs::{Line, Verb};
 use crate::world::{SERVICES_MAX, Service, World, container};
 use manifest::Manifest;
-use place::Resources;
 use rollout::{Event, Id, Version};
-use std::sync::Arc;
 
 type Result = std::result::Result<(), String>;
 
@@ -149,7 +148,7 @@ impl World {
         };
         let text = draft.text.clone();
         let manifest = read(name, &text)?;
-        self.room(name, &manifest)?;
+        self.way(name, &manifest, self.foreseen(name, &manifest))?;
         let reference = manifest.image.to_string();
         let preparing = Preparing { text, reference, by: by.clone(), at: turn.now };
         let reference = preparing.reference.clone();
@@ -160,43 +159,6 @@ impl World {
             service.record.outcome = None;
         }
         Ok(())
-    }
-
-    /// Refuses what cannot fit before anything is touched. Gives whether the update has to turn
-    /// round: stop before it starts, for want of room for the surge.
-    pub(crate) fn room(
-        &self,
-        name: &str,
-        manifest: &Manifest,
-    ) -> std::result::Result<bool, String> {
-        let replaces = manifest.update == manifest::Update::Replace;
-        let nodes = self.nodes(name, None);
-        let want = Resources { cpu_milli: manifest.cpu_milli, memory_bytes: manifest.memory_bytes };
-        let service = self.services.get(name);
-        let runs = service.map_or(0, |s| s.record.rollout.replicas().1);
-        let needs = match runs {
-            0 => manifest.replicas,
-            _ if replaces => manifest.replicas.saturating_sub(runs),
-            _ => manifest.batch().max(manifest.replicas.saturating_sub(runs)),
-        };
-        let fits = place::room(&nodes, want, needs);
-        if nodes.is_empty() || fits >= needs {
-            return Ok(false);
-        }
-        let reasons = match place::place(&nodes, want) {
-            Ok(_) => format!("{} of {needs} instances fit", fits),
-            Err(refusals) => {
-                refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-            }
-        };
-        match (runs, manifest.replicas) {
-            (1.., 2..) if !replaces && manifest.replicas <= runs => Ok(true),
-            (1.., _) if !replaces && manifest.replicas <= runs => Err(format!(
-                "no room for a second instance beside the one that runs: {reasons}; make room, or \
-                 say update replace"
-            )),
-            _ => Err(format!("no room: {reasons}")),
-        }
     }
 
     fn rollback(&mut self, name: &str, to: Option<&str>, turn: &mut Turn) -> Result {
@@ -220,8 +182,10 @@ impl World {
         if quiet && record.rollout.current() == Some(version) && !record.rollout.stopped() {
             return Err(format!("version {version} ({}) is deployed already", edition.name));
         }
-        let turn_round = self.room(name, &Arc::clone(manifest)).unwrap_or(false);
-        let spec = spec(manifest, turn_round);
+        // The way back is gone in any case: without room, one ends before one starts.
+        let cramped = Way { batch: 1, turn_round: true };
+        let way = self.way(name, manifest, manifest::Outcome::Update).unwrap_or(cramped);
+        let spec = spec(manifest, way);
         self.event(name, Event::RolledBack { version, spec }, turn);
         Ok(())
     }
@@ -234,7 +198,7 @@ impl World {
         }
         let text = manifest::with_replicas(&edition.text, replicas);
         let manifest = read(name, &text)?;
-        self.room(name, &manifest)?;
+        let way = self.way(name, &manifest, manifest::Outcome::InPlace)?;
         let same = service.record.draft.as_ref().is_some_and(|draft| draft.text == edition.text);
         let edition = Edition::new(&manifest, &text, &edition.digest, by.clone(), turn.now);
         let version = self.number(name, edition, turn).ok_or("service does not exist")?;
@@ -242,7 +206,7 @@ impl World {
             // The manifest was what is deployed, and stays so: the next apply changes nothing.
             service.record.draft = Some(Draft { text, at: turn.now });
         }
-        let spec = spec(&manifest, false);
+        let spec = spec(&manifest, way);
         self.event(name, Event::Changed { version, spec }, turn);
         Ok(())
     }

@@ -23,6 +23,7 @@ pub mod link;
 pub mod logs;
 pub mod record;
 pub mod report;
+pub mod room;
 pub mod run;
 pub mod save;
 pub mod server;

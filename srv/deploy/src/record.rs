@@ -1,6 +1,7 @@
 //! What is kept on disk of a service: everything a restarted server needs to go on.
 
 use crate::clock::Millis;
+use crate::room::Way;
 use crate::world::Numbers;
 use manifest::{Manifest, VersionName};
 use rollout::{Id, OnFailure, Restart, Spec, Strategy, Version};
@@ -164,7 +165,7 @@ impl Edition {
 
 /// What the decision has to know of a manifest.
 #[must_use]
-pub fn spec(manifest: &Manifest, turn_round: bool) -> Spec {
+pub fn spec(manifest: &Manifest, way: Way) -> Spec {
     Spec {
         replicas: manifest.replicas,
         strategy: match manifest.update {
@@ -174,7 +175,7 @@ pub fn spec(manifest: &Manifest, turn_round: bool) -> Spec {
             | manifest::Update::Canary(_)
             | manifest::Update::BlueGreen => Strategy::Rolling,
         },
-        batch: manifest.batch(),
+        batch: way.batch,
         pause_ms: manifest.update_pause_ms,
         on_failure: match manifest.update_failure {
             manifest::UpdateFailure::Abort => OnFailure::Abort,
@@ -192,6 +193,6 @@ pub fn spec(manifest: &Manifest, turn_round: bool) -> Spec {
             manifest::Restart::Never => Restart::Never,
         },
         max_restarts: manifest.max_restarts,
-        turn_round,
+        turn_round: way.turn_round,
     }
 }

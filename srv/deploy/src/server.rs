@@ -8,7 +8,8 @@ use crate::link;
 use crate::run::{ARRIVALS_MAX, End, Loop};
 use crate::save::Journal;
 use crate::world::Shared;
-use ninep::client::Client;
+use ninep::client::{Client, ClientError};
+use ninep::dial::{Address, Listener};
 use ninep::{Limits, Server};
 use nix::sys::stat::{Mode, umask};
 use std::ffi::OsString;
@@ -53,16 +54,34 @@ pub fn down(words: impl Iterator<Item = OsString>) -> i32 {
         return complain("cannot start", 1);
     };
     let Some(address) = config.addresses.first() else { return 64 };
+    let node = link::address(&config);
     let asked = runtime.block_on(async {
-        let client = Client::dial(address, "").await?;
-        client.write("ctl", b"down").await?;
-        client.closed().await;
-        Ok::<(), ninep::client::ClientError>(())
+        match ask_down(address).await {
+            // The server is gone, and its node may not be.
+            Err(ClientError::Unreachable(_)) => {
+                ask_down(&node).await?;
+                link::gone(&config.state).await;
+                Ok(())
+            }
+            other => other,
+        }
     });
     match asked {
         Ok(()) => 0,
-        Err(error) => complain(&format!("{address}: {error}"), 69),
+        Err(ClientError::Unreachable(_)) => {
+            let state = config.state.display();
+            complain(&format!("nothing runs at {address}, and no node in {state}"), 69)
+        }
+        Err(error) => complain(&error.to_string(), 69),
     }
+}
+
+/// Writes `down`, and waits until whoever took it is gone.
+async fn ask_down(address: &Address) -> Result<(), ClientError> {
+    let client = Client::dial(address, "").await?;
+    client.write("ctl", b"down").await?;
+    client.closed().await;
+    Ok(())
 }
 
 /// Opens the journal, before there is any other thread: whoever could open its file could keep
@@ -84,10 +103,14 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
     let world = Shared::new(journal.load().await.map_err(|e| e.to_string())?);
     let config = Arc::new(config);
     let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
+    let listeners = listen(&config).await?;
     let link = link::keep(Arc::clone(&config), sender.clone());
     let hands = Hands::new(link.clone(), sender.clone());
+    if nix::unistd::Group::from_name(&config.group).ok().flatten().is_none() {
+        tracing::warn!("there is no group {}: only root may write; see -g", config.group);
+    }
     let files = Files::new(world.clone(), sender.clone(), link, &config.group);
-    serve_tree(&config, files).await?;
+    serve_tree(&config, files, listeners);
     let turning = tokio::spawn(Loop::new(world.clone(), journal, hands).run(arrivals));
     node_tried(&world).await;
     tracing::info!("serving, state in {state}");
@@ -105,13 +128,20 @@ async fn node_tried(world: &Shared) {
     while !world.lock().node.tried && revision.changed().await.is_ok() {}
 }
 
-/// Listens on every address before anything else is said.
-async fn serve_tree(config: &Config, files: Files) -> Result<(), String> {
+/// Listens on every address, before anything is started that would have to be ended again.
+async fn listen(config: &Config) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    for address in &config.addresses {
+        listeners.push(ninep::dial::listen(address).await.map_err(|e| e.to_string())?);
+        tracing::info!("listening on {address}");
+    }
+    Ok(listeners)
+}
+
+fn serve_tree(config: &Config, files: Files, listeners: Vec<Listener>) {
     let server = Server::new(Arc::new(files), Limits::default()).trace(config.transcript);
     let server = Arc::new(server);
-    for address in &config.addresses {
-        let listener = ninep::dial::listen(address).await.map_err(|e| e.to_string())?;
-        tracing::info!("listening on {address}");
+    for listener in listeners {
         let server = Arc::clone(&server);
         tokio::spawn(async move {
             if let Err(error) = server.serve(listener).await {
@@ -119,7 +149,6 @@ async fn serve_tree(config: &Config, files: Files) -> Result<(), String> {
             }
         });
     }
-    Ok(())
 }
 
 /// Waits for an end that was asked for: containers and node go on, but after `down`.

@@ -204,8 +204,9 @@ pub fn instance(name: &str, service: &Service, instance: &Instance) -> String {
     let found = service.containers.get(&instance.id).unwrap_or(&unknown);
     let version = service.record.edition(Some(instance.version));
     let exit = instance.exit.as_ref().or(found.exit.as_ref());
-    let health = match (instance.is_gone(), instance.healthy, found.pid) {
-        (true, ..) | (_, _, 0) => "none",
+    // What is decided by counts, and not only what the node told since it was last connected.
+    let health = match (instance.is_gone(), instance.healthy, instance.started) {
+        (true, ..) | (_, _, None) => "none",
         (false, true, _) => "healthy",
         (false, false, _) if found.health == "unhealthy" => "unhealthy",
         (false, false, _) => "starting",
@@ -278,7 +279,11 @@ fn status(world: &World, now: u64) -> String {
             service_name.clone(),
             label,
             of(record.rollout.replicas()),
-            if version.is_none() { "-".to_string() } else { health(service) },
+            match version {
+                None => "-".to_string(),
+                Some(_) if record.rollout.stopped() => "stopped".to_string(),
+                Some(_) => health(service),
+            },
             update_status(service),
             phase(service, now),
             of(record.rollout.progress()),

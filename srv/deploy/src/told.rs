@@ -160,11 +160,11 @@ impl World {
             }
             Some(_) | None => manifest::Outcome::Update,
         };
-        let turn_round = match self.room(name, &manifest) {
-            Ok(turn_round) => turn_round,
+        let way = match self.way(name, &manifest, outcome) {
+            Ok(way) => way,
             Err(reason) => return self.unprepare(name, &format!("failed: {reason}"), turn),
         };
-        let spec = spec(&manifest, turn_round);
+        let spec = spec(&manifest, way);
         let number = self.number(name, new, turn);
         let Some(version) = number else { return };
         match outcome {
@@ -173,9 +173,7 @@ impl World {
             }
             manifest::Outcome::InPlace => self.step(name, Event::Changed { version, spec }, turn),
             manifest::Outcome::Update => {
-                if turn_round {
-                    turn.tell(name, "no room for the surge: stops before it starts, one at a time");
-                }
+                way.note(&manifest).iter().for_each(|note| turn.tell(name, note.as_str()));
                 self.step(name, Event::Applied { version, spec }, turn);
             }
         }

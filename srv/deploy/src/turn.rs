@@ -269,6 +269,11 @@ impl World {
         if serves && left.is_some() {
             record.previous = left;
         }
+        // Of one that went back by itself, this is the end too.
+        let from = outcome.from.and_then(|from| record.versions.get_mut(&from));
+        if let Some(edition) = from.filter(|edition| edition.ended.is_none()) {
+            edition.ended = Some(outcome.to_string());
+        }
         if let Some(edition) = outcome.to.and_then(|to| record.versions.get_mut(&to)) {
             edition.ended = Some(outcome.to_string());
             edition.completed |= serves;

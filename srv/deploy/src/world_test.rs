@@ -179,6 +179,55 @@ fn a_surge_that_does_not_fit_beside_the_only_instance_is_refused() {
 }
 
 #[test]
+fn fewer_instances_always_fit_and_more_are_refused_before_anything_is_touched() {
+    // A node of one core: two of 0.4 leave room for no third.
+    check(&format!(
+        "node-up
+         > -: node n answers
+         manifest web image web:1; port 80; cpu 0.4; replicas 2
+         ctl apply web
+         > web: pulling web:1
+         > do pull web:1
+         node pulled web:1 digest={A}
+         > web: first deploy started v1
+         > web: 0: scheduled on n
+         > web: 0: starting
+         > web: 1: scheduled on n
+         > web: 1: starting
+         > do start web-0
+         > do start web-1
+         node started web-0 pid=7 address=10.0.0.2
+         node healthy web-0 ms=5
+         > web: 0: healthy (0.00s)
+         node started web-1 pid=8 address=10.0.0.3
+         node healthy web-1 ms=5
+         > web: 1: healthy (0.00s)
+         > web: done update v1 (0.01s)
+         ctl scale web 3
+         > refused: scale web 3: no room: n: cpu: wants 0.4, 0.2 free of 1
+         ctl scale web 1
+         > web: change in place started v1→v2, replicas 1
+         > do stop web-1
+        "
+    ));
+}
+
+#[test]
+fn a_batch_is_never_more_than_there_are_and_shrinks_to_the_room_there_is() {
+    let read = |text: &str| manifest::parse("web", text).manifest.unwrap();
+    let mut world = World::default();
+    let capacity = Resources { cpu_milli: 1_000, memory_bytes: 1_000_000_000 };
+    let up = Heard::NodeUp { name: "n".to_string(), capacity, containers: BTreeMap::new() };
+    world.arrive(Arrival::Heard(up), &mut Turn::new(1));
+    let four = read("image web:1\nport 80\ncpu 0.1\nmemory 6M\nreplicas 4\nupdate_batch 100\n");
+    let way = world.way("web", &four, manifest::Outcome::Update).unwrap();
+    assert_eq!((way.batch, way.turn_round), (4, false));
+    let eleven = read("image web:1\nport 80\ncpu 0.1\nmemory 6M\nreplicas 11\n");
+    let refused = world.way("web", &eleven, manifest::Outcome::Update).unwrap_err();
+    assert_eq!(refused, "no room: 10 of 11 more instances fit");
+}
+
+#[test]
 fn a_write_of_several_lines_is_applied_whole_or_not_at_all() {
     check(&format!(
         "{}

@@ -163,6 +163,8 @@ impl Node {
         match request {
             Request::Make(id) => {
                 let dir = self.means.dirs.instance(id);
+                // What is made is about to be started.
+                warm::begin();
                 Some(Box::new(move || record::make(&dir)))
             }
             Request::Specify { id, text, .. } => {

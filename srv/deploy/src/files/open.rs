@@ -9,6 +9,7 @@ use crate::verbs;
 use crate::world::{Shared, World};
 use bytes::Bytes;
 use ninep::{Answer, Error, Open, User};
+use nix::sys::signal::Signal;
 use rollout::Id;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -179,10 +180,12 @@ impl Open for InstanceCtl {
         let verb = match words.as_slice() {
             ["restart"] => InstanceVerb::Restart,
             ["stop"] => InstanceVerb::Stop,
-            ["signal", name] => InstanceVerb::Signal((*name).to_string()),
+            ["signal", name] if format!("SIG{name}").parse::<Signal>().is_ok() => {
+                InstanceVerb::Signal((*name).to_string())
+            }
             _ => {
                 let text = format!(
-                    "invalid argument: \"{}\": say: restart | stop | signal NAME",
+                    "invalid argument: \"{}\": say: restart | stop | signal NAME (as TERM, HUP)",
                     text.trim()
                 );
                 let text = self.world.lock().refused(Some(&self.service), text);

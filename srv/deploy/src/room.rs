@@ -1,0 +1,96 @@
+//! Whether a change fits, found out before anything is touched, and in which way it can be made:
+//! with the whole surge, with a smaller one, or turned round, one ending before one starts.
+
+use crate::world::World;
+use manifest::{Manifest, Outcome, Update};
+use place::Resources;
+use rollout::Version;
+
+/// How a change that fits is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Instances replaced at a time; never more than there are to be.
+    pub batch: u32,
+    /// One ends before one starts, for want of room for a surge.
+    pub turn_round: bool,
+}
+
+impl Way {
+    /// The manifest's own way.
+    #[must_use]
+    pub fn full(manifest: &Manifest) -> Way {
+        Way { batch: manifest.batch().min(manifest.replicas).max(1), turn_round: false }
+    }
+
+    /// What people are told when it is another way than the manifest's.
+    #[must_use]
+    pub fn note(self, manifest: &Manifest) -> Option<String> {
+        if self.turn_round {
+            Some("no room for the surge: stops before it starts, one at a time".to_string())
+        } else if self != Way::full(manifest) {
+            Some(format!("no room for the whole surge: batch {} instead", self.batch))
+        } else {
+            None
+        }
+    }
+}
+
+impl World {
+    /// The way a change can be made, or why it cannot.
+    ///
+    /// # Errors
+    /// There is no room, and what is lacking where.
+    pub fn way(&self, name: &str, manifest: &Manifest, change: Outcome) -> Result<Way, String> {
+        let full = Way::full(manifest);
+        let service = self.services.get(name);
+        let runs = service.map_or(0, |s| s.record.rollout.replicas().1);
+        let growth = manifest.replicas.saturating_sub(runs);
+        let replaces = manifest.update == Update::Replace && change == Outcome::Update;
+        // A version that no instance has: all of the service's own are left out.
+        let leaving = replaces.then_some(Version(u32::MAX));
+        let surge = if runs == 0 || replaces || change != Outcome::Update { 0 } else { full.batch };
+        let needs = if replaces { manifest.replicas } else { growth + surge };
+        let nodes = self.nodes(name, leaving);
+        let want = Resources { cpu_milli: manifest.cpu_milli, memory_bytes: manifest.memory_bytes };
+        let fits = place::room(&nodes, want, needs);
+        if nodes.is_empty() || fits >= needs {
+            return Ok(full);
+        }
+        if surge > 0 && fits > growth {
+            return Ok(Way { batch: fits - growth, turn_round: false });
+        }
+        if surge > 0 && growth == 0 && manifest.replicas > 1 {
+            return Ok(Way { batch: 1, turn_round: true });
+        }
+        let lacks = match place::place(&nodes, want) {
+            Ok(_) => format!("{fits} of {needs} more instances fit"),
+            Err(refusals) => {
+                refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            }
+        };
+        Err(match (runs, manifest.replicas) {
+            (1.., 1) if surge > 0 => format!(
+                "no room for a second instance beside the one that runs: {lacks}; make room, or \
+                 say update replace"
+            ),
+            _ => format!("no room: {lacks}"),
+        })
+    }
+
+    /// What an apply will most likely amount to, as far as that is known before its image is:
+    /// the same name is taken for the same image.
+    #[must_use]
+    pub fn foreseen(&self, name: &str, manifest: &Manifest) -> Outcome {
+        let Some(service) = self.services.get(name) else { return Outcome::Update };
+        let rollout = &service.record.rollout;
+        let at_rest = rollout.target().is_none() && !rollout.stopped();
+        match service.current() {
+            Some((edition, old)) if at_rest => {
+                let same = old.image == manifest.image;
+                let digest = if same { edition.digest.as_str() } else { "another" };
+                manifest::outcome(&manifest::diff(old, &edition.digest, manifest, digest))
+            }
+            Some(_) | None => Outcome::Update,
+        }
+    }
+}
