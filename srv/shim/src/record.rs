@@ -49,11 +49,10 @@ impl Pids {
     }
 
     /// Writes the file; it matters only beside processes that live, so a failure is no reason to
-    /// end one.
-    pub(crate) fn write(&self, durably: bool) {
-        let written = serde_json::to_vec(self).map_err(std::io::Error::from).and_then(|bytes| {
-            if durably { durable(Path::new(PID), &bytes) } else { replace(Path::new(PID), &bytes) }
-        });
+    /// end one, and it need not outlive the machine: in another boot it means nothing.
+    pub(crate) fn write(&self) {
+        let bytes = serde_json::to_vec(self).map_err(std::io::Error::from);
+        let written = bytes.and_then(|bytes| replace(Path::new(PID), &bytes));
         if let Err(why) = written {
             complain(format_args!("write pid: {why}"));
         }

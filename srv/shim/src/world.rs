@@ -81,7 +81,7 @@ pub(crate) fn begin(dir: &Path, config: Config, lock: File) -> Result<Begun, Err
     let oom_score_adj = setup::process()?;
     let signals = setup::signals()?;
     if let Some(pids) = Pids::of(None) {
-        pids.write(false);
+        pids.write();
     }
     setup::namespaces(config.netns_fd)?;
     let plan = crate::plan::plan(&config, dir)?;
@@ -233,7 +233,7 @@ impl World {
         self.state = State::Running { pid, started_ms: now_ms(), warnings };
         self.conns.say_all(&self.state);
         if let Some(pids) = Pids::of(self.init) {
-            pids.write(true);
+            pids.write();
         }
         self.stop_if_asked();
     }
