@@ -33,8 +33,7 @@ pub(crate) struct To {
 
 impl Going {
     /// Puts together what the event said, the version's file in `history/`, and how many
-    /// instances ran before. In an update that turns round a batch leaves before its successors
-    /// come.
+    /// instances ran before. In an update that turns round one leaves before its successor comes.
     pub(crate) fn new(
         service: &str,
         began: Began,
@@ -43,11 +42,14 @@ impl Going {
         turns_round: bool,
     ) -> Going {
         let past = past.filter(|past| past.number == began.to);
-        let to = past.and_then(|past| Some(To::new(&past.manifest(service)?, &past.digest)));
+        let mut to = past.and_then(|past| Some(To::new(&past.manifest(service)?, &past.digest)));
         let wanted = to.as_ref().map_or(0, |to| to.replicas);
         let least = replicas_before.unwrap_or(wanted).min(wanted);
-        let batch = to.as_ref().map_or(0, |to| to.batch);
-        let floor = if turns_round { least.saturating_sub(batch) } else { least };
+        if let Some(to) = &mut to {
+            // One at a time when there is no room; never more than there are to be.
+            to.batch = if turns_round { 1 } else { to.batch.min(to.replicas).max(1) };
+        }
+        let floor = if turns_round { least.saturating_sub(1) } else { least };
         Going { began, to, floor }
     }
 
@@ -175,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn without_room_for_the_surge_there_may_be_fewer_by_a_batch() {
+    fn without_room_for_the_surge_there_may_be_fewer_by_one() {
         check(
             "rolling update started v7→v8",
             "image app:1.9\nreplicas 4\nupdate_batch 2\n",
             Some(4),
             true,
-            "web: v7 → v8  image app@sha256:ab12… (app:1.9)  rolling, batch 2, never fewer than 2",
+            "web: v7 → v8  image app@sha256:ab12… (app:1.9)  rolling, batch 1, never fewer than 3",
         );
     }
 

@@ -63,17 +63,18 @@ impl Plan {
         };
         let runs = old.map_or(0, |old| old.runs);
         let more = new.replicas.saturating_sub(runs);
+        let batch = new.batch().min(new.replicas).max(1);
         let needs = match how {
             How::Unchanged => 0,
             How::First | How::InPlace | How::Replace => more,
-            How::Rolling => new.batch().max(more),
+            How::Rolling => batch + more,
         };
         let least = runs.min(new.replicas);
         let words = match how {
             How::First => format!("first deploy, {}", instances(new.replicas)),
             How::Unchanged => "unchanged".to_string(),
             How::InPlace => "in place, nothing restarts".to_string(),
-            How::Rolling => format!("rolling, batch {}, never fewer than {least}", new.batch()),
+            How::Rolling => format!("rolling, batch {batch}, never fewer than {least}"),
             How::Replace => "replace, all old ones stop before new ones start".to_string(),
         };
         Plan {
