@@ -26,7 +26,7 @@ fn show() -> Result<(), String> {
     let interrupts = interrupt::block()?;
     let bin = build::programs()?;
     let mut stage = Stage::open(bin)?;
-    interrupt::end_by(interrupts, stage.down());
+    interrupt::end_by(interrupts, stage.down(), stage.place());
     let shown = play(&mut stage);
     // Also after a failure: the machine is left as it was found.
     let closed = stage.close();

@@ -102,6 +102,11 @@ impl Stage {
         }
     }
 
+    /// The directory all of it is in.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.dir.path().to_path_buf()
+    }
+
     /// The command that ends everything.
     pub(crate) fn down(&self) -> Command {
         let mut command = Command::new(self.bin.join("deployfs"));
