@@ -3,7 +3,7 @@
 
 use crate::world::World;
 use manifest::{Manifest, Outcome, Update};
-use place::Resources;
+use place::{Refusal, Resources};
 use rollout::Version;
 
 /// How a change that fits is to be made.
@@ -64,9 +64,7 @@ impl World {
         }
         let lacks = match place::place(&nodes, want) {
             Ok(_) => format!("{fits} of {needs} more instances fit"),
-            Err(refusals) => {
-                refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-            }
+            Err(refusals) => in_words(&refusals),
         };
         Err(match (runs, manifest.replicas) {
             (1.., 1) if surge > 0 => format!(
@@ -82,15 +80,13 @@ impl World {
     #[must_use]
     pub fn foreseen(&self, name: &str, manifest: &Manifest) -> Outcome {
         let Some(service) = self.services.get(name) else { return Outcome::Update };
-        let rollout = &service.record.rollout;
-        let at_rest = rollout.target().is_none() && !rollout.stopped();
-        match service.current() {
-            Some((edition, old)) if at_rest => {
-                let same = old.image == manifest.image;
-                let digest = if same { edition.digest.as_str() } else { "another" };
-                manifest::outcome(&manifest::diff(old, &edition.digest, manifest, digest))
-            }
-            Some(_) | None => Outcome::Update,
-        }
+        let same = service.current().filter(|(_, old)| old.image == manifest.image);
+        service.change(manifest, same.map_or("another", |(edition, _)| edition.digest.as_str()))
     }
+}
+
+/// What every node lacks, in one line.
+#[must_use]
+pub fn in_words(refusals: &[Refusal]) -> String {
+    refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -152,14 +152,7 @@ impl World {
             return self.unprepare(name, "failed: the manifest is refused now; apply again", turn);
         };
         let new = Edition::new(&manifest, &preparing.text, digest, preparing.by, preparing.at);
-        let rollout = &service.record.rollout;
-        let at_rest = rollout.target().is_none() && !rollout.stopped();
-        let outcome = match service.current() {
-            Some((edition, old)) if at_rest => {
-                manifest::outcome(&manifest::diff(old, &edition.digest, &manifest, digest))
-            }
-            Some(_) | None => manifest::Outcome::Update,
-        };
+        let outcome = service.change(&manifest, digest);
         let way = match self.way(name, &manifest, outcome) {
             Ok(way) => way,
             Err(reason) => return self.unprepare(name, &format!("failed: {reason}"), turn),

@@ -4,6 +4,7 @@
 use crate::arrival::{Answer, Arrival, Heard, Order, Request};
 use crate::clock::Millis;
 use crate::record::Record;
+use crate::room::in_words;
 use crate::world::{Numbers, Service, World, container};
 use place::Resources;
 use rollout::{Action, Event, Fact, Id, Version};
@@ -214,10 +215,7 @@ impl World {
             Err(refusals) if refusals.is_empty() => {
                 Event::NoRoom { id, reason: "no node answers yet".to_string() }
             }
-            Err(refusals) => {
-                let reasons: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-                Event::NoRoom { id, reason: reasons.join("; ") }
-            }
+            Err(refusals) => Event::NoRoom { id, reason: in_words(&refusals) },
         };
         self.step(name, event, turn);
     }

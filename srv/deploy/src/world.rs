@@ -147,6 +147,20 @@ impl Service {
         Some((self.record.versions.get(&version)?, self.manifests.get(&version)?))
     }
 
+    /// What going to a manifest amounts to, its image being that digest. A service that was
+    /// stopped, or whose last update failed, is brought anew whatever changed.
+    #[must_use]
+    pub fn change(&self, manifest: &Manifest, digest: &str) -> manifest::Outcome {
+        let rollout = &self.record.rollout;
+        let at_rest = rollout.target().is_none() && !rollout.stopped();
+        match self.current() {
+            Some((edition, old)) if at_rest => {
+                manifest::outcome(&manifest::diff(old, &edition.digest, manifest, digest))
+            }
+            Some(_) | None => manifest::Outcome::Update,
+        }
+    }
+
     /// Whether something is under way whose outcome `wait` waits for.
     #[must_use]
     pub fn in_flight(&self) -> bool {
