@@ -1,0 +1,11 @@
+//! The edge: holds the sockets that users connect to, passes their requests on to instances, and
+//! answers for the names of services. What it knows is one table, swapped whole.
+//!
+//! Never: decides who is healthy; keeps state that is not rebuilt from the table; blocks a
+//! request on the control plane.
+
+mod dns;
+mod error;
+mod table;
+
+pub use error::Error;
