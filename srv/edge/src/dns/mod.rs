@@ -1,1 +1,21 @@
 //! Names of services and instances, answered from a snapshot that changes with the routes.
+//! Everything else is asked of the machine's resolvers.
+//!
+//! Never: answers for anybody but this host and its bridge; keeps a name that the table has not;
+//! answers an answer.
+
+mod allowed;
+mod chance;
+mod desk;
+mod figures;
+mod forward;
+mod label;
+mod names;
+mod peer;
+mod query;
+mod rcode;
+mod record;
+mod reply;
+mod resolvers;
+mod udp;
+mod zone;

@@ -109,6 +109,11 @@ impl<'a> Query<'a> {
         })
     }
 
+    /// Whether others may be asked for it.
+    pub(crate) fn recurses(&self) -> bool {
+        self.flags & bit::RECURSE != 0
+    }
+
     /// The name, as it came.
     pub(crate) fn name(&self) -> &'a [u8] {
         &self.question[..self.question.len() - 4]

@@ -1,0 +1,213 @@
+//! Questions that only others can answer: asked of the machine's resolvers, a bounded number at a
+//! time, altogether and for each who asks; what they answered is kept for as long as they said.
+//!
+//! Signatures are not asked for: answers come without, and never claim to be checked (the bit AD
+//! is not set). Whoever checks signatures himself must ask a resolver himself.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hickory_proto::ProtoError;
+use hickory_proto::op::{Message, OpCode, ResponseCode};
+use hickory_proto::rr::{Name, Record, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder, BinEncodable as _, BinEncoder};
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::figures::{Figures, Forwarded};
+use super::query::Query;
+use super::rcode::Rcode;
+use super::reply::Reply;
+use super::resolvers::{Known, Resolvers};
+
+/// Questions under way. Each costs a socket for every resolver that is asked.
+const OPEN_MAX: usize = 256;
+/// Questions under way for one who asks.
+const OPEN_EACH_MAX: usize = 64;
+/// How long an answer may take: the C library's first try ends after 5 s.
+const ANSWER_WITHIN: Duration = Duration::from_millis(4500);
+/// Bytes of the longest answer that is kept, so that what is kept has a bound.
+const KEPT_BYTES_MAX: usize = 4096;
+
+/// What an answer is made of: who answered said this, or that there is nothing.
+type Told = Result<Message, NetError>;
+
+/// The way to others.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    resolvers: Resolvers,
+    open: Semaphore,
+    each: Mutex<HashMap<IpAddr, usize>>,
+    figures: Arc<Figures>,
+}
+
+/// A place among the questions under way, free again when it is dropped.
+struct Place<'a> {
+    forward: &'a Forward,
+    from: IpAddr,
+    _one: SemaphorePermit<'a>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut each = self.forward.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = each.get_mut(&self.from) {
+            *open -= 1;
+            if *open == 0 {
+                each.remove(&self.from);
+            }
+        }
+    }
+}
+
+impl Forward {
+    /// To the resolvers in `file`, which listen at `port`; we do at `own`.
+    pub(crate) fn new(
+        file: PathBuf,
+        port: u16,
+        own: Vec<SocketAddr>,
+        figures: Arc<Figures>,
+    ) -> Forward {
+        let resolvers = Resolvers::new(file, port, own);
+        Forward { resolvers, open: Semaphore::new(OPEN_MAX), each: Mutex::default(), figures }
+    }
+
+    /// Answer `query` at once where nobody need be asked; `None`: somebody has to be.
+    pub(crate) fn at_once(
+        &self,
+        query: &Query<'_>,
+        key: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Rcode> {
+        if !query.recurses() {
+            Reply::to(query, limit, out).end(query, Rcode::Refused);
+            return Some(Rcode::Refused);
+        }
+        if self.resolvers.came_back(key) {
+            self.figures.forwarded(Forwarded::Loop);
+            Reply::to(query, limit, out).end(query, Rcode::Refused);
+            return Some(Rcode::Refused);
+        }
+        let known = self.resolvers.last();
+        let told = known.asked()?.kept.get(&asked(query)?, Instant::now())?;
+        self.figures.forwarded(Forwarded::Kept);
+        Some(write(query, &told, limit, out))
+    }
+
+    /// Ask others what `query` asks for `from`.
+    pub(crate) async fn ask(
+        &self,
+        query: &Query<'_>,
+        from: IpAddr,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Rcode {
+        let Some(_place) = self.place(from) else {
+            self.figures.forwarded(Forwarded::Busy);
+            Reply::to(query, limit, out).end(query, Rcode::ServFail);
+            return Rcode::ServFail;
+        };
+        let known = self.resolvers.now();
+        let told = tokio::time::timeout(ANSWER_WITHIN, look_up(&known, query)).await;
+        let told = told.unwrap_or(Err(NetError::Timeout));
+        let rcode = write(query, &told, limit, out);
+        self.figures.forwarded(match rcode {
+            Rcode::NoError | Rcode::NxDomain => Forwarded::Answered,
+            Rcode::FormErr
+            | Rcode::ServFail
+            | Rcode::NotImp
+            | Rcode::Refused
+            | Rcode::BadVers => Forwarded::Failed,
+        });
+        if let Some((name, asked)) = asked(query).zip(known.asked())
+            && out.len() <= KEPT_BYTES_MAX
+        {
+            asked.kept.insert(name, told, Instant::now());
+        }
+        rcode
+    }
+
+    fn place(&self, from: IpAddr) -> Option<Place<'_>> {
+        let one = self.open.try_acquire().ok()?;
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = each.entry(from).or_default();
+        if *open >= OPEN_EACH_MAX {
+            return None;
+        }
+        *open += 1;
+        Some(Place { forward: self, from, _one: one })
+    }
+}
+
+/// The question as the resolver knows it.
+fn asked(query: &Query<'_>) -> Option<hickory_proto::op::Query> {
+    let mut name = Name::read(&mut BinDecoder::new(query.name())).ok()?;
+    name.set_fqdn(true);
+    Some(hickory_proto::op::Query::query(name, RecordType::from(query.kind)))
+}
+
+async fn look_up(known: &Known, query: &Query<'_>) -> Told {
+    let asked = known.asked().ok_or(NetError::NoConnections)?;
+    let question = self::asked(query).ok_or(NetError::NoConnections)?;
+    let found = asked.resolver.lookup(question.name, question.query_type).await?;
+    Ok(found.into())
+}
+
+/// Write what was `told` as the answer to `query`.
+fn write(query: &Query<'_>, told: &Told, limit: usize, out: &mut Vec<u8>) -> Rcode {
+    let mut message = Message::response(query.id, OpCode::Query);
+    let rcode = match told {
+        Ok(found) => {
+            message.answers = found.answers.clone();
+            message.authorities = found.authorities.clone();
+            message.additionals = found.additionals.clone();
+            Rcode::NoError
+        }
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+            message.authorities = authority(none);
+            match none.response_code {
+                ResponseCode::NXDomain => Rcode::NxDomain,
+                ResponseCode::NoError => Rcode::NoError,
+                _ => Rcode::ServFail,
+            }
+        }
+        Err(_) => Rcode::ServFail,
+    };
+    if let Some(name) = asked(query) {
+        message.add_query(name);
+    }
+    let room = Reply::room(query, limit);
+    if encode(&message, room, out).is_err() {
+        Reply::to(query, limit, out).end(query, Rcode::ServFail);
+        return Rcode::ServFail;
+    }
+    Reply::over(query, limit, out).end(query, rcode);
+    rcode
+}
+
+/// Who says that there is nothing; without it nobody may keep that.
+fn authority(none: &NoRecords) -> Vec<Record> {
+    if let Some(all) = &none.authorities {
+        return all.to_vec();
+    }
+    none.soa.iter().map(|soa| soa.as_ref().clone().into_record_of_rdata()).collect()
+}
+
+/// Write `message` to `out`, in at most `room` bytes; what does not fit is left, which is said.
+fn encode(message: &Message, room: usize, out: &mut Vec<u8>) -> Result<(), ProtoError> {
+    out.clear();
+    let mut encoder = BinEncoder::new(out);
+    encoder.set_max_size(u16::try_from(room).unwrap_or(u16::MAX));
+    message.emit(&mut encoder)?;
+    // A record that did not fit has left its beginning.
+    encoder.trim();
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "forward_test.rs"]
+mod tests;

@@ -1,0 +1,189 @@
+//! The machine's resolvers as `/etc/resolv.conf` names them, with what they answered before.
+//!
+//! The file is looked at whenever they are asked, as the C library does it, so a new file counts
+//! at once; what was answered by others is forgotten with them. A resolver that is ourselves, or
+//! that asks us in its turn, is left out.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::{ResponseCache, TokioResolver, TtlConfig, system_conf};
+
+/// Answers that are kept.
+const KEPT_MAX: u64 = 4096;
+/// How long one try of a resolver may take.
+const TRY_MS: u64 = 2000;
+/// Tries after the first one.
+const RETRIES: usize = 1;
+/// The last label of the questions by which a circle is found out: nobody has it.
+const PROBE_ZONE: &str = "deploy-circle";
+
+/// The machine's resolvers, whatever the file says now.
+#[derive(Debug)]
+pub(crate) struct Resolvers {
+    file: PathBuf,
+    /// The port at which resolvers listen: 53, but for tests.
+    port: u16,
+    own: Vec<SocketAddr>,
+    now: ArcSwap<Known>,
+    /// Resolvers that ask us, by which file they were named.
+    circling: Mutex<(Stamp, BTreeSet<IpAddr>)>,
+}
+
+/// What one state of the file names.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    stamp: Stamp,
+    asked: Option<Asked>,
+    /// The question by which each is found out.
+    probes: Vec<(Vec<u8>, IpAddr)>,
+}
+
+/// Resolvers that can be asked, and what they answered.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Asks them.
+    pub(crate) resolver: TokioResolver,
+    /// What they answered.
+    pub(crate) kept: ResponseCache,
+}
+
+/// What tells one state of a file from another; all 0 where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stamp(u64, u64, i64, i64, u64);
+
+impl Known {
+    /// Those that can be asked; `None` when there are none.
+    pub(crate) fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
+    }
+}
+
+impl Resolvers {
+    /// Those that `file` names, but for ourselves, who listen at `own`.
+    pub(crate) fn new(file: PathBuf, port: u16, own: Vec<SocketAddr>) -> Resolvers {
+        let (now, circling) = (ArcSwap::from_pointee(Known::default()), Mutex::default());
+        Resolvers { file, port, own, now, circling }
+    }
+
+    /// Those that were last found, without looking at the file.
+    pub(crate) fn last(&self) -> Arc<Known> {
+        self.now.load_full()
+    }
+
+    /// Those that the file names now. Must be called where tasks can be started.
+    pub(crate) fn now(&self) -> Arc<Known> {
+        let stamp = self.stamp();
+        let known = self.now.load_full();
+        if known.stamp == stamp { known } else { self.read(stamp) }
+    }
+
+    /// Whether `key`, the name of a question in small letters, is a probe of ours that came back;
+    /// the resolver that brought it is asked no more.
+    pub(crate) fn came_back(&self, key: &[u8]) -> bool {
+        let known = self.now.load_full();
+        let Some((_, ip)) = known.probes.iter().find(|(probe, _)| probe == key) else {
+            return false;
+        };
+        let mut circling = self.circling.lock().unwrap_or_else(PoisonError::into_inner);
+        if circling.0 != known.stamp {
+            *circling = (known.stamp, BTreeSet::new());
+        }
+        let new = circling.1.insert(*ip);
+        drop(circling);
+        if new {
+            self.read(known.stamp);
+        }
+        true
+    }
+
+    fn stamp(&self) -> Stamp {
+        let told = fs::metadata(&self.file);
+        told.map_or(Stamp::default(), |meta| {
+            Stamp(meta.dev(), meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.size())
+        })
+    }
+
+    fn read(&self, stamp: Stamp) -> Arc<Known> {
+        let servers = self.servers(stamp).unwrap_or_default();
+        let mut known = Known { stamp, ..Known::default() };
+        if !servers.is_empty() {
+            known.asked = build(servers.clone()).ok().map(|resolver| {
+                let kept = ResponseCache::new(KEPT_MAX, TtlConfig::default());
+                Asked { resolver, kept }
+            });
+        }
+        for server in servers {
+            if let Some((probe, name)) = probe() {
+                known.probes.push((probe, server.ip));
+                search_circle(server, name);
+            }
+        }
+        let known = Arc::new(known);
+        self.now.store(Arc::clone(&known));
+        known
+    }
+
+    /// The resolvers that the file names, without ourselves and those who ask us.
+    fn servers(&self, stamp: Stamp) -> io::Result<Vec<NameServerConfig>> {
+        let text = fs::read(&self.file)?;
+        let (config, _) = system_conf::parse_resolv_conf(text).map_err(io::Error::other)?;
+        let circling = self.circling.lock().unwrap_or_else(PoisonError::into_inner);
+        let circles = |ip: &IpAddr| circling.0 == stamp && circling.1.contains(ip);
+        let mut servers = config.name_servers().to_vec();
+        servers.retain(|server| {
+            !self.own.contains(&SocketAddr::new(server.ip, self.port)) && !circles(&server.ip)
+        });
+        for connection in servers.iter_mut().flat_map(|server| &mut server.connections) {
+            connection.port = self.port;
+        }
+        Ok(servers)
+    }
+}
+
+/// A resolver that asks `servers` and keeps nothing itself.
+fn build(servers: Vec<NameServerConfig>) -> Result<TokioResolver, NetError> {
+    let mut options = ResolverOpts::default();
+    options.timeout = Duration::from_millis(TRY_MS);
+    options.attempts = RETRIES;
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    let config = ResolverConfig::from_name_servers(servers);
+    let provider = TokioRuntimeProvider::default();
+    TokioResolver::builder_with_config(config, provider).with_options(options).build()
+}
+
+/// A question that nobody asks but we, in wire form and as a name.
+fn probe() -> Option<(Vec<u8>, Name)> {
+    let text = format!("{:016x}.{PROBE_ZONE}.", RandomState::new().hash_one(PROBE_ZONE));
+    let mut wire = Vec::new();
+    for label in text.trim_end_matches('.').split('.') {
+        super::label::push(&mut wire, label);
+    }
+    wire.push(0);
+    Name::from_ascii(text).ok().map(|name| (wire, name))
+}
+
+/// Ask `server` for `name`: if it asks us in its turn, the question comes to our desk.
+fn search_circle(server: NameServerConfig, name: Name) {
+    if let Ok(resolver) = build(vec![server]) {
+        // What it answers means nothing.
+        tokio::spawn(async move { drop(resolver.lookup(name, RecordType::TXT).await) });
+    }
+}
+
+#[cfg(test)]
+#[path = "resolvers_test.rs"]
+mod tests;
