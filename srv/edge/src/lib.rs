@@ -6,6 +6,10 @@
 
 mod dns;
 mod error;
+mod gate;
+#[cfg(test)]
+mod gate_test;
+mod sync;
 mod table;
 
 pub use error::Error;
