@@ -2,7 +2,7 @@
 
 use crate::args::{Place, Told};
 use crate::keys::Id;
-use crate::kinds::{Health, Route};
+use crate::kinds::Health;
 use crate::manifest::Manifest;
 use crate::units::show_time;
 
@@ -37,9 +37,7 @@ pub(crate) fn check(m: &Manifest, told: &mut Told) {
         let text = "health: needs a port; add the line port NUMBER, or name one after health";
         needs(told, Id::Health, Id::Port, text);
     }
-    if m.routes.iter().any(|route| matches!(route, Route::Http { .. })) {
-        needs(told, Id::Route, Id::Port, "route: needs a port; add the line port NUMBER");
-    }
+    needs(told, Id::Route, Id::Port, "route: needs a port; add the line port NUMBER");
     needs(told, Id::Build, Id::Source, "build: needs a source; add the line source PATH");
     times(m, told);
     capabilities(m, told);

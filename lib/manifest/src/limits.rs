@@ -56,6 +56,8 @@ pub const HOST_CHARS_MAX: usize = 253;
 pub const LABEL_CHARS_MAX: usize = 63;
 /// Bytes of a path (the kernel's PATH_MAX less its end).
 pub const PATH_BYTES_MAX: usize = 4095;
+/// Bytes of a route's path: what an edge keeps of one.
+pub const ROUTE_BYTES_MAX: usize = 1024;
 /// Characters of a repository with its registry (OCI distribution specification, pulling).
 pub const REPOSITORY_CHARS_MAX: usize = 255;
 /// Characters of a tag (OCI distribution specification, pulling).

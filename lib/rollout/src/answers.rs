@@ -132,12 +132,7 @@ impl Turn<'_> {
         if leaving {
             self.gone(id);
         } else if live {
-            let cause = if exit.code == 0 && exit.signal.is_none() {
-                Cause::Success
-            } else {
-                Cause::Failure
-            };
-            self.crash(id, cause, reason);
+            self.crash(id, Cause::of(&exit), reason);
         }
     }
 
@@ -217,10 +212,29 @@ impl Turn<'_> {
                 self.succeed(id, 0);
                 self.go(id, Stage::Forgetting);
             }
+            Again::Stopped => self.stopped_alone(id),
             Again::Failed => {
                 let reason = self.s.instances.get(&id).and_then(|i| i.reason.clone());
                 self.repair(id, Cause::Failure, reason.unwrap_or_default());
             }
+        }
+    }
+
+    /// One that somebody stopped alone is gone: of an update in flight it is a failure, else its
+    /// place gets what the restart policy says of the exit. It is not held against the version.
+    fn stopped_alone(&mut self, id: Id) {
+        let Some(i) = self.s.instances.get_mut(&id) else { return };
+        i.again = Again::No;
+        let reason = i.exit.as_ref().map_or_else(|| String::from("lost with its node"), describe);
+        i.reason = Some(reason.clone());
+        let cause = i.exit.as_ref().map_or(Cause::Lost, Cause::of);
+        let Some(i) = self.s.instances.get(&id) else { return };
+        if self.s.is_fresh(i) && !self.s.paused() {
+            self.fail(Some(id), reason);
+        } else if cause == Cause::Lost {
+            self.retry(id, cause, reason);
+        } else {
+            self.repair(id, cause, reason);
         }
     }
 

@@ -31,6 +31,13 @@ pub(crate) enum Cause {
     Lost,
 }
 
+impl Cause {
+    /// What an exit amounts to.
+    pub(crate) fn of(exit: &Exit) -> Cause {
+        if exit.code == 0 && exit.signal.is_none() { Cause::Success } else { Cause::Failure }
+    }
+}
+
 impl Turn<'_> {
     /// A run that nobody sent away ended. A new instance of an update in flight fails the update;
     /// one that is to be replaced anyway is let go; all others are repaired at their own version,
@@ -63,7 +70,7 @@ impl Turn<'_> {
     }
 
     /// What is nobody's fault is tried again, with back-off, and not held against the place.
-    fn retry(&mut self, id: Id, cause: Cause, reason: String) {
+    pub(crate) fn retry(&mut self, id: Id, cause: Cause, reason: String) {
         let Some(i) = self.s.instances.get(&id) else { return };
         let in_ms = backoff(id, i.restarts);
         self.tell(match cause {

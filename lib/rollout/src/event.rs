@@ -45,6 +45,12 @@ pub enum Event {
         /// Which.
         id: Id,
     },
+    /// `stop` in one instance's `ctl`: out of the routes, drained, stopped; its restart policy says
+    /// what follows, as after an exit by itself.
+    InstanceStopped {
+        /// Which.
+        id: Id,
+    },
     /// `stop`: no instance from now on; the service stays. An update in flight ends cancelled.
     Stopped,
     /// `remove`: stop, then forget everything. An update in flight ends cancelled.

@@ -104,6 +104,8 @@ pub(crate) enum Again {
     Asked,
     /// Yes, and it counts as a failure of the place.
     Failed,
+    /// As the restart policy says of how it exits: somebody stopped it alone.
+    Stopped,
 }
 
 /// Whether, and how long, the record of a gone instance stands for its log.

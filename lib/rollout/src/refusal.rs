@@ -24,6 +24,8 @@ pub enum Verb {
     Restart,
     /// `InstanceRestarted`.
     RestartInstance(Id),
+    /// `InstanceStopped`.
+    StopInstance(Id),
     /// `Stopped`.
     Stop,
     /// `Removed`.
@@ -109,6 +111,11 @@ pub fn may(service: &Service, verb: Verb) -> Result<(), Refusal> {
             let there = service.instances.get(&id).is_some_and(Instance::holds);
             there.then_some(()).ok_or(Refusal::NoInstance { id })
         }
+        (_, Verb::StopInstance(id)) => {
+            let runs = |i: &Instance| i.is_live() && !i.is_leaving();
+            let there = service.instances.get(&id).is_some_and(runs);
+            there.then_some(()).ok_or(Refusal::NoInstance { id })
+        }
         (Some(update), verb) => in_flight(service, update, verb),
         (None, verb) => at_rest(service, verb),
     }
@@ -132,7 +139,7 @@ fn in_flight(service: &Service, update: &Update, verb: Verb) -> Result<(), Refus
         }
         Verb::Rollback if service.current.is_none() => Err(Refusal::NoPrevious),
         Verb::Pause | Verb::Resume | Verb::Cancel | Verb::Rollback => Ok(()),
-        Verb::Stop | Verb::Remove | Verb::RestartInstance(_) => Ok(()),
+        Verb::Stop | Verb::Remove | Verb::RestartInstance(_) | Verb::StopInstance(_) => Ok(()),
     }
 }
 
@@ -149,7 +156,7 @@ fn at_rest(service: &Service, verb: Verb) -> Result<(), Refusal> {
             None => Ok(()),
         },
         Verb::Apply | Verb::Scale | Verb::Rollback => Ok(()),
-        Verb::Stop | Verb::Remove | Verb::RestartInstance(_) => Ok(()),
+        Verb::Stop | Verb::Remove | Verb::RestartInstance(_) | Verb::StopInstance(_) => Ok(()),
     }
 }
 
@@ -165,6 +172,7 @@ pub(crate) fn asks(event: &Event) -> Option<Verb> {
         Event::RolledBack { .. } => Some(Verb::Rollback),
         Event::Restarted => Some(Verb::Restart),
         Event::InstanceRestarted { id } => Some(Verb::RestartInstance(*id)),
+        Event::InstanceStopped { id } => Some(Verb::StopInstance(*id)),
         Event::Stopped => Some(Verb::Stop),
         Event::Removed => Some(Verb::Remove),
         Event::Pulled { .. }

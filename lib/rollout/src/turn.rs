@@ -34,6 +34,7 @@ impl<'a> Turn<'a> {
             Event::RolledBack { version, spec } => self.rolled_back(version, spec),
             Event::Restarted => self.restarted(),
             Event::InstanceRestarted { id } => self.instance_restarted(id),
+            Event::InstanceStopped { id } => self.instance_stopped(id),
             Event::Stopped => self.stopped(Kind::Stop),
             Event::Removed => self.stopped(Kind::Remove),
             Event::Pulled { version } => self.pulled(version),

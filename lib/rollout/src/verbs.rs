@@ -159,6 +159,16 @@ impl Turn<'_> {
         }
     }
 
+    pub(crate) fn instance_stopped(&mut self, id: Id) {
+        let Some(i) = self.s.instances.get_mut(&id) else { return };
+        i.again = Again::Stopped;
+        if i.is_routed() {
+            self.leave(id);
+        } else {
+            self.go(id, Stage::Stopping);
+        }
+    }
+
     /// How things are, to go back to.
     pub(crate) fn before(&self) -> Before {
         let stand = self.s.stand;

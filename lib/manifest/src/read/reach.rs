@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::error::quoted;
 use crate::kinds::{Constraint, Route, Volume, VolumeSource};
-use crate::limits::{HOST_CHARS_MAX, LABEL_CHARS_MAX, PATH_BYTES_MAX, SIZE_BYTES_MAX};
+use crate::limits::{HOST_CHARS_MAX, LABEL_CHARS_MAX, ROUTE_BYTES_MAX, SIZE_BYTES_MAX};
 use crate::paths::check_path;
 use crate::version::check_name;
 
@@ -20,11 +20,16 @@ pub(super) fn route(args: &mut Args<'_>) -> Option<Route> {
             quoted(&host)
         ));
     }
-    let path = args.word()?.to_owned();
+    let path = args.word()?;
     let visible = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
-    if !path.starts_with('/') || !visible || path.len() > PATH_BYTES_MAX {
-        return args.wrong(format!("{} is not a path prefix; begin it with /", quoted(&path)));
+    if !path.starts_with('/') || !visible || path.len() > ROUTE_BYTES_MAX {
+        return args.wrong(format!("{} is not a path prefix; begin it with /", quoted(path)));
     }
+    // A prefix is of whole segments: /api and /api/ are one.
+    let path = match path.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        path => path.to_owned(),
+    };
     args.once(&format!("{host} {path}"))?;
     let websocket = args.flag("websocket");
     Some(Route::Http { host, path, websocket })

@@ -228,8 +228,7 @@ fn a_log_has_a_size_and_a_number_of_files() {
 #[test]
 fn what_is_not_supported_yet_says_so_and_is_checked_all_the_same() {
     let text = "not yet supported by this version of deploy";
-    check("route app.example.com /", &format!("column 1: route: {text}; remove the line"));
-    check("drain 15", &format!("column 1: drain: {text}; remove the line"));
+    check("source /src", &format!("column 1: source: {text}; remove the line"));
     check(
         "validate 0.5",
         &format!(
@@ -253,16 +252,18 @@ fn what_is_not_supported_yet_says_so_and_is_checked_all_the_same() {
 
 #[test]
 fn routes_are_hosts_and_paths_or_ports() {
-    check_later("route App.Example.com / websocket", "route app.example.com / websocket");
-    check_later("route *.example.com /api", "route *.example.com /api");
-    check_later("route tcp 5432", "route tcp 5432");
-    check_later(
+    check("route App.Example.com / websocket", "route app.example.com / websocket");
+    check("route *.example.com /api", "route *.example.com /api");
+    check("route * /api/", "route * /api");
+    check("route * //", "route * /");
+    check("route tcp 5432", "route tcp 5432");
+    check(
         "route a_b /",
         "column 7: route: \"a_b\" is not a host; write a name such as app.example.com, \
              *.example.com or *",
     );
-    check_later("route * api", r#"column 9: route: "api" is not a path prefix; begin it with /"#);
-    check_later(
+    check("route * api", r#"column 9: route: "api" is not a path prefix; begin it with /"#);
+    check(
         "route * /\nroute * /",
         r#"line 4, column 9: route: "* /" stands twice, first on line 3; remove one"#,
     );

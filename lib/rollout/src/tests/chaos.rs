@@ -268,7 +268,11 @@ impl Chaos {
                 let ids: Vec<Id> = self.world.service.instances().keys().copied().collect();
                 let pick = usize::from(self.choose(255));
                 if let Some(&id) = ids.get(pick % ids.len().max(1)) {
-                    self.ask(Event::InstanceRestarted { id });
+                    let stop = self.choose(2) == 0;
+                    self.ask(match stop {
+                        true => Event::InstanceStopped { id },
+                        false => Event::InstanceRestarted { id },
+                    });
                 }
             }
             14 if self.choose(4) == 0 => self.ask(Event::Removed),
@@ -419,7 +423,8 @@ fn subject(event: &Event) -> Option<Id> {
         | Event::Forgotten { id }
         | Event::Lost { id }
         | Event::Drained { id }
-        | Event::InstanceRestarted { id } => Some(*id),
+        | Event::InstanceRestarted { id }
+        | Event::InstanceStopped { id } => Some(*id),
         Event::Pulled { .. } | Event::PullFailed { .. } | Event::Served { .. } | Event::Woke => {
             None
         }

@@ -270,6 +270,48 @@ fn a_permanent_error_of_a_repair_is_given_up_at_once() {
 }
 
 #[test]
+fn an_instance_that_is_stopped_alone_leaves_first_and_its_policy_says_what_follows() {
+    check(
+        "
+        ! apply v1 replicas=2
+        ! well
+        stop 1
+        > publish 3: 0
+        served
+        > drain 1
+        drained 1
+        > stop 1
+        exited 1
+        > '1: failed: exited with status 0'; '1: restarting in 0.08s'
+        ? none idle v1 1/2: 0=v1#0 serving, 1=v1#1 kept, 1=v1#2 waiting
+        ",
+    );
+    check(
+        "
+        ! apply v1 replicas=2 policy=on-failure
+        ! well
+        ! stop 1
+        ! served
+        ! drained 1
+        exited 1
+        ? none idle v1 1/2: 0=v1#0 serving, 1=v1#1 ended
+        ",
+    );
+    check(
+        "
+        ! apply v1
+        ! placed 0
+        ! pulled v1
+        ! started 0
+        stop 0
+        > stop 0
+        exited 0 TERM
+        > '0: failed: killed by SIGTERM'; 'failed update v1 (0.00s): killed by SIGTERM'
+        ",
+    );
+}
+
+#[test]
 fn a_finished_instance_is_not_started_again_by_a_change_in_place() {
     check(
         "

@@ -27,7 +27,8 @@ pub(super) fn event(line: &str, spec: &mut Spec, newest: u64) -> Event {
         "cancel" => Event::Cancelled,
         "restart" if rest.is_empty() => Event::Restarted,
         "restart" => Event::InstanceRestarted { id: id() },
-        "stop" => Event::Stopped,
+        "stop" if rest.is_empty() => Event::Stopped,
+        "stop" => Event::InstanceStopped { id: id() },
         "remove" => Event::Removed,
         "pulled" => Event::Pulled { version: version() },
         "pull-failed" => {

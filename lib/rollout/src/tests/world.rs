@@ -134,7 +134,8 @@ impl World {
         let hit = if let Event::Exited { id, .. }
         | Event::Lost { id }
         | Event::Unhealthy { id, .. }
-        | Event::InstanceRestarted { id } = event
+        | Event::InstanceRestarted { id }
+        | Event::InstanceStopped { id } = event
         {
             Some(id)
         } else {
