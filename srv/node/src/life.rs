@@ -104,7 +104,7 @@ async fn prepare(means: &Arc<Means>, id: &Id, spec: &Spec) -> Result<Ready> {
         gateway: lease.gateway().map(|gateway| gateway.to_string()),
         netns_fd: place.netns.as_ref().map(|_| NETNS_FD),
         hosts: lease.hosts(&spec.hostname),
-        resolv: means.net.resolv(lease),
+        resolv: means.net.resolv(lease, spec.dns),
     };
     let json = |why: serde_json::Error| Error::io("write", &dir.join(record::SHIM))(why.into());
     let bytes = serde_json::to_vec(&config).map_err(json)?;

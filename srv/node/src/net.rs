@@ -156,12 +156,11 @@ impl Net {
         }
     }
 
-    /// The text of the instance's `/etc/resolv.conf`: the bridge's server first, since it knows
-    /// the services, then the machine's.
-    pub(crate) fn resolv(&self, lease: &Lease) -> String {
+    /// The text of the instance's `/etc/resolv.conf`: `names` alone, which knows the services and
+    /// asks others about the rest; where nobody is there, the bridge's server and the machine's.
+    pub(crate) fn resolv(&self, lease: &Lease, names: Option<IpAddr>) -> String {
         let text = RESOLV.iter().find_map(|path| fs::read_to_string(path).ok());
-        let gateway = lease.gateway();
-        resolv(&text.unwrap_or_default(), gateway)
+        resolv(&text.unwrap_or_default(), lease.gateway(), names)
     }
 }
 
@@ -222,9 +221,13 @@ fn move_port(spec: &mut Spec, port: u16) {
 }
 
 /// `text` as an instance behind `gateway` can use it: a server on the machine's loopback is not
-/// there from inside a namespace.
-fn resolv(text: &str, gateway: Option<Ipv4Addr>) -> String {
+/// there from inside a namespace. Where `names` are answered by the gateway nobody else is asked:
+/// some C libraries ask all servers at once, and another one knows nothing of services.
+fn resolv(text: &str, gateway: Option<Ipv4Addr>, names: Option<IpAddr>) -> String {
     let Some(gateway) = gateway else { return text.to_owned() };
+    if names == Some(IpAddr::V4(gateway)) {
+        return format!("nameserver {gateway}\nsearch deploy.\noptions ndots:1\n");
+    }
     let reachable = |server: &&str| server.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback());
     let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
     let servers = servers.map(str::trim).filter(reachable).map(str::to_owned);
@@ -249,7 +252,7 @@ pub(crate) mod tests {
     }
 
     fn check(text: &str, gateway: Option<[u8; 4]>, expected: &str) {
-        assert_eq!(resolv(text, gateway.map(Ipv4Addr::from)), expected);
+        assert_eq!(resolv(text, gateway.map(Ipv4Addr::from), None), expected);
     }
 
     #[test]
@@ -258,6 +261,17 @@ pub(crate) mod tests {
         check(ours, None, ours);
         check(ours, Some([10, 89, 0, 1]), "nameserver 10.89.0.1\nnameserver 9.9.9.9\nsearch a.b\n");
         check("", Some([10, 89, 0, 1]), "nameserver 10.89.0.1\n");
+    }
+
+    #[test]
+    fn where_the_bridge_answers_for_names_it_is_asked_alone() {
+        let (ours, bridge) = ("nameserver 9.9.9.9\n", Ipv4Addr::new(10, 89, 0, 1));
+        let names = Some(IpAddr::V4(bridge));
+        let alone = "nameserver 10.89.0.1\nsearch deploy.\noptions ndots:1\n";
+        assert_eq!(resolv(ours, Some(bridge), names), alone);
+        assert_eq!(resolv(ours, None, names), ours, "the machine's network has no bridge");
+        let other = Some(Ipv4Addr::new(10, 90, 0, 1));
+        assert!(resolv(ours, other, names).contains("9.9.9.9"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an instance shall be: written by the client once, as JSON, before the start.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,6 +73,9 @@ pub(crate) struct Spec {
     pub(crate) log_files: u32,
     /// Host name seen inside.
     pub(crate) hostname: String,
+    /// Where the names of services are answered; none: nowhere. The one key that may be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dns: Option<IpAddr>,
 }
 
 /// The network an instance asks for.
@@ -163,6 +167,7 @@ impl Spec {
             log_size_bytes: 10_000_000,
             log_files: 5,
             hostname: String::new(),
+            dns: None,
         }
     }
 
@@ -272,6 +277,15 @@ pub(crate) mod tests {
         assert_eq!((earlier.service.as_str(), earlier.port), ("web", Some(8080)));
         assert_eq!(recovered(b"[]"), Spec::usual());
         assert_eq!(recovered(&text(serde_json::json!({}))), today(serde_json::json!({})));
+    }
+
+    #[test]
+    fn where_names_are_answered_may_be_missing() {
+        let id: Id = "web-1".parse().unwrap();
+        let spec = |dns| Spec::parse(&id, &text(serde_json::json!({"dns": dns}))).unwrap();
+        assert_eq!(spec("10.89.0.1").dns, Some(IpAddr::from([10, 89, 0, 1])));
+        assert_eq!(Spec::parse(&id, &text(serde_json::json!({}))).unwrap().dns, None);
+        check(serde_json::json!({"dns": "nowhere"}), "invalid IP address");
     }
 
     #[test]
