@@ -40,20 +40,12 @@ impl Hands {
             | Order::Remove { container }
             | Order::Tail { container, .. } => container.clone(),
             Order::Pull { .. } | Order::Push { .. } | Order::Collect { .. } => String::new(),
-            // No edge runs on this machine, so every edge has acknowledged, and nothing drains.
-            Order::Publish { service, generation } => {
-                let (service, generation) = (service.clone(), *generation);
-                return self.hear(Heard::Served { service, generation });
-            }
-            Order::Drain { service, id } => {
-                return self.hear(Heard::Drained { service: service.clone(), id: *id });
-            }
             Order::Down => {
                 self.link.end();
                 String::new()
             }
-            // The loop keeps the timers itself.
-            Order::Wake { .. } => return,
+            // The loop keeps the timers itself, and what edges owe.
+            Order::Wake { .. } | Order::Publish { .. } | Order::Drain { .. } => return,
         };
         self.queues.retain(|_, queue| !queue.is_closed());
         let (link, arrivals) = (&self.link, &self.arrivals);
@@ -63,11 +55,6 @@ impl Hands {
             *queue = worker(link, arrivals);
             let _ = queue.send(order);
         }
-    }
-
-    fn hear(&self, heard: Heard) {
-        let arrivals = self.arrivals.clone();
-        tokio::spawn(async move { arrivals.send(Arrival::Heard(heard)).await });
     }
 }
 

@@ -1,6 +1,7 @@
 //! The seams of the loop: everything that can arrive in it, and everything it can ask for.
 
 use crate::clock::Millis;
+use crate::edges::Deed;
 use crate::record::By;
 use crate::report::{Container, Report};
 use crate::verbs;
@@ -20,6 +21,13 @@ pub enum Arrival {
     Asked(Request, Answer),
     /// Something has happened.
     Heard(Heard),
+    /// An edge did something. What it comes to is heard: see [`crate::edges`].
+    Edge {
+        /// Its name.
+        edge: String,
+        /// What.
+        deed: Deed,
+    },
 }
 
 /// What a user asks for by a write.
@@ -47,6 +55,11 @@ pub enum Request {
         service: String,
         /// Its text.
         text: String,
+    },
+    /// An edge makes its directory.
+    Edge {
+        /// Its name.
+        name: String,
     },
     /// A manifest's removal.
     Unlink {
@@ -93,7 +106,14 @@ pub enum Heard {
         /// Its name.
         container: String,
     },
-    /// Every edge serves the table of that generation.
+    /// An edge ended requests of an instance that was leaving.
+    Cut {
+        /// The instance's container.
+        container: String,
+        /// What it did, in words.
+        text: String,
+    },
+    /// Every edge that counts serves the table of that generation.
     Served {
         /// The service.
         service: String,
@@ -194,7 +214,7 @@ pub enum Order {
         /// The generation.
         generation: u64,
     },
-    /// Wait until nothing is in flight to an instance → `Drained`. Without an edge, at once.
+    /// Wait until nothing is in flight to an instance at any edge → `Drained`.
     Drain {
         /// The service.
         service: String,

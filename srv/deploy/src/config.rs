@@ -3,6 +3,7 @@
 use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -21,6 +22,21 @@ pub struct Config {
     pub group: String,
     /// `--net`: addresses for instances; absent: the node chooses.
     pub net: Option<String>,
+    /// Where the machine's edge listens.
+    pub edge: Edge,
+}
+
+/// Where the machine's edge listens; `-` for nowhere.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    /// Not `--no-edge`: there is one.
+    pub runs: bool,
+    /// `--http`.
+    pub http: String,
+    /// `--https`.
+    pub https: String,
+    /// `--dns`; none for the bridge and the machine itself.
+    pub dns: Vec<String>,
 }
 
 /// Where state is kept unless told otherwise.
@@ -44,6 +60,16 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
     ),
     ("-g", "", "GROUP", "DEPLOYFS_GROUP", "the group that may write (deploy)"),
     ("", "--net", "CIDR", "DEPLOYFS_NET", "addresses for instances (10.89.0.0/16)"),
+    ("", "--http", "ADDR", "DEPLOYFS_HTTP", "where the edge serves HTTP; - for nowhere (:80)"),
+    ("", "--https", "ADDR", "DEPLOYFS_HTTPS", "where it serves HTTPS (:443)"),
+    (
+        "",
+        "--dns",
+        "ADDR",
+        "DEPLOYFS_DNS",
+        "where it answers for names; repeatable (the bridge and 127.0.0.1, port 53)",
+    ),
+    ("", "--no-edge", "", "DEPLOYFS_NO_EDGE", "run no edge on this machine"),
 ];
 
 /// Why the words were not understood.
@@ -55,6 +81,9 @@ pub enum Error {
     /// An address that is none.
     #[error("-s {0}: {1}")]
     Address(String, String),
+    /// A place to listen that is none.
+    #[error("{0} {1}: say HOST:PORT, :PORT, or - for nowhere")]
+    Listen(&'static str, String),
     /// A state directory must not depend on where the server was started.
     #[error("-r {0}: give an absolute path")]
     Relative(PathBuf),
@@ -77,6 +106,12 @@ pub fn parse(
         addresses: Vec::new(),
         group: text("DEPLOYFS_GROUP").unwrap_or_else(|| GROUP.to_string()),
         net: text("DEPLOYFS_NET"),
+        edge: Edge {
+            runs: env("DEPLOYFS_NO_EDGE").is_none(),
+            http: text("DEPLOYFS_HTTP").unwrap_or_else(|| ":80".to_string()),
+            https: text("DEPLOYFS_HTTPS").unwrap_or_else(|| ":443".to_string()),
+            dns: Vec::new(),
+        },
     };
     let mut words = Parser::from_args(words);
     while let Some(arg) = words.next()? {
@@ -87,6 +122,10 @@ pub fn parse(
             Arg::Short('s') => addresses.push(words.value()?.string()?),
             Arg::Short('g') => config.group = words.value()?.string()?,
             Arg::Long("net") => config.net = Some(words.value()?.string()?),
+            Arg::Long("http") => config.edge.http = words.value()?.string()?,
+            Arg::Long("https") => config.edge.https = words.value()?.string()?,
+            Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
+            Arg::Long("no-edge") => config.edge.runs = false,
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
                 return Err(other.unexpected().into());
             }
@@ -97,6 +136,11 @@ pub fn parse(
             v.split_whitespace().map(String::from).collect()
         });
     }
+    if config.edge.dns.is_empty() {
+        let dns = text("DEPLOYFS_DNS").unwrap_or_default();
+        config.edge.dns = dns.split_whitespace().map(String::from).collect();
+    }
+    places(&mut config.edge)?;
     for address in addresses {
         let parsed = address.parse::<Address>();
         config.addresses.push(parsed.map_err(|e| Error::Address(address, e.to_string()))?);
@@ -105,6 +149,21 @@ pub fn parse(
         return Err(Error::Relative(config.state));
     }
     Ok(config)
+}
+
+/// Checks where the edge is to listen; without a host it is every address of the machine.
+fn places(edge: &mut Edge) -> Result<(), Error> {
+    let web = [("--http", &mut edge.http), ("--https", &mut edge.https)];
+    let dns = edge.dns.iter_mut().map(|place| ("--dns", place));
+    for (flag, place) in web.into_iter().chain(dns) {
+        if place.starts_with(':') {
+            place.insert_str(0, "0.0.0.0");
+        }
+        if place != "-" && place.parse::<SocketAddr>().is_err() {
+            return Err(Error::Listen(flag, place.clone()));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -138,12 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn the_edge_listens_where_flags_and_then_the_environment_say() {
+        let env = [("DEPLOYFS_HTTP", "127.0.0.1:81"), ("DEPLOYFS_DNS", "127.0.0.1:54 [::1]:54")];
+        let edge = words("--https -", &env).unwrap().edge;
+        assert_eq!((edge.http.as_str(), edge.https.as_str()), ("127.0.0.1:81", "-"));
+        assert_eq!(edge.dns, ["127.0.0.1:54", "[::1]:54"]);
+        let edge = words("--http :82 --dns -", &env).unwrap().edge;
+        assert_eq!((edge.http.as_str(), edge.runs), ("0.0.0.0:82", true));
+        assert_eq!(edge.dns, ["-"]);
+        assert!(!words("--no-edge", &[]).unwrap().edge.runs);
+        assert!(!words("", &[("DEPLOYFS_NO_EDGE", "1")]).unwrap().edge.runs);
+    }
+
+    #[test]
     fn an_unknown_flag_or_a_wrong_word_is_refused_by_name() {
         for (line, want) in [
             ("--fast", "invalid option '--fast'"),
             ("-r", "missing argument for option '-r'"),
             ("-r here", "-r here: give an absolute path"),
             ("-s nowhere", "-s nowhere"),
+            ("--http 80", "--http 80: say HOST:PORT"),
+            ("--dns here:53", "--dns here:53: say HOST:PORT"),
         ] {
             let told = words(line, &[]).unwrap_err().to_string();
             assert!(told.starts_with(want), "{line}: {told}");

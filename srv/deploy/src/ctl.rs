@@ -148,6 +148,7 @@ impl World {
         };
         let text = draft.text.clone();
         let manifest = read(name, &text)?;
+        self.routes_free(name, &manifest)?;
         self.way(name, &manifest, self.foreseen(name, &manifest))?;
         let reference = manifest.image.to_string();
         let preparing = Preparing { text, reference, by: by.clone(), at: turn.now };
@@ -182,6 +183,7 @@ impl World {
         if quiet && record.rollout.current() == Some(version) && !record.rollout.stopped() {
             return Err(format!("version {version} ({}) is deployed already", edition.name));
         }
+        self.routes_free(name, manifest)?;
         // The way back is gone in any case: without room, one ends before one starts.
         let cramped = Way { batch: 1, turn_round: true };
         let way = self.way(name, manifest, manifest::Outcome::Update).unwrap_or(cramped);
@@ -269,17 +271,20 @@ impl World {
             let text = "node does not answer; try again".to_string();
             return Err(self.refused(Some(name), text));
         }
-        let service = self.services.get(name).ok_or_else(gone)?;
-        let container = container(name, id);
-        match verb {
+        let rollout = &self.services.get(name).ok_or_else(gone)?.record.rollout;
+        let (asked, event) = match verb {
             InstanceVerb::Restart => {
-                rollout::may(&service.record.rollout, rollout::Verb::RestartInstance(id))
-                    .map_err(|refusal| self.refused(Some(name), refusal.to_string()))?;
-                self.event(name, Event::InstanceRestarted { id }, turn);
+                (rollout::Verb::RestartInstance(id), Event::InstanceRestarted { id })
             }
-            InstanceVerb::Stop => turn.orders.push(Order::Stop { container }),
-            InstanceVerb::Signal(signal) => turn.orders.push(Order::Signal { container, signal }),
-        }
+            InstanceVerb::Stop => (rollout::Verb::StopInstance(id), Event::InstanceStopped { id }),
+            InstanceVerb::Signal(signal) => {
+                turn.orders.push(Order::Signal { container: container(name, id), signal });
+                return Ok(());
+            }
+        };
+        rollout::may(rollout, asked)
+            .map_err(|refusal| self.refused(Some(name), refusal.to_string()))?;
+        self.event(name, event, turn);
         Ok(())
     }
 

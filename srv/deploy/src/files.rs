@@ -1,22 +1,28 @@
 //! The file tree as 9P sees it: places of the table, walked, listed, opened.
 
 mod draft;
+mod edge;
 mod open;
 mod place;
 
 use crate::arrival::{Arrival, Request};
 use crate::clock;
+use crate::edge::EdgeLink;
 use crate::link::Link;
 use crate::logs::Logs;
+use crate::metrics;
 use crate::show;
 use crate::table::{File, Shape};
 use crate::world::Shared;
 use bytes::Bytes;
 use draft::{Draft, Scratch};
+use edge::{Ack, Tables};
+use ninep::tree::Created;
 use ninep::{Answer, Error, How, NewFile, Open, Result, Stat, Tree, User};
 use nix::unistd::Group;
 use open::{Ctl, Follow, InstanceCtl, Log, Wait, Watch};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 pub use place::Place;
@@ -27,6 +33,9 @@ pub struct Files {
     world: Shared,
     arrivals: mpsc::Sender<Arrival>,
     link: Link,
+    edge: EdgeLink,
+    /// Opens of an `ack` so far.
+    acks: AtomicU64,
     logs: Arc<Logs>,
     scratch: Arc<Scratch>,
     gid: u32,
@@ -37,11 +46,17 @@ impl Files {
     /// The tree of a world; members of the group may write. A group that is not there leaves
     /// writing to root.
     #[must_use]
-    pub fn new(world: Shared, arrivals: mpsc::Sender<Arrival>, link: Link, group: &str) -> Files {
+    pub fn new(
+        world: Shared,
+        arrivals: mpsc::Sender<Arrival>,
+        (link, edge): (Link, EdgeLink),
+        group: &str,
+    ) -> Files {
         let found = Group::from_name(group).ok().flatten();
         let (gid, group) = found.map_or((0, "root".to_string()), |g| (g.gid.as_raw(), g.name));
         let logs = Arc::new(Logs::new(link.clone(), world.clone()));
-        Files { world, arrivals, link, logs, scratch: Arc::default(), gid, group }
+        let (scratch, acks) = (Arc::default(), AtomicU64::new(1));
+        Files { world, arrivals, link, edge, acks, logs, scratch, gid, group }
     }
 
     /// The text of a plain file.
@@ -49,6 +64,9 @@ impl Files {
     fn text(&self, at: &Place) -> Answer<Box<dyn Open>> {
         if matches!(at.file, File::Images | File::NodeStatus) {
             return self.node_text(at.file);
+        }
+        if matches!(at.file, File::EdgeStatus | File::EdgeMetrics | File::Metrics) {
+            return self.edge_text(at);
         }
         let world = self.world.lock();
         let now = clock::now();
@@ -90,6 +108,31 @@ impl Files {
         })
     }
 
+    /// A text to which the machine's edge has something to say, where it answers.
+    fn edge_text(&self, at: &Place) -> Answer<Box<dyn Open>> {
+        let world = self.world.lock();
+        let (path, head) = match &at.item {
+            None => ("metrics", metrics::text(&world)),
+            Some(name) if at.file == File::EdgeStatus => ("status", show::edge(&world, name)),
+            Some(_) => ("metrics", String::new()),
+        };
+        let own = at.item.as_deref().is_none_or(|name| name == crate::edge::NAME);
+        let Some(client) = self.edge.client().filter(|_| own) else {
+            return Answer::Now(Ok(ninep::text(Bytes::from(head))));
+        };
+        Answer::later(async move {
+            // What an edge that has just ended would say is missing, and no error of this file.
+            let text = client.read(path).await.unwrap_or_default();
+            Ok(ninep::text(Bytes::from([head.into_bytes(), text].concat())))
+        })
+    }
+
+    fn open_ack(&self, at: &Place) -> Answer<Box<dyn Open>> {
+        let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
+        let open = self.acks.fetch_add(1, Ordering::Relaxed);
+        Answer::Now(Ok(Box::new(Ack::new(name.to_string(), open, self.arrivals.clone()))))
+    }
+
     fn open_grow(&self, at: &Place) -> Answer<Box<dyn Open>> {
         if let Some(whose) = self.whose_log(at) {
             let logs = Arc::clone(&self.logs);
@@ -102,6 +145,18 @@ impl Files {
             Some(grow) => Answer::Now(Ok(Box::new(Follow::new(grow)))),
             None => Answer::Now(Err(Error::NotFound)),
         }
+    }
+
+    /// An edge makes itself known.
+    fn make_edge(&self, dir: &Place, name: &[u8]) -> Answer<Created<Place>> {
+        let name = std::str::from_utf8(name).ok().filter(|n| manifest::check_name(n).is_ok());
+        let Some(name) = name else { return Answer::Now(Err(Error::BadName)) };
+        let place = dir.below(File::Edge, name);
+        let (arrivals, name) = (self.arrivals.clone(), name.to_string());
+        Answer::later(async move {
+            send(&arrivals, Request::Edge { name }).await.map_err(refusal)?;
+            Ok((place, None))
+        })
     }
 
     fn open_draft(&self, at: &Place, how: How) -> Answer<Box<dyn Open>> {
@@ -168,10 +223,14 @@ impl Tree for Files {
                 let name = at.service.as_deref().unwrap_or_default().to_string();
                 Answer::Now(Ok(Box::new(Wait::new(self.world.clone(), name))))
             }
+            Shape::Wait if at.file == File::EdgeRoutes => {
+                Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow()))))
+            }
             Shape::Wait => match self.events(at) {
                 Some(grow) => Answer::Now(Ok(Box::new(Watch::new(grow)))),
                 None => Answer::Now(Err(Error::NotFound)),
             },
+            Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at),
             Shape::Ctl if at.file == File::InstanceCtl => match self.instance_of(at) {
                 Some((service, id)) => Answer::Now(Ok(Box::new(InstanceCtl {
                     world: self.world.clone(),
@@ -198,7 +257,10 @@ impl Tree for Files {
         new: NewFile,
         how: How,
         _user: &User,
-    ) -> Answer<(Place, Option<Box<dyn Open>>)> {
+    ) -> Answer<Created<Place>> {
+        if dir.file == File::Edges && new.dir {
+            return self.make_edge(dir, name);
+        }
         if dir.file != File::Manifests || new.dir {
             return Answer::Now(Err(Error::PermissionDenied));
         }

@@ -172,7 +172,6 @@ async fn start(config: &Config) -> Result<(), Error> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
     made.map_err(|e| failed(format!("{}: {e}", dir.display())))?;
     let path = dir.join("node.log");
-    let log = open_log(&path).map_err(|e| failed(format!("{}: {e}", path.display())))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("deployfs").arg("node").arg("-r").arg(&config.state);
     if let Some(net) = &config.net {
@@ -181,13 +180,21 @@ async fn start(config: &Config) -> Result<(), Error> {
     if config.verbose {
         command.arg("-v");
     }
+    until_ready(command, &path, "node").await
+}
+
+/// Starts a part of this server in a process group of its own, and waits for the line by which it
+/// says that it serves. What it has to tell goes to its log.
+pub(crate) async fn until_ready(mut command: Command, path: &Path, who: &str) -> Result<(), Error> {
+    let failed = |what: String| Error::Process(what);
+    let log = open_log(path).map_err(|e| failed(format!("{}: {e}", path.display())))?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
-    let mut child = command.spawn().map_err(|e| failed(format!("cannot start the node: {e}")))?;
+    let mut child = command.spawn().map_err(|e| failed(format!("cannot start the {who}: {e}")))?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
         let read = timeout(START_MAX, BufReader::new(stdout).read_line(&mut line)).await;
         let read = read.map_err(|_| failed(format!("not ready within {START_MAX:?}")))?;
-        read.map_err(|e| failed(format!("cannot hear the node: {e}")))?;
+        read.map_err(|e| failed(format!("cannot hear the {who}: {e}")))?;
     }
     if line.trim() == "ready" {
         // Reaped when it ends; the broken connection tells of that.
@@ -195,10 +202,10 @@ async fn start(config: &Config) -> Result<(), Error> {
         return Ok(());
     }
     let status = child.wait().await.map_err(|e| failed(e.to_string()))?;
-    Err(failed(format!("the node ended ({status}): {}", last_line(&path))))
+    Err(failed(format!("the {who} ended ({status}): {}", last_line(path))))
 }
 
-/// Opens the node's log to write on at its end; one that has grown large becomes the old one.
+/// Opens a log to write on at its end; one that has grown large becomes the old one.
 fn open_log(path: &Path) -> std::io::Result<std::fs::File> {
     if std::fs::metadata(path).is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
         std::fs::rename(path, path.with_extension("log.1"))?;
@@ -206,7 +213,7 @@ fn open_log(path: &Path) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-/// The last line of the node's log, looked for near its end.
+/// The last line of a log, looked for near its end.
 fn last_line(path: &Path) -> String {
     let tail = || {
         let mut file = std::fs::File::open(path)?;

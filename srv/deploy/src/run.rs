@@ -39,6 +39,8 @@ pub struct Loop {
     pushes: HashMap<String, Vec<Answer>>,
     /// What could not be saved yet.
     unsaved: Vec<Heard>,
+    /// What edges have answered to the last turn's orders.
+    answered: Vec<Heard>,
     /// `down` was asked: what happens from now on is the end, and no reason to act.
     ending: bool,
     /// The clock as the decision sees it: it never goes backwards.
@@ -56,6 +58,7 @@ impl Loop {
             timers: BTreeMap::new(),
             pushes: HashMap::new(),
             unsaved: Vec::new(),
+            answered: Vec::new(),
             ending: false,
             now: 0,
         }
@@ -67,6 +70,7 @@ impl Loop {
             let mut batch: Vec<Arrival> = self.unsaved.drain(..).map(Arrival::Heard).collect();
             let held_back = !batch.is_empty();
             let due = self.next_due(held_back);
+            batch.extend(self.answered.drain(..).map(Arrival::Heard));
             tokio::select! {
                 biased;
                 // What cannot be saved is held back within a bound; the node says what was missed.
@@ -97,7 +101,9 @@ impl Loop {
         let now = clock::now().max(self.now);
         let timer = self.timers.values().min().copied();
         let unsaved = held_back.then_some(now + UNSAVED_MS);
-        let due = timer.into_iter().chain(unsaved).min();
+        let answered = (!self.answered.is_empty()).then_some(now);
+        let edges = self.world.lock().edges.due();
+        let due = timer.into_iter().chain(unsaved).chain(answered).chain(edges).min();
         let wait = due.map_or(Duration::from_secs(3600), |due| {
             Duration::from_millis(due.saturating_sub(now))
         });
@@ -111,10 +117,13 @@ impl Loop {
         due.iter().for_each(|service| {
             self.timers.remove(service);
         });
-        due.into_iter().map(|service| Arrival::Heard(Heard::Woke { service })).collect()
+        let woke = due.into_iter().map(|service| Heard::Woke { service });
+        let silent = self.world.lock().edges.pass(now);
+        woke.chain(silent).map(Arrival::Heard).collect()
     }
 
     async fn turn(&mut self, batch: Vec<Arrival>) {
+        let batch = self.heard_of_edges(batch);
         if batch.is_empty() {
             return;
         }
@@ -144,7 +153,12 @@ impl Loop {
             self.answer(turn, Some(&text));
             return;
         }
-        self.world.lock().publish(&turn);
+        let answered = {
+            let mut world = self.world.lock();
+            world.publish(&turn);
+            world.route(&turn)
+        };
+        self.answered.extend(answered);
         if turn.node_lost {
             let lost = "the node was lost meanwhile; push again".to_string();
             self.pushes.drain().flat_map(|(_, waiting)| waiting).for_each(|answer| {
@@ -160,6 +174,22 @@ impl Loop {
             }
         }
         self.answer(turn, None);
+    }
+
+    /// What edges did is taken once, before the turn, whose end it does not share: what it comes
+    /// to can then be heard again when the turn could not be saved.
+    fn heard_of_edges(&mut self, batch: Vec<Arrival>) -> Vec<Arrival> {
+        let mut world = self.world.lock();
+        let now = self.now;
+        let take = |arrival| match arrival {
+            Arrival::Edge { edge, deed } => {
+                world.revision.send_modify(|revision| *revision += 1);
+                let heard = world.edges.take(&edge, deed, now);
+                heard.into_iter().map(Arrival::Heard).collect()
+            }
+            Arrival::Asked(..) | Arrival::Heard(_) => vec![arrival],
+        };
+        batch.into_iter().flat_map(take).collect()
     }
 
     /// Answers those who wait, with the refusal that holds for all of them where there is one.
@@ -188,7 +218,7 @@ impl Loop {
 /// the refusal instead.
 fn repeat(arrival: &Arrival) -> Option<Heard> {
     match arrival {
-        Arrival::Asked(..) => None,
+        Arrival::Asked(..) | Arrival::Edge { .. } => None,
         Arrival::Heard(heard) => Some(heard.clone()),
     }
 }

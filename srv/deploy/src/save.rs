@@ -2,6 +2,7 @@
 //! it is done (law 7).
 
 use crate::record::Record;
+use crate::routes::Routes;
 use crate::turn::{Line, Turn};
 use crate::world::{Service, World};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ const SERVICE: &str = "service/";
 const EVENT: &str = "event/";
 const GONE: &str = "gone/";
 const INCARNATION: &str = "incarnation";
+const GENERATION: &str = "generation";
 
 /// Why the state could not be read or written.
 #[derive(Debug, Error)]
@@ -90,6 +92,11 @@ impl Journal {
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
             world.last_incarnation = world.last_incarnation.max(saved);
         }
+        if let Some(kv) = store.get(GENERATION).await?.0 {
+            let used = serde_json::from_slice(&kv.value)
+                .map_err(|error| Error::Record(kv.key.clone(), error))?;
+            world.routes = Routes::after(used);
+        }
         for kv in store.list(GONE).await?.0 {
             let numbers = serde_json::from_slice(&kv.value)
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
@@ -160,6 +167,9 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
         // Of a service that is removed again, nothing else would remember it.
         changes.push(Op::put(INCARNATION, world.last_incarnation.to_string()));
     }
+    if let Some(used) = world.routes.to_reserve() {
+        changes.push(Op::put(GENERATION, used.to_string()));
+    }
     for line in &turn.lines {
         world.last_event += 1;
         let saved =
@@ -190,13 +200,15 @@ mod tests {
         world.arrive(Arrival::Asked(request, answer), &mut turn);
         turn.tell("web", "something happened");
         let changes = changes(&mut world, &turn);
-        assert_eq!(changes.len(), 4, "record, line, no numbers of an earlier one, incarnation");
+        let all = "record, no numbers of an earlier one, incarnation, generations, line";
+        assert_eq!(changes.len(), 5, "{all}");
         journal.save(&changes).await.unwrap();
         drop(journal);
         let again = Journal::open(dir.path()).unwrap().load().await.unwrap();
         let draft = again.services["web"].record.draft.as_ref().unwrap();
         assert_eq!(draft.text, "image web:v1\n");
         assert_eq!(again.last_event, 1);
+        assert_eq!(again.routes.to_reserve(), Some(2 * crate::routes::BLOCK));
         assert_eq!(again.services["web"].events.length().0, 40);
     }
 }

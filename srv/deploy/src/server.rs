@@ -3,6 +3,8 @@
 use crate::act::Hands;
 use crate::arrival::Arrival;
 use crate::config::{self, Config};
+use crate::edge::{self, EdgeLink};
+use crate::edges::Edges;
 use crate::files::Files;
 use crate::link;
 use crate::run::{ARRIVALS_MAX, End, Loop};
@@ -14,6 +16,7 @@ use ninep::{Limits, Server};
 use nix::sys::stat::{Mode, umask};
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -59,9 +62,15 @@ pub fn down(words: impl Iterator<Item = OsString>) -> i32 {
         match ask_down(address).await {
             // The server is gone, and its node may not be.
             Err(ClientError::Unreachable(_)) => {
-                ask_down(&node).await?;
-                link::gone(&config.state).await;
-                Ok(())
+                let node = ask_down(&node).await;
+                if node.is_ok() {
+                    link::gone(&config.state).await;
+                }
+                // An edge alone may be left.
+                match end_edge(&config.state).await {
+                    Err(ClientError::Unreachable(_)) => node,
+                    ended => ended,
+                }
             }
             other => other,
         }
@@ -84,6 +93,14 @@ async fn ask_down(address: &Address) -> Result<(), ClientError> {
     Ok(())
 }
 
+/// Ends an edge whose server is gone.
+async fn end_edge(state: &Path) -> Result<(), ClientError> {
+    let client = Client::dial(&edge::address(state), "").await?;
+    client.write("ctl", b"end").await?;
+    client.closed().await;
+    Ok(())
+}
+
 /// Opens the journal, before there is any other thread: whoever could open its file could keep
 /// the server from starting by a lock on it, so it is made under a mask that lets nobody.
 fn journal(config: &Config) -> Result<Journal, String> {
@@ -100,7 +117,11 @@ fn journal(config: &Config) -> Result<Journal, String> {
 
 async fn serve(config: Config, journal: Journal) -> Result<(), String> {
     let state = config.state.display().to_string();
-    let world = Shared::new(journal.load().await.map_err(|e| e.to_string())?);
+    let mut world = journal.load().await.map_err(|e| e.to_string())?;
+    if config.edge.runs {
+        world.edges = Edges::with_own(edge::NAME);
+    }
+    let world = Shared::new(world);
     let config = Arc::new(config);
     let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
     let listeners = listen(&config).await?;
@@ -109,7 +130,11 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
     if nix::unistd::Group::from_name(&config.group).ok().flatten().is_none() {
         tracing::warn!("there is no group {}: only root may write; see -g", config.group);
     }
-    let files = Files::new(world.clone(), sender.clone(), link, &config.group);
+    let edge = match config.edge.runs {
+        true => edge::keep(Arc::clone(&config), world.clone(), sender.clone()),
+        false => EdgeLink::none(),
+    };
+    let files = Files::new(world.clone(), sender.clone(), (link, edge.clone()), &config.group);
     serve_tree(&config, files, listeners);
     let turning = tokio::spawn(Loop::new(world.clone(), journal, hands).run(arrivals));
     node_tried(&world).await;
@@ -119,7 +144,7 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
         tracing::warn!("cannot tell the supervisor: {error}");
     }
     let turning = async { turning.await.unwrap_or(End::Alone) };
-    ended(turning, sender, &config).await
+    ended(turning, sender, &config, &edge).await
 }
 
 /// Waits until the node answers, or it is known why it does not.
@@ -131,7 +156,9 @@ async fn node_tried(world: &Shared) {
 /// Listens on every address, before anything is started that would have to be ended again.
 async fn listen(config: &Config) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::new();
-    for address in &config.addresses {
+    let own = edge::server_address(&config.state);
+    let for_edges = Some(&own).filter(|own| config.edge.runs && !config.addresses.contains(own));
+    for address in config.addresses.iter().chain(for_edges) {
         listeners.push(ninep::dial::listen(address).await.map_err(|e| e.to_string())?);
         tracing::info!("listening on {address}");
     }
@@ -156,6 +183,7 @@ async fn ended(
     turning: impl Future<Output = End>,
     sender: mpsc::Sender<Arrival>,
     config: &Config,
+    edge: &EdgeLink,
 ) -> Result<(), String> {
     let handler = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
     let mut terminate = handler(SignalKind::terminate())?;
@@ -164,7 +192,11 @@ async fn ended(
         end = turning => match end {
             End::Down => {
                 link::gone(&config.state).await;
-                tracing::info!("down: the node has ended, and so does this server");
+                // Last of all: while instances ended it told whoever asked.
+                if let Err(error) = edge.end().await {
+                    tracing::warn!("the edge does not end: {error}");
+                }
+                tracing::info!("down: node and edge have ended, and so does this server");
                 Ok(())
             }
             End::Alone => Err("nothing is left that could arrive".to_string()),

@@ -25,6 +25,7 @@ pub fn at_root(world: &World, file: File, now: u64) -> Option<String> {
             if world.node.up { "up" } else { "down" },
             world.services.len()
         ),
+        File::Routes => String::from_utf8_lossy(&world.routes.newest().text).into_owned(),
         File::NodeCapacity => resources(world.node.capacity),
         File::NodeAllocated => resources(world.allocated()),
         _ => return None,
@@ -165,10 +166,18 @@ fn endpoints(service: &Service) -> String {
 
 /// `10.89.0.5:8080`, or the address alone when the program has no port.
 fn address(service: &Service, instance: &Instance) -> Option<String> {
+    let (address, port) = address_of(service, instance)?;
+    Some(port.map_or(address.to_string(), |port| format!("{address}:{port}")))
+}
+
+/// Where an instance is reached, as far as the node has told.
+pub(crate) fn address_of<'a>(
+    service: &'a Service,
+    instance: &Instance,
+) -> Option<(&'a str, Option<u16>)> {
     let found = service.containers.get(&instance.id).filter(|c| !c.address.is_empty())?;
     let manifest = service.manifests.get(&instance.version);
-    let port = found.port.or_else(|| manifest.and_then(|m| m.port));
-    Some(port.map_or(found.address.clone(), |port| format!("{}:{port}", found.address)))
+    Some((&found.address, found.port.or_else(|| manifest.and_then(|m| m.port))))
 }
 
 /// The instances that have a directory: one a place, running ones before kept logs.
@@ -181,7 +190,7 @@ pub fn shown(service: &Service) -> impl Iterator<Item = &Instance> {
 }
 
 /// An instance's state in one word.
-fn word(instance: &Instance, container: &str) -> &'static str {
+pub(crate) fn word(instance: &Instance, container: &str) -> &'static str {
     match instance.stage {
         Stage::Waiting { .. } => "waiting",
         Stage::Placing | Stage::Ready => "scheduled",
@@ -195,6 +204,14 @@ fn word(instance: &Instance, container: &str) -> &'static str {
         Stage::Exited | Stage::Ended | Stage::Forgetting => "exited",
         Stage::GaveUp => "failed",
     }
+}
+
+/// What this server knows of an edge; what it tells of itself follows.
+#[must_use]
+pub fn edge(world: &World, name: &str) -> String {
+    let Some(edge) = world.edges.all().get(name) else { return String::new() };
+    let newest = world.edges.newest().unwrap_or_default();
+    format!("name={name}\nstate={}\nserves={}\nnewest={newest}\n", edge.word(), edge.serving())
 }
 
 /// The `status` of an instance.

@@ -80,6 +80,14 @@ pub enum File {
     NodeCapacity,
     NodeAllocated,
     Images,
+    Metrics,
+    Routes,
+    Edges,
+    Edge,
+    EdgeRoutes,
+    EdgeAck,
+    EdgeStatus,
+    EdgeMetrics,
 }
 
 use File as F;
@@ -94,6 +102,8 @@ pub const TREE: &[Row] = &[
     row("  events", 0o444, F::RootEvents, Grow, "one line an event, all services"),
     row("  watch", 0o444, F::RootWatch, Wait, "the same lines, as they happen"),
     row("  status", 0o444, F::Status, Text, "a table, a line a service"),
+    row("  metrics", 0o444, F::Metrics, Text, "Prometheus text: of this server and its edges"),
+    row("  routes", 0o444, F::Routes, Text, "generation; host, path, service, options, backends"),
     row("  images", 0o444, F::Images, Text, "reference, digest, bytes, used by"),
     row("  manifests/", 0o775, F::Manifests, Dir, "create, write, remove: what services should be"),
     row("    <service>", 0o664, F::Draft, Draft, "checked when it is closed after writing"),
@@ -153,6 +163,12 @@ pub const TREE: &[Row] = &[
         "cpu in thousandths of a core, memory in bytes",
     ),
     row("      allocated", 0o444, F::NodeAllocated, Text, "the same, what instances reserve"),
+    row("  edges/", 0o555, F::Edges, Dir, "an edge makes its directory, as root"),
+    row("    <name>/", 0o555, F::Edge, Dir, ""),
+    row("      routes", 0o400, F::EdgeRoutes, Wait, "each table, and a line end GENERATION"),
+    row("      ack", 0o200, F::EdgeAck, Ctl, "the edge writes what it serves and has drained"),
+    row("      status", 0o444, F::EdgeStatus, Text, "key=value lines"),
+    row("      metrics", 0o444, F::EdgeMetrics, Text, "Prometheus text"),
 ];
 
 const fn row(
@@ -266,6 +282,6 @@ mod tests {
             assert!(parent.children().any(|child| child.file == row.file), "{row:?}");
         }
         assert_eq!(File::InstanceLog.parent(), File::Instance);
-        assert_eq!(File::Root.children().count(), 10);
+        assert_eq!(File::Root.children().count(), 13);
     }
 }

@@ -153,7 +153,8 @@ impl World {
         };
         let new = Edition::new(&manifest, &preparing.text, digest, preparing.by, preparing.at);
         let outcome = service.change(&manifest, digest);
-        let way = match self.way(name, &manifest, outcome) {
+        let way = self.routes_free(name, &manifest);
+        let way = match way.and_then(|()| self.way(name, &manifest, outcome)) {
             Ok(way) => way,
             Err(reason) => return self.unprepare(name, &format!("failed: {reason}"), turn),
         };

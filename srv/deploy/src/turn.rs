@@ -41,6 +41,8 @@ pub struct Turn {
     pub node_lost: bool,
     /// Pushes the node has told of.
     pub pushed: Vec<(String, Result<(), String>)>,
+    /// Updates that ended, by how.
+    pub ended: Vec<rollout::Verdict>,
 }
 
 impl Turn {
@@ -60,6 +62,7 @@ impl Turn {
         self.answers.extend(part.answers);
         self.pushes.extend(part.pushes);
         self.pushed.extend(part.pushed);
+        self.ended.extend(part.ended);
     }
 
     /// Adds a line that concerns no service.
@@ -80,6 +83,10 @@ impl World {
         match arrival {
             Arrival::Asked(request, answer) => self.asked(request, answer, turn),
             Arrival::Heard(heard) => self.heard(heard, turn),
+            Arrival::Edge { edge, deed } => {
+                let heard = self.edges.take(&edge, deed, turn.now);
+                heard.into_iter().for_each(|heard| self.heard(heard, turn));
+            }
         }
     }
 
@@ -88,6 +95,7 @@ impl World {
             Request::Verbs { lines, by } => return self.verbs(lines, &by, answer, turn),
             Request::Instance { service, id, verb } => self.instance(&service, id, verb, turn),
             Request::Manifest { service, text } => self.written(&service, text, turn),
+            Request::Edge { name } => self.edge_came(&name, turn),
             Request::Unlink { service } => self.unlinked(&service, turn),
         };
         turn.answers.push((answer, result));
@@ -108,6 +116,10 @@ impl World {
                 });
             }
             Heard::Noted { text } => turn.note(text),
+            Heard::Cut { container, text } => match self.owner(&container) {
+                Some((service, _)) => turn.tell(service, text),
+                None => turn.note(text),
+            },
             Heard::Missing { container } => {
                 self.of_container(&container, turn, |id| Event::Lost { id });
             }
@@ -258,6 +270,7 @@ impl World {
 
     /// Writes the end of an update into the history.
     fn ended(&mut self, name: &str, outcome: &rollout::Outcome, turn: &mut Turn) {
+        turn.ended.push(outcome.verdict);
         let Some(service) = self.touch(name, turn) else { return };
         let record = &mut service.record;
         let serves = outcome.to.is_some() && record.rollout.current() == outcome.to;

@@ -34,6 +34,9 @@ struct Wish<'a> {
     log_size_bytes: u64,
     log_files: u32,
     hostname: String,
+    /// Left out where nobody answers, which is how a node before there were edges knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,7 +56,8 @@ impl World {
         let service = self.services.get(name)?;
         let manifest = service.manifests.get(&version)?;
         let edition = service.record.versions.get(&version)?;
-        let wish = wish(name, manifest, &edition.digest, container(name, id));
+        let mut wish = wish(name, manifest, &edition.digest, container(name, id));
+        wish.dns = self.names_at.as_deref();
         serde_json::to_string(&wish).ok()
     }
 
@@ -111,5 +115,6 @@ fn wish<'a>(name: &'a str, m: &'a Manifest, digest: &'a str, hostname: String) -
         log_size_bytes: m.log_size_bytes,
         log_files: m.log_files,
         hostname,
+        dns: None,
     }
 }

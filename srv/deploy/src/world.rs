@@ -3,9 +3,11 @@
 //! One lock guards it. The loop changes it; reads print it (`show.rs`) and never enter a decision.
 
 use crate::clock::Millis;
+use crate::edges::Edges;
 use crate::grow::Grow;
 use crate::record::{Edition, Record};
 use crate::report::Container;
+use crate::routes::Routes;
 use manifest::Manifest;
 use place::{Node, Resources};
 use rollout::{Id, Version};
@@ -42,6 +44,16 @@ pub struct World {
     pub services: BTreeMap<String, Service>,
     /// The machine's node.
     pub node: NodeMirror,
+    /// Who passes requests on, and what is outstanding with them.
+    pub edges: Edges,
+    /// The table they serve.
+    pub routes: Routes,
+    /// The node has told where instances are.
+    pub routes_known: bool,
+    /// Where instances may ask for names; absent while no edge answers there.
+    pub names_at: Option<String>,
+    /// Updates that ended, by how.
+    pub ended: BTreeMap<String, u64>,
     /// The lines of the root `events`.
     pub events: Arc<Grow>,
     /// The last refused write, in full.
@@ -65,6 +77,11 @@ impl Default for World {
         World {
             services: BTreeMap::new(),
             node: NodeMirror::default(),
+            edges: Edges::default(),
+            routes: Routes::default(),
+            routes_known: false,
+            names_at: None,
+            ended: BTreeMap::new(),
             events: Arc::default(),
             error: String::new(),
             last_event: 0,

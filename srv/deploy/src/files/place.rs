@@ -21,7 +21,7 @@ pub struct Place {
     pub file: File,
     /// The service it belongs to, or the manifest's name.
     pub service: Option<Arc<str>>,
-    /// The version, instance or node it belongs to.
+    /// The version, instance, node or edge it belongs to.
     pub item: Option<Arc<str>>,
 }
 
@@ -90,6 +90,9 @@ impl Files {
             Some(File::Past) => service.is_some_and(|s| at.edition(s).is_some()),
             Some(File::Instance) => service.is_some_and(|s| at.instance(s).is_some()),
             Some(File::Node) => at.item.as_deref() == Some(world.node.name.as_str()),
+            Some(File::Edge) => {
+                at.item.as_deref().is_some_and(|name| world.edges.all().contains_key(name))
+            }
             Some(_) | None => true,
         };
         item && (at.service.is_none() || service.is_some())
@@ -101,6 +104,7 @@ impl Files {
         let names: Vec<String> = match at.file {
             File::Manifests => self.drafts(),
             File::Active => self.world.lock().services.keys().cloned().collect(),
+            File::Edges => self.world.lock().edges.all().keys().cloned().collect(),
             File::Nodes => {
                 let name = self.world.lock().node.name.clone();
                 Some(name).filter(|name| !name.is_empty()).into_iter().collect()

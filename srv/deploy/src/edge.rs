@@ -1,0 +1,249 @@
+//! The link to the machine's edge: its tree over 9P, and its process where this server has to
+//! start it. What the edge serves and has drained it says by itself, in its `ack`.
+
+use crate::arrival::{Arrival, Heard};
+use crate::config::Config;
+use crate::link::{self, Error};
+use crate::report;
+use crate::world::Shared;
+use ninep::client::{Client, ClientError};
+use ninep::dial::Address;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::process::Command;
+use tokio::sync::{mpsc, watch};
+
+/// The name of the machine's own edge.
+pub const NAME: &str = "main";
+/// The shortest rest before an edge that ended is started again.
+const RESTART_MS_MIN: u64 = 50;
+/// The longest.
+const RESTART_MS_MAX: u64 = 5_000;
+/// The port at which instances look for a name server (RFC 1035, section 4.2).
+const DNS_PORT: u16 = 53;
+
+/// The way to the machine's edge: its connection while there is one.
+#[derive(Debug, Clone)]
+pub struct EdgeLink {
+    client: watch::Receiver<Option<Client>>,
+    ending: Arc<AtomicBool>,
+}
+
+impl EdgeLink {
+    /// A link where no edge runs on this machine.
+    #[must_use]
+    pub fn none() -> EdgeLink {
+        EdgeLink { client: watch::channel(None).1, ending: Arc::default() }
+    }
+
+    /// The connection, if the edge answers now.
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        self.client.borrow().clone()
+    }
+
+    /// Tells the edge to end, and waits until it is gone. It is not started again.
+    ///
+    /// # Errors
+    /// It refused.
+    pub async fn end(&self) -> Result<(), ClientError> {
+        self.ending.store(true, Ordering::SeqCst);
+        let Some(client) = self.client() else { return Ok(()) };
+        client.write("ctl", b"end").await?;
+        client.closed().await;
+        Ok(())
+    }
+}
+
+/// The edge's address in a state directory.
+#[must_use]
+pub fn address(state: &Path) -> Address {
+    Address::Unix(state.join("edge.sock"))
+}
+
+/// Where edges of this machine find this server, wherever else it is served.
+#[must_use]
+pub fn server_address(state: &Path) -> Address {
+    Address::Unix(state.join("server.sock"))
+}
+
+/// Keeps a link to the machine's edge for as long as the server runs, starting the edge when it
+/// is not there, or is of another build.
+#[must_use]
+pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>) -> EdgeLink {
+    let (sender, client) = watch::channel(None);
+    let ending = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&ending);
+    tokio::spawn(async move {
+        tried(&world).await;
+        let (mut rest_ms, mut renewed) = (RESTART_MS_MIN, false);
+        loop {
+            match follow(&config, &world, &arrivals, &sender, &mut renewed).await {
+                Ok(()) => rest_ms = RESTART_MS_MIN,
+                Err(error) => {
+                    let text = format!("edge {NAME} does not run: {error}");
+                    tracing::warn!("{text}");
+                    if rest_ms == RESTART_MS_MIN {
+                        // Once for each trouble: it is tried again for as long as that lasts.
+                        let _ = arrivals.send(Arrival::Heard(Heard::Noted { text })).await;
+                    }
+                    rest_ms = (rest_ms * 2).min(RESTART_MS_MAX);
+                }
+            }
+            sender.send_replace(None);
+            if ended.load(Ordering::SeqCst) || arrivals.is_closed() {
+                return;
+            }
+            // Not a wait for something: an edge that ends at once must not be started in a loop.
+            tokio::time::sleep(Duration::from_millis(rest_ms)).await;
+        }
+    });
+    EdgeLink { client, ending }
+}
+
+/// Waits until the node was tried: it says where the bridge is, at which instances ask for names.
+async fn tried(world: &Shared) {
+    let mut revision = world.lock().revision.subscribe();
+    while !world.lock().node.tried && revision.changed().await.is_ok() {}
+}
+
+/// One life of a connection, to its end.
+async fn follow(
+    config: &Config,
+    world: &Shared,
+    arrivals: &mpsc::Sender<Arrival>,
+    sender: &watch::Sender<Option<Client>>,
+    renewed: &mut bool,
+) -> Result<(), Error> {
+    let address = address(&config.state);
+    let gateway = gateway(config).await;
+    let mut client = match Client::dial(&address, "").await {
+        Ok(client) => client,
+        Err(_) => {
+            start(config, gateway.as_deref()).await?;
+            Client::dial(&address, "").await?
+        }
+    };
+    let mut status = status(&client).await?;
+    let other = status.build.as_ref().is_some_and(|build| Some(build) != own_build().as_ref());
+    if other && !std::mem::replace(renewed, true) {
+        // It takes the listeners over from the one that runs, and no connection is lost.
+        start(config, gateway.as_deref()).await?;
+        client = Client::dial(&address, "").await?;
+        status = self::status(&client).await?;
+    }
+    for warning in &status.warnings {
+        let text = format!("edge {NAME}: {warning}");
+        let _ = arrivals.send(Arrival::Heard(Heard::Noted { text })).await;
+    }
+    let serves = |at: &String| status.dns.iter().any(|on| *on == format!("{at}:{DNS_PORT}"));
+    world.lock().names_at = gateway.filter(serves);
+    sender.send_replace(Some(client.clone()));
+    client.closed().await;
+    world.lock().names_at = None;
+    Ok(())
+}
+
+/// What an edge tells of itself that this server goes by.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Status {
+    build: Option<String>,
+    dns: Vec<String>,
+    warnings: Vec<String>,
+}
+
+async fn status(client: &Client) -> Result<Status, Error> {
+    let text = client.read("status").await?;
+    Ok(read_status(&String::from_utf8_lossy(&text)))
+}
+
+fn read_status(text: &str) -> Status {
+    let mut status = Status::default();
+    for (key, value) in report::lines(text) {
+        match key {
+            "build" => status.build = Some(value),
+            "dns" => status.dns.extend(value.split([' ', ',']).map(String::from)),
+            "warning" => status.warnings.push(value),
+            _ => {}
+        }
+    }
+    status
+}
+
+/// What tells this program's executable from any other: its version, its length and its time.
+#[must_use]
+pub fn own_build() -> Option<String> {
+    let found = std::fs::metadata("/proc/self/exe").ok()?;
+    let time = found.mtime().unsigned_abs().wrapping_mul(1_000_000_000);
+    let time = time.wrapping_add(found.mtime_nsec().unsigned_abs());
+    Some(format!("{}-{:x}-{time:x}", env!("CARGO_PKG_VERSION"), found.len()))
+}
+
+/// The bridge's address, as the node tells it.
+async fn gateway(config: &Config) -> Option<String> {
+    let node = Client::dial(&link::address(config), "").await.ok()?;
+    let text = node.read("status").await.ok()?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let gateway = report::lines(&text).find(|(key, _)| *key == "gateway");
+    gateway.map(|(_, value)| value).filter(|value| !value.is_empty())
+}
+
+/// Starts an edge in a session of its own, so that it outlives this server, and waits for the
+/// line by which it says that it serves.
+async fn start(config: &Config, gateway: Option<&str>) -> Result<(), Error> {
+    let dir = config.state.join("edge");
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    made.map_err(|e| Error::Process(format!("{}: {e}", dir.display())))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("deployfs").arg("edge").arg("-r").arg(&config.state);
+    command.args(words(config, gateway));
+    link::until_ready(command, &dir.join("edge.log"), "edge").await
+}
+
+/// Where the edge is to listen.
+fn words(config: &Config, gateway: Option<&str>) -> Vec<String> {
+    let edge = &config.edge;
+    let mut words = vec!["--http".to_string(), edge.http.clone()];
+    words.extend(["--https".to_string(), edge.https.clone()]);
+    let local = format!("127.0.0.1:{DNS_PORT}");
+    let bridge = gateway.map(|gateway| format!("{gateway}:{DNS_PORT}"));
+    let usual = || bridge.into_iter().chain([local]).collect();
+    let dns: Vec<String> = if edge.dns.is_empty() { usual() } else { edge.dns.clone() };
+    words.extend(dns.into_iter().flat_map(|at| ["--dns".to_string(), at]));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_listens_where_it_is_told_else_on_the_bridge_and_at_home() {
+        let check = |line: &str, gateway: Option<&str>, want: &str| {
+            let line = line.split_whitespace().map(std::ffi::OsString::from);
+            let config = crate::config::parse(line, |_| None).unwrap();
+            assert_eq!(words(&config, gateway).join(" "), want);
+        };
+        let usual = "--http 0.0.0.0:80 --https 0.0.0.0:443 --dns 10.89.0.1:53 --dns 127.0.0.1:53";
+        check("", Some("10.89.0.1"), usual);
+        check("--dns -", Some("10.89.0.1"), "--http 0.0.0.0:80 --https 0.0.0.0:443 --dns -");
+        let own = "--http :8080 --https - --dns 127.0.0.1:0";
+        check(own, None, "--http 0.0.0.0:8080 --https - --dns 127.0.0.1:0");
+    }
+
+    #[test]
+    fn an_edge_s_status_says_its_build_where_it_answers_for_names_and_what_is_wrong() {
+        let text = "build=0.1.0-1-2\nhttp=127.0.0.1:80\ndns=10.89.0.1:53 127.0.0.1:53\n\
+                    warning=port 443 is in use\n";
+        let want = Status {
+            build: Some("0.1.0-1-2".to_string()),
+            dns: vec!["10.89.0.1:53".to_string(), "127.0.0.1:53".to_string()],
+            warnings: vec!["port 443 is in use".to_string()],
+        };
+        assert_eq!(read_status(text), want);
+        assert_eq!(read_status("generation=7\n"), Status::default());
+    }
+}

@@ -1,0 +1,178 @@
+//! The files of an edge: its stream of tables, its `ack`, and what it tells of itself.
+
+use crate::arrival::Arrival;
+use crate::edges::{Deed, LINE_BYTES_MAX, Word};
+use crate::routes::Table;
+use bytes::Bytes;
+use ninep::{Answer, Error, Open};
+use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc, watch};
+
+/// Lines of an `ack` that may wait for the loop.
+const LINES_MAX: usize = 4_096;
+
+/// `routes` of an edge: the newest table at once, then a new one at every change, each followed by
+/// a line that says it is whole. Tables that a slow reader has missed are left out.
+#[derive(Debug)]
+pub(super) struct Tables(Arc<Mutex<Cursor>>);
+
+/// Where a reader is.
+#[derive(Debug)]
+struct Cursor {
+    tables: watch::Receiver<Table>,
+    /// The last table it was given.
+    given: u64,
+    text: Bytes,
+    end: Bytes,
+}
+
+impl Tables {
+    pub(super) fn new(tables: watch::Receiver<Table>) -> Tables {
+        let cursor = Cursor { tables, given: 0, text: Bytes::new(), end: Bytes::new() };
+        Tables(Arc::new(Mutex::new(cursor)))
+    }
+}
+
+impl Cursor {
+    /// Waits for the next bytes of a table.
+    async fn next(&mut self, count: usize) -> Bytes {
+        loop {
+            for part in [&mut self.text, &mut self.end] {
+                if !part.is_empty() {
+                    return part.split_to(part.len().min(count));
+                }
+            }
+            let table = self.tables.borrow_and_update().clone();
+            if table.generation > self.given {
+                self.given = table.generation;
+                self.end = Bytes::from(format!("end {}\n", table.generation));
+                self.text = table.text;
+            } else if self.tables.changed().await.is_err() {
+                return Bytes::new();
+            }
+        }
+    }
+}
+
+impl Open for Tables {
+    fn read(&mut self, _offset: u64, count: u32) -> Answer<Bytes> {
+        let cursor = Arc::clone(&self.0);
+        Answer::later(async move { Ok(cursor.lock().await.next(count as usize).await) })
+    }
+
+    fn stream(&self) -> bool {
+        true
+    }
+}
+
+/// `ack` of an edge, open: while it is, the edge is connected.
+#[derive(Debug)]
+pub(super) struct Ack {
+    /// A line that has not ended.
+    rest: Vec<u8>,
+    words: mpsc::Sender<Word>,
+}
+
+impl Ack {
+    /// Opens the `ack` of that edge; `open` is this open's own number.
+    pub(super) fn new(edge: String, open: u64, arrivals: mpsc::Sender<Arrival>) -> Ack {
+        let (words, said) = mpsc::channel(LINES_MAX);
+        tokio::spawn(carry(edge, open, said, arrivals));
+        Ack { rest: Vec::new(), words }
+    }
+}
+
+/// Carries what an edge says to the loop, in its order, from the open to the close.
+async fn carry(
+    edge: String,
+    open: u64,
+    mut said: mpsc::Receiver<Word>,
+    arrivals: mpsc::Sender<Arrival>,
+) {
+    let tell = |deed| arrivals.send(Arrival::Edge { edge: edge.clone(), deed });
+    let mut told = tell(Deed::Opened(open)).await;
+    while let (Ok(()), Some(word)) = (&told, said.recv().await) {
+        told = tell(Deed::Said(word)).await;
+    }
+    // Without the loop nobody is there to be told.
+    let _ = tell(Deed::Closed(open)).await;
+}
+
+impl Open for Ack {
+    fn write(&mut self, _offset: u64, data: &[u8]) -> Answer<u32> {
+        let mut text = std::mem::take(&mut self.rest);
+        text.extend_from_slice(data);
+        let end = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let rest = text.split_off(end);
+        if rest.len() > LINE_BYTES_MAX {
+            let text = format!("invalid argument: a line of more than {LINE_BYTES_MAX} bytes");
+            return Answer::Now(Err(Error::invalid(text)));
+        }
+        let text = String::from_utf8_lossy(&text);
+        let words: Result<Vec<Word>, _> = text.lines().map(Word::parse).collect();
+        let words = match words {
+            Ok(words) => words,
+            Err(strange) => return Answer::Now(Err(Error::invalid(strange.to_string()))),
+        };
+        if words.len() > self.words.capacity() {
+            return Answer::Now(Err(Error::TooMany("lines of an ack wait")));
+        }
+        self.rest = rest;
+        for word in words {
+            // There is room for all; a loop that is gone has nobody to tell.
+            let _ = self.words.try_send(word);
+        }
+        Answer::Now(u32::try_from(data.len()).map_err(|_| Error::Length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(tables: &mut Tables, count: u32) -> String {
+        let Answer::Later(read) = tables.read(0, count) else { panic!("reads take time") };
+        String::from_utf8(read.await.unwrap().to_vec()).unwrap()
+    }
+
+    fn table(generation: u64) -> Table {
+        Table { generation, text: Bytes::from(format!("generation {generation}\n")) }
+    }
+
+    #[tokio::test]
+    async fn a_reader_gets_whole_tables_each_with_its_end_and_never_an_old_one() {
+        let sender = watch::Sender::new(table(7));
+        let mut tables = Tables::new(sender.subscribe());
+        assert_eq!(read(&mut tables, 8).await, "generati");
+        sender.send_replace(table(8));
+        sender.send_replace(table(9));
+        assert_eq!(read(&mut tables, 100).await, "on 7\n", "what was begun is given to its end");
+        assert_eq!(read(&mut tables, 100).await, "end 7\n");
+        assert_eq!(read(&mut tables, 100).await, "generation 9\n");
+        assert_eq!(read(&mut tables, 100).await, "end 9\n");
+        let next = async { sender.send_replace(table(10)) };
+        let (got, _) = tokio::join!(read(&mut tables, 100), next);
+        assert_eq!(got, "generation 10\n");
+    }
+
+    #[tokio::test]
+    async fn an_ack_is_carried_in_order_from_its_open_to_its_close() {
+        let (sender, mut arrivals) = mpsc::channel(1);
+        let mut ack = Ack::new("main".to_string(), 3, sender);
+        for part in [&b"serves 7\ndrai"[..], b"ned web-1\n", b"serves 8\n"] {
+            assert!(matches!(ack.write(0, part), Answer::Now(Ok(n)) if n as usize == part.len()));
+        }
+        let Answer::Now(Err(refused)) = ack.write(0, b"danced\n") else { panic!("not refused") };
+        assert!(refused.to_string().contains("danced"), "{refused}");
+        drop(ack);
+        let mut got = Vec::new();
+        while let Some(Arrival::Edge { edge, deed }) = arrivals.recv().await {
+            assert_eq!(edge, "main");
+            got.push(deed);
+        }
+        let drained = Word::Drained("web-1".to_string());
+        let said = [Word::Serves(7), drained, Word::Serves(8)].map(Deed::Said);
+        let [first, second, third] = said;
+        assert_eq!(got, [Deed::Opened(3), first, second, third, Deed::Closed(3)]);
+    }
+}
