@@ -34,8 +34,8 @@ pub(crate) enum Event {
     Exited { id: Id, code: i32, signal: Option<String>, oom: bool, reason: Option<String> },
     /// Its directory could not be removed; it is tried again, until `removed` comes.
     RemoveFailed { id: Id, reason: String },
-    /// Nothing of the instance is left.
-    Removed { id: Id },
+    /// Nothing of the instance is left but its log, of so many bytes.
+    Removed { id: Id, log_bytes: u64 },
 }
 
 impl fmt::Display for Event {
@@ -84,7 +84,10 @@ impl Event {
             Event::RemoveFailed { id, reason } => {
                 ("remove-failed", id.as_str(), keys.with("reason", reason))
             }
-            Event::Removed { id } => ("removed", id.as_str(), keys),
+            Event::Removed { id, log_bytes } => {
+                let kept = Some(log_bytes).filter(|bytes| **bytes > 0);
+                ("removed", id.as_str(), keys.maybe("log", &kept))
+            }
         }
     }
 }
@@ -147,7 +150,8 @@ mod tests {
             Event::Exited { id: web(), code: 0, signal: None, oom: false, reason: None },
             "exited web-1 code=0 oom=false",
         );
-        check(Event::Removed { id: web() }, "removed web-1");
+        check(Event::Removed { id: web(), log_bytes: 0 }, "removed web-1");
+        check(Event::Removed { id: web(), log_bytes: 7 }, "removed web-1 log=7");
         check(
             Event::RemoveFailed { id: web(), reason: "disk is read-only".into() },
             "remove-failed web-1 reason='disk is read-only'",

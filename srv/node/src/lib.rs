@@ -19,6 +19,7 @@ mod follow;
 mod id;
 mod images;
 mod instance;
+mod kept;
 mod life;
 mod means;
 mod net;

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::fact::{Action, Alive, Fact, Order, Request};
 use crate::follow::Shim;
 use crate::id::Id;
+use crate::kept;
 use crate::life;
 use crate::means::Means;
 use crate::record;
@@ -239,9 +240,9 @@ impl Node {
         let means = self.means.clone();
         tokio::spawn(async move {
             sleep(pause).await;
-            let dir = means.dirs.instance(&id);
-            let fact = match spawn_blocking(move || record::erase(&dir)).await {
-                Ok(Ok(())) => Fact::Erased(id),
+            let (dir, logs) = (means.dirs.instance(&id), means.dirs.logs());
+            let fact = match spawn_blocking(move || kept::erase(&dir, &logs)).await {
+                Ok(Ok(log_bytes)) => Fact::Erased { id, log_bytes },
                 Ok(Err(error)) => Fact::EraseFailed { id, reason: error.to_string() },
                 Err(error) => Fact::EraseFailed { id, reason: error.to_string() },
             };

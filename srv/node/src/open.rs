@@ -77,10 +77,12 @@ pub(crate) fn open(
                 Ok(Box::new(TailFile(tail)) as Box<dyn Open>)
             })
         }
-        (File::Root | File::Instances | File::Instance, _) => Answer::Now(Err(Refusal::IsDir)),
-        (File::InstanceCtl | File::Spec | File::InstanceStatus | File::Log | File::Tail, None) => {
-            Answer::Now(Err(Refusal::NotFound))
+        (File::Root | File::Instances | File::Instance | File::Logs, _) => {
+            Answer::Now(Err(Refusal::IsDir))
         }
+        // Of what is gone there is no instance; the tree opens it by itself.
+        (File::InstanceCtl | File::Spec | File::InstanceStatus | File::Log | File::Tail, None)
+        | (File::Kept, _) => Answer::Now(Err(Refusal::NotFound)),
     }
 }
 

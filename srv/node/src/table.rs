@@ -17,6 +17,8 @@ pub(crate) enum File {
     InstanceStatus,
     Log,
     Tail,
+    Logs,
+    Kept,
 }
 
 /// A row.
@@ -59,7 +61,9 @@ pub(crate) const TREE: &[Row] = &[
     row("            spec", 0o664, File::Spec, "the spec as written", "the spec, once"),
     row("            status", 0o444, File::InstanceStatus, "key=value lines", ""),
     row("            log", 0o444, File::Log, "grows: the program's output", ""),
-    row("            tail", 0o444, File::Tail, "waits: the log's last 64 KiB and on", ""),
+    row("            tail", 0o444, File::Tail, "waits: the log's end, an empty line, and on", ""),
+    row("    logs", 0o775, File::Logs, "", ""),
+    row("        <id>", 0o444, File::Kept, "all that one wrote that is gone; can be removed", ""),
 ];
 
 /// The name that stands for every instance's.
@@ -78,7 +82,7 @@ impl Row {
         self.name
     }
 
-    /// Whether any instance's name stands here.
+    /// Whether any instance's name stands here, of one that is there or of one that is gone.
     pub(crate) fn any(&self) -> bool {
         self.name() == ANY
     }
@@ -86,7 +90,7 @@ impl Row {
     /// Whether it is a directory: the only thing that needs to be gone through.
     pub(crate) fn dir(&self) -> bool {
         match self.file {
-            File::Root | File::Instances | File::Instance => true,
+            File::Root | File::Instances | File::Instance | File::Logs => true,
             File::Help
             | File::Ctl
             | File::Error
@@ -97,7 +101,8 @@ impl Row {
             | File::Spec
             | File::InstanceStatus
             | File::Log
-            | File::Tail => false,
+            | File::Tail
+            | File::Kept => false,
         }
     }
 
@@ -135,7 +140,9 @@ mod tests {
 
     #[test]
     fn the_indentation_is_the_tree() {
-        check("/", &["help", "ctl", "error", "status", "events", "images", "instances"]);
+        let root = ["help", "ctl", "error", "status", "events", "images", "instances", "logs"];
+        check("/", &root);
+        check("logs", &["<id>"]);
         check("instances", &["<id>"]);
         check("<id>", &["ctl", "spec", "status", "log", "tail"]);
         check("events", &[]);

@@ -189,6 +189,34 @@ async fn a_start_that_cannot_work_fails_with_its_reason_and_a_removal_leaves_not
 }
 
 #[tokio::test]
+async fn what_an_instance_wrote_stays_when_it_is_gone_until_it_is_removed() {
+    let bench = Bench::new();
+    for name in ["web-1", "web-2"] {
+        bench.mkdir(name).await;
+        let dir = bench.dir.path().join("node/instances").join(name);
+        fs::write(dir.join("log.1"), "a\n").unwrap();
+        fs::write(dir.join("log"), "b\n").unwrap();
+        assert_eq!(bench.write(&format!("instances/{name}/ctl"), b"remove").await, "");
+        let told = bench.until(&format!("removed {name}")).await;
+        assert!(told.ends_with(" log=4"), "{told}");
+    }
+    assert_eq!(bench.read("logs/web-1").await, "a\nb\n");
+    let (logs, one) = (bench.spot("logs").unwrap(), bench.spot("logs/web-1").unwrap());
+    let stat = bench.tree.stat(&one).unwrap();
+    assert_eq!((&stat.name[..], stat.length), (&b"web-1"[..], 4));
+    assert_eq!(bench.tree.entries(&logs).unwrap()[0], stat);
+    assert_eq!(bench.tree.parent(&one).row, logs.row);
+    answer(bench.tree.remove(&one, &bench.root)).await.unwrap();
+    assert!(bench.spot("logs/web-1").is_err() && bench.tree.stat(&one).is_err());
+    let other = bench.spot("logs/web-2").unwrap();
+    assert_ne!(bench.tree.stat(&other).unwrap().path, stat.path);
+    for path in ["logs", "instances", "status"] {
+        let spot = bench.spot(path).unwrap();
+        assert!(answer(bench.tree.remove(&spot, &bench.root)).await.is_err(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_stop_of_what_never_ran_is_an_exit_on_disk() {
     let bench = Bench::new();
     bench.mkdir("web-1").await;
