@@ -34,10 +34,10 @@ pub(crate) enum Error {
     #[error("service {0} does not exist; deploy status shows those that do")]
     NoService(String),
     /// Manifests have errors; they are told already.
-    #[error("nothing was written: {0}")]
+    #[error("{0}")]
     Manifests(String),
     /// A file on this side.
-    #[error("{path}: {why}")]
+    #[error("{path}: {}", words(.why))]
     Local {
         /// The file.
         path: String,
@@ -51,7 +51,7 @@ pub(crate) enum Error {
     #[error("{0}")]
     TimeOver(String),
     /// Nobody reads what is printed.
-    #[error("standard output: {0}")]
+    #[error("standard output: {}", words(.0))]
     Output(std::io::Error),
 }
 
@@ -76,16 +76,22 @@ impl Error {
 
     /// What it says where the file is known already.
     pub(crate) fn text(&self) -> String {
-        if let Error::Refused { text, .. } = self { text.clone() } else { self.to_string() }
+        numberless(&self.refused().map_or(self.to_string(), |(_, text)| text.to_string()))
+    }
+
+    /// The file at which the server said no, and its words.
+    pub(crate) fn refused(&self) -> Option<(&str, &str)> {
+        if let Error::Refused { path, text } = self { Some((path, text)) } else { None }
     }
 
     /// What went wrong at a file of the tree.
     pub(crate) fn at(path: &str, error: ClientError) -> Error {
         match error {
             ClientError::Lost(_) | ClientError::Protocol(_) => Error::Lost(error.to_string()),
+            // The path is named once.
+            ClientError::Path(_, why) => Error::Refused { path: cut(path), text: why.to_string() },
             ClientError::Refused(_)
             | ClientError::Unreachable(_)
-            | ClientError::Path(..)
             | ClientError::TooLong { .. }
             | ClientError::Short { .. }
             | ClientError::Full(_) => {
@@ -93,6 +99,40 @@ impl Error {
             }
         }
     }
+}
+
+/// Letters of what somebody else wrote that a message repeats.
+const QUOTED_CHARS: usize = 60;
+
+/// A word as a message repeats it: with an end.
+pub(crate) fn cut(word: &str) -> String {
+    match word.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{}…", &word[..end]),
+        None => word.to_string(),
+    }
+}
+
+/// What the system says, as messages are written: in lower case, and without its number.
+pub(crate) fn words(why: &std::io::Error) -> String {
+    let text = numberless(&why.to_string());
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        // `I/O error` stays.
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text,
+    }
+}
+
+/// A text without the system's numbers: ` (os error 2)` helps nobody.
+pub(crate) fn numberless(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |text, part| {
+        let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        text + after.strip_prefix(')').unwrap_or(after)
+    })
 }
 
 /// What a refusal of the server means for the exit status.
@@ -112,6 +152,17 @@ pub(crate) fn refusal(text: &str) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_numbers_of_the_system_are_not_told() {
+        let why = std::io::Error::from_raw_os_error(2);
+        assert_eq!(words(&why), "no such file or directory");
+        let path = "a".to_string();
+        assert_eq!(Error::Local { path, why }.to_string(), "a: no such file or directory");
+        let text = "a: Is a directory (os error 21); b: no (os error 2)";
+        assert_eq!(numberless(text), "a: Is a directory; b: no");
+        assert_eq!(numberless("an (os) error"), "an (os) error");
+    }
 
     #[track_caller]
     fn check(text: &str, want: u8) {

@@ -33,7 +33,7 @@ pub(crate) enum Exit {
 /// Every status in the order of its number, with its meaning.
 pub(crate) const EXITS: [(Exit, &str); 12] = [
     (Exit::Done, "done, or unchanged"),
-    (Exit::Other, "something else went wrong; the message says what"),
+    (Exit::Other, "something else went wrong, or somebody ended the update; it says what"),
     (Exit::Changes, "plan or diff with --exit-code: there are changes"),
     (Exit::RolledBack, "failed and rolled back: the earlier version serves"),
     (Exit::Failed, "failed: what worked was not touched"),

@@ -22,6 +22,7 @@ pub(crate) enum Is {
     Json,
     Quiet,
     Help,
+    Version,
     File,
     Detach,
     Timeout,
@@ -37,6 +38,7 @@ pub(crate) const EVERYWHERE: &[Flag] = &[
     flag(Is::Json, None, Some("json"), None, "one JSON object a line on standard output"),
     flag(Is::Quiet, Some('q'), Some("quiet"), None, "say nothing but what went wrong"),
     flag(Is::Help, Some('h'), Some("help"), None, "explain the verb"),
+    flag(Is::Version, Some('V'), Some("version"), None, "print name and version"),
 ];
 
 /// `-f FILE`: manifests on this side.

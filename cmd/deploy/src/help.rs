@@ -6,6 +6,9 @@ use crate::verb::{VERBS, Verb};
 use manifest::{Effect, When};
 use std::fmt::Write as _;
 
+/// A line of [`short`], at most.
+const WIDTH_CHARS: usize = 78;
+
 /// The widest first column; a longer entry gets a line of its own.
 const COLUMN_CHARS: usize = 28;
 
@@ -31,6 +34,26 @@ pub(crate) fn overview() -> String {
     }
     text.push_str("\ndeploy help VERB explains one verb, deploy help manifest the manifest\n");
     text
+}
+
+/// What is said to who says nothing: the verbs alone.
+pub(crate) fn short() -> String {
+    let mut text = String::from("usage: deploy [-a ADDR] [--json] [-q] VERB [WORD…]\nverbs:");
+    let mut width = "verbs:".len();
+    for verb in VERBS {
+        width += verb.name.len() + 1;
+        if width > WIDTH_CHARS {
+            text.push_str("\n      ");
+            width = "       ".len() + verb.name.len();
+        }
+        let _ = write!(text, " {}", verb.name);
+    }
+    text + "\ndeploy help explains them; deploy help VERB explains one"
+}
+
+/// Name and version.
+pub(crate) fn version() -> String {
+    format!("deploy {}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// One verb in full.
@@ -109,6 +132,7 @@ mod tests {
             assert!(verb.flags.iter().all(|flag| text.contains(&flag.usage())), "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         }
+        assert!(short().lines().all(|line| line.chars().count() <= WIDTH_CHARS), "{}", short());
         assert!(overview().lines().all(|line| line.chars().count() <= 110));
     }
 

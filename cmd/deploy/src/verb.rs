@@ -87,7 +87,9 @@ pub(crate) const VERBS: &[Verb] = &[
     verb(Is::Resume, "resume", "SERVICE…", (1, ANY), FOLLOWED,
         "go on with a paused update, and follow it", "", "echo resume > /deploy/active/web/ctl"),
     verb(Is::Cancel, "cancel", "SERVICE…", (1, ANY), FOLLOWED,
-        "give up the update in flight and go back to what is deployed", "",
+        "give up the update in flight and go back to what is deployed",
+        "It ends with 0 when the update was given up; whoever follows that update is told so,\n\
+         and ends with 1.",
         "echo cancel > /deploy/active/web/ctl"),
     verb(Is::Rollback, "rollback", "SERVICE [VERSION]", (1, 2), FOLLOWED,
         "go back to an earlier version",
@@ -116,7 +118,9 @@ pub(crate) const VERBS: &[Verb] = &[
         "what the instances wrote: of all services, of one, or of one instance", "",
         "tail -f /deploy/active/web/log"),
     verb(Is::Wait, "wait", "SERVICE", (1, 1), &[TIMEOUT],
-        "wait until no update is in flight, and say how the last one ended", "",
+        "wait until no update is in flight, and say how the last one ended",
+        "It ends with the status that apply would end with, and with 0 also when the last\n\
+         update was cancelled or rolled back because somebody asked for it.",
         "cat /deploy/active/web/wait"),
     verb(Is::Push, "push", "NAME:TAG PATH", (2, 2), &[],
         "make an image of a directory, or of one program with the libraries it needs",
