@@ -29,17 +29,14 @@ pub enum Error {
     },
     /// A name without a registry that is neither here nor at the one it stands for.
     #[error(
-        "no image {name} was pushed here ({there}), and {remote} {why}; push it: deploy push \
-        {push} DIR"
+        "no image {name} was pushed here ({there}), and {why}; push it: deploy push {push} DIR"
     )]
     NotPushed {
         /// As it was given, with its tag.
         name: String,
         /// Names that were pushed, like it if there are such.
         there: String,
-        /// What it stands for at a registry.
-        remote: String,
-        /// Why that could not be had.
+        /// What it stands for at a registry, and why that could not be had.
         why: String,
         /// What a push would have to be called.
         push: String,

@@ -24,10 +24,14 @@ const FRESH_S: u64 = 3600;
 /// A download nobody went on with for a day is given up.
 const INGEST_S_MAX: u64 = 24 * 3600;
 
-/// Removes what nothing needs `now`; `keep` are digests and references that are needed.
-pub(crate) fn collect(shared: &Arc<Shared>, keep: &[String], now: SystemTime) -> Result<Collected> {
-    let keep = Keep::read(keep)?;
+/// Removes what nothing needs `now`; `keep` gives digests and references that are needed.
+pub(crate) fn collect(
+    shared: &Arc<Shared>,
+    keep: impl FnOnce() -> Vec<String>,
+    now: SystemTime,
+) -> Result<Collected> {
     let _collecting = shared.leases.collecting();
+    let keep = Keep::read(&keep())?;
     let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let stays =
         |name: &str, tag: &Tag| keep.has(name, tag) || tag.at_s.saturating_add(FRESH_S) > now_s;
@@ -339,7 +343,7 @@ mod tests {
         let after = |seconds: u64, keep: &[&str]| {
             let keep: Vec<String> = keep.iter().map(ToString::to_string).collect();
             let now = SystemTime::now() + Duration::from_secs(seconds);
-            let got = collect(shared, &keep, now).unwrap();
+            let got = collect(shared, || keep, now).unwrap();
             let sum: u64 = got.images.iter().map(|it| it.bytes).sum();
             assert_eq!(sum, got.bytes, "{got:?}");
             let names = got.images.into_iter().map(|it| (it.reference, it.bytes > 1000));
@@ -369,11 +373,11 @@ mod tests {
             fs::write(shared.disk.ingest(&Digest::of(text.as_bytes())), text).unwrap();
         }
         let check = |after: Duration, blobs: u64, bytes: u64| {
-            let got = collect(shared, &[], SystemTime::now() + after).unwrap();
+            let got = collect(shared, Vec::new, SystemTime::now() + after).unwrap();
             assert_eq!(got, Collected { bytes, blobs, ..Collected::default() });
         };
         let began = SystemTime::now() - DAY;
-        assert_eq!(collect(shared, &[], began).unwrap(), Collected::default());
+        assert_eq!(collect(shared, Vec::new, began).unwrap(), Collected::default());
         // The free blob now, the free download after a day, the held ones when they are free.
         check(Duration::from_secs(60), 1, 4);
         check(DAY * 2, 0, 4);

@@ -37,7 +37,8 @@ pub(crate) fn told(names: &BTreeMap<String, Tag>, remote: &Remote, error: Error)
     };
     let pinned = remote.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
     let (name, there) = (format!("{push}{pinned}"), there(names, &push));
-    Error::NotPushed { name, there, remote: remote.to_string(), why, push, permanent }
+    let why = format!("{remote} {why}");
+    Error::NotPushed { name, there, why, push, permanent }
 }
 
 /// The names that were pushed: those with another tag, or else all.

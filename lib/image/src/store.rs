@@ -206,8 +206,18 @@ impl Store {
     /// hour, and whatever an [`Image`] or a running pull holds or was made since the collection
     /// began. A `keep` that cannot be read is an error, and nothing is removed.
     pub async fn gc(&self, keep: &[String]) -> Result<Collected> {
-        let (shared, keep) = (Arc::clone(&self.0), keep.to_vec());
-        blocking(move || gc::collect(&shared, &keep, SystemTime::now())).await
+        let keep = keep.to_vec();
+        self.gc_all_but(move || keep).await
+    }
+
+    /// The same; `keep` is asked when the collection has begun, so that whatever was handed out
+    /// before is in it, and what is handed out later is held.
+    pub async fn gc_all_but(
+        &self,
+        keep: impl FnOnce() -> Vec<String> + Send + 'static,
+    ) -> Result<Collected> {
+        let shared = Arc::clone(&self.0);
+        blocking(move || gc::collect(&shared, keep, SystemTime::now())).await
     }
 
     /// Bytes and inodes used here and free on the file system.

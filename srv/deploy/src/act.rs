@@ -39,7 +39,9 @@ impl Hands {
             | Order::Signal { container, .. }
             | Order::Remove { container }
             | Order::Tail { container, .. } => container.clone(),
-            Order::Pull { .. } | Order::Push { .. } | Order::Collect { .. } => String::new(),
+            Order::Pull { .. } | Order::Push { .. } | Order::CancelPush { .. } => String::new(),
+            // It takes as long as the disk does; no pull waits for it.
+            Order::Collect { .. } => "gc".to_string(),
             // No edge runs on this machine, so every edge has acknowledged, and nothing drains.
             Order::Publish { service, generation } => {
                 let (service, generation) = (service.clone(), *generation);
@@ -115,7 +117,11 @@ async fn on_node(
             client.write("ctl", format!("push {name} {}", path.display()).as_bytes()).await
         }
         Order::Collect { keep } => {
-            client.write("ctl", format!("gc keep={}", keep.join(",")).as_bytes()).await
+        Order::CancelPush { name } => {
+            client.write("ctl", format!("cancel-push {name}").as_bytes()).await
+        }
+            let lines: String = keep.iter().map(|one| format!("{one}\n")).collect();
+            client.put("gc", format!("{lines}gc\n").as_bytes()).await
         }
         Order::Down => client.write("ctl", b"down").await,
         Order::Start { container, spec } => {
@@ -167,6 +173,7 @@ async fn refused(order: Order, error: &ClientError, arrivals: &mpsc::Sender<Arri
         | Order::Stop { .. }
         | Order::Remove { .. } => {
             return tracing::warn!("the node refused {order:?}: {reason}");
+        | Order::CancelPush { .. }
         }
         // These are none of the node's.
         Order::Publish { .. } | Order::Drain { .. } | Order::Wake { .. } => return,

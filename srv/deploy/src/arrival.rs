@@ -151,7 +151,12 @@ pub enum Order {
     },
     /// Remove images nothing uses.
     Collect {
-        /// Digests that are kept.
+        /// Digests and references that are kept.
+    /// Give up the making of one.
+    CancelPush {
+        /// What it was to be called.
+        name: String,
+    },
         keep: Vec<String>,
     },
     /// Have a container run.

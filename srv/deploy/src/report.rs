@@ -19,6 +19,10 @@ pub enum Report {
     Pushed { name: String, digest: String },
     /// An image could not be made.
     PushFailed { name: String, reason: String },
+    /// A collection took an image's name.
+    Collected { name: String, digest: String, bytes: u64 },
+    /// A collection has ended.
+    Swept { images: u64, bytes: u64 },
     /// A first process runs.
     Started { container: String, pid: u32, address: String, port: Option<u16> },
     /// A container could not be started.
@@ -70,6 +74,14 @@ fn read(line: &str) -> Option<Report> {
         },
         "pushed" => Report::Pushed { name: subject, digest: values.take("digest")? },
         "push-failed" => Report::PushFailed { name: subject, reason: values.take("reason")? },
+        "collected" => Report::Collected {
+            name: subject,
+            digest: values.take("digest")?,
+            bytes: values.number("bytes")?,
+        },
+        "swept" => {
+            Report::Swept { images: values.number("count")?, bytes: values.number("bytes")? }
+        }
         "started" => Report::Started {
             container: subject,
             pid: values.number("pid")?,
@@ -252,6 +264,11 @@ mod tests {
             ),
             ("9 1 removed web-3", Report::Removed { container: web() }),
             (
+            (
+                "9 1 collected web:1 digest=sha256:a bytes=7",
+                Report::Collected { name: "web:1".into(), digest: "sha256:a".into(), bytes: 7 },
+            ),
+            ("9 1 swept images count=1 bytes=9", Report::Swept { images: 1, bytes: 9 }),
                 "9 1 pull-failed web:v9 permanent=false reason='no route'",
                 Report::PullFailed {
                     reference: "web:v9".into(),

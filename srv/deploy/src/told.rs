@@ -18,15 +18,13 @@ impl World {
             Report::PullFailed { reference, reason, permanent } => {
                 self.pull_failed(&reference, &reason, permanent, turn);
             }
-            Report::Pushed { name, digest } => {
-                turn.note(format!("pushed {name} {digest}"));
-                turn.pushed.push((name, Ok(())));
-            }
-            Report::PushFailed { name, reason } => {
-                let reason = self.refused(None, format!("push {name}: {reason}"));
-                turn.pushed.push((name, Err(reason)));
+            Report::Pushed { name, digest } => self.pushed(name, Ok(digest), turn),
+            Report::PushFailed { name, reason } => self.pushed(name, Err(reason), turn),
+            Report::Collected { name, digest, bytes } => {
+                self.collected(&name, &digest, bytes, turn)
             }
             Report::Started { container, pid, address, port } => {
+            Report::Swept { images, bytes } => turn.note(swept(images, bytes)),
                 let now = turn.now;
                 self.container(&container, turn, |found| {
                     found.state = "running".to_string();
@@ -85,6 +83,24 @@ impl World {
         &mut self,
         name: &str,
         turn: &mut Turn,
+    /// A push has ended: who asked for it is answered, and the next of that name may begin.
+    fn pushed(&mut self, name: String, ended: Result<String, String>, turn: &mut Turn) {
+        self.node.pushing.remove(&name);
+        let answer = match ended {
+            Ok(digest) => {
+                turn.note(format!("pushed {name} {digest}"));
+                Ok(())
+            }
+            Err(reason) => Err(self.refused(None, format!("push {name}: {reason}"))),
+        };
+        turn.pushed.push((name, answer));
+    }
+
+    fn collected(&mut self, name: &str, digest: &str, bytes: u64, turn: &mut Turn) {
+        self.node.images.remove(digest);
+        turn.note(format!("collected {name} {digest} {bytes} bytes"));
+    }
+
         change: impl FnOnce(&mut Container) -> E,
     ) where
         E: FnOnce(Id) -> Option<Event>,
@@ -118,10 +134,10 @@ impl World {
             let Some(service) = self.services.get(&name) else { continue };
             let waits = service.record.preparing.as_ref().is_some_and(|p| p.reference == reference);
             if waits {
-                self.unprepare(&name, &format!("failed: {reference}: {reason}"), turn);
+                self.unprepare(&name, &format!("failed: {}", about(reference, reason)), turn);
             }
             for version in self.wanting(&name, reference) {
-                let reason = format!("{reference}: {reason}");
+                let reason = about(reference, reason);
                 self.step(&name, Event::PullFailed { version, reason, permanent }, turn);
             }
         }
@@ -249,7 +265,18 @@ impl World {
         (self.node.up, self.node.tried) = (false, true);
     }
 
+        self.node.pushing.clear();
     fn names(&self) -> Vec<String> {
         self.services.keys().cloned().collect()
     }
+}
+
+/// The last line of a collection.
+fn swept(images: u64, bytes: u64) -> String {
+    format!("collection done: {images} images, {bytes} bytes freed")
+}
+
+/// A reason with the reference it is about, unless it names that itself.
+fn about(reference: &str, reason: &str) -> String {
+    if reason.contains(reference) { reason.to_string() } else { format!("{reference}: {reason}") }
 }

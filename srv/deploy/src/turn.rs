@@ -303,6 +303,11 @@ impl World {
                 }
                 (Some(record), None) => {
                     self.gone.remove(name);
+        for order in &turn.orders {
+            if let Order::Push { name, .. } = order {
+                self.node.pushing.remove(name);
+            }
+        }
                     self.services.insert(name.clone(), Service::new(name, record.clone()));
                 }
                 (None, made) => {

@@ -46,6 +46,8 @@ pub enum Verb {
         /// A directory or an executable.
         path: PathBuf,
     },
+    /// Give up a push that goes on.
+    CancelPush(String),
     /// Remove images that nothing uses.
     Collect,
     /// End every instance, the node and the server.
@@ -72,6 +74,10 @@ pub const VERBS: &[Row] = &[
     row("remove", "", "end all instances, forget the service", true, |w| none(w, Verb::Remove)),
     row("push", "name:tag PATH", "make an image of a directory or a program", false, |w| match w {
         [name, path] => Some(Verb::Push { name: (*name).to_string(), path: PathBuf::from(*path) }),
+        _ => None,
+    }),
+    row("cancel-push", "name:tag", "give up a push that goes on", false, |w| match w {
+        [name] => Some(Verb::CancelPush((*name).to_string())),
         _ => None,
     }),
     row("gc", "", "remove images that nothing uses", false, |w| none(w, Verb::Collect)),
@@ -254,3 +260,4 @@ mod tests {
         check(Some("web"), "pause\nfly\n", "invalid argument: unknown verb \"fly\"");
     }
 }
+        check(None, "cancel-push web:1", "CancelPush(\"web:1\")");

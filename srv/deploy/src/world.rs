@@ -112,6 +112,8 @@ pub struct NodeMirror {
 }
 
 impl Service {
+    /// Names of pushes it has not told the end of.
+    pub pushing: BTreeSet<String>,
     /// A service around its record; versions that no longer parse have no manifest.
     #[must_use]
     pub fn new(name: &str, record: Record) -> Service {

@@ -67,6 +67,7 @@ fn told(world: &mut World, mut turn: Turn, lines: &mut Vec<String>) {
         }
     }
     for (answer, result) in turn.answers {
+            | Order::CancelPush { .. }
         let _ = answer.send(result);
     }
     for heard in again {
@@ -289,4 +290,68 @@ fn a_turn_that_could_not_be_saved_leaves_no_trace() {
     assert!(world.services.contains_key("web"));
     world.undo(&turn);
     assert!(world.services.is_empty());
+}
+
+#[test]
+fn a_collection_leaves_what_history_manifests_and_applies_name() {
+    check(&format!(
+        "{}
+         manifest api image api:7; port many
+         > refused: manifest refused: line 2, column 6: port: \"many\" is not a number; write 1 to \
+           65535 (a TCP port)
+         manifest db image db:1
+         ctl apply db
+         > db: pulling db:1
+         > do pull db:1
+         ctl gc
+         > do Collect {{ keep: [\"api:7\", \"db:1\", \"{A}\", \"web:1\"] }}
+         node collected old:1 digest={B} bytes=12
+         > -: collected old:1 {B} 12 bytes
+         node swept images count=1 bytes=12
+         > -: collection done: 1 images, 12 bytes freed
+        ",
+        at_v1()
+    ));
+}
+
+#[test]
+fn one_push_of_a_name_goes_on_at_a_time_and_can_be_given_up() {
+    check(
+        "node-up
+         > -: node n answers
+         ctl push web:1 /srv/web
+         > do Push { name: \"web:1\", path: \"/srv/web\" }
+         ctl push web:1 /srv/other
+         > refused: push web:1 /srv/other: web:1 is being pushed; wait for it, or cancel-push web:1
+         ctl cancel-push web:2
+         > refused: cancel-push web:2: no push of web:2 goes on
+         ctl cancel-push web:1
+         > do CancelPush { name: \"web:1\" }
+         node push-failed web:1 reason='web:1 was given up'
+         ctl cancel-push web:1
+         > refused: cancel-push web:1: no push of web:1 goes on
+         ctl push web:1 /srv/other
+         > do Push { name: \"web:1\", path: \"/srv/other\" }
+        ",
+    );
+}
+
+#[test]
+fn a_reference_stands_once_in_the_reason_it_could_not_be_had() {
+    check(&format!(
+        "{}
+         manifest web image web:2; port 80
+         ctl apply web
+         > web: pulling web:2
+         > do pull web:2
+         node pull-failed web:2 permanent=true reason='no image web:2 was pushed here'
+         > web: failed: no image web:2 was pushed here
+         ctl apply web
+         > web: pulling web:2
+         > do pull web:2
+         node pull-failed web:2 permanent=false reason='no room: needs 2 MB, 1 MB free on /a'
+         > web: failed: web:2: no room: needs 2 MB, 1 MB free on /a
+        ",
+        at_v1()
+    ));
 }

@@ -20,6 +20,10 @@ pub(crate) enum Event {
     Pushed { name: String, digest: String },
     /// It was not.
     PushFailed { name: String, reason: String },
+    /// A collection took a name, and so much with it.
+    Collected { reference: String, digest: String, bytes: u64 },
+    /// A collection has ended: names that went and bytes freed, those of no name included.
+    Swept { images: usize, bytes: u64 },
     /// The program runs.
     Started { id: Id, pid: i32, address: Option<IpAddr>, port: Option<u16>, warnings: Vec<String> },
     /// The program never ran.
@@ -63,6 +67,12 @@ impl Event {
             Event::Pushed { name, digest } => ("pushed", name, keys.with("digest", digest)),
             Event::PushFailed { name, reason } => {
                 ("push-failed", name, keys.with("reason", reason))
+            }
+            Event::Collected { reference, digest, bytes } => {
+                ("collected", reference, keys.with("digest", digest).with("bytes", bytes))
+            }
+            Event::Swept { images, bytes } => {
+                ("swept", "images", keys.with("count", images).with("bytes", bytes))
             }
             Event::Started { id, pid, address, port, warnings } => {
                 let keys = keys.with("pid", pid).maybe("address", address).maybe("port", port);
@@ -164,5 +174,11 @@ mod tests {
             Event::Pulling { reference: "x:1".into(), layer: "sha256:a".into(), done: 1, total: 2 },
             "pulling x:1 layer=sha256:a done=1 total=2",
         );
+        let (reference, digest) = ("x:1".into(), "sha256:a".into());
+        check(
+            Event::Collected { reference, digest, bytes: 7 },
+            "collected x:1 digest=sha256:a bytes=7",
+        );
+        check(Event::Swept { images: 1, bytes: 9 }, "swept images count=1 bytes=9");
     }
 }

@@ -28,6 +28,7 @@ mod notices;
 mod open;
 mod probing;
 mod process;
+mod pushes;
 mod quote;
 mod record;
 mod ring;

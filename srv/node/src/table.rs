@@ -10,6 +10,7 @@ pub(crate) enum File {
     Status,
     Events,
     Images,
+    Gc,
     Instances,
     Instance,
     InstanceCtl,
@@ -50,11 +51,18 @@ const fn row(
 pub(crate) const TREE: &[Row] = &[
     row("/", 0o555, File::Root, "", ""),
     row("    help", 0o444, File::Help, "this tree and the verbs", ""),
-    row("    ctl", 0o220, File::Ctl, "", "pull, push, remove-image, gc, down: a verb a line"),
+    row(
+        "    ctl",
+        0o220,
+        File::Ctl,
+        "",
+        "pull, push, cancel-push, remove-image, down: a verb a line",
+    ),
     row("    error", 0o444, File::Error, "the last refused write, in full", ""),
     row("    status", 0o444, File::Status, "key=value lines about the node", ""),
     row("    events", 0o444, File::Events, "waits: a line for whatever happens", ""),
     row("    images", 0o444, File::Images, "reference, digest, bytes, used by: a line each", ""),
+    row("    gc", 0o220, File::Gc, "", "what to keep, a line each, and 'gc': removes other images"),
     row("    instances", 0o775, File::Instances, "", "mkdir makes an instance"),
     row("        <id>", 0o555, File::Instance, "", ""),
     row("            ctl", 0o220, File::InstanceCtl, "", "start, stop, signal, remove"),
@@ -97,6 +105,7 @@ impl Row {
             | File::Status
             | File::Events
             | File::Images
+            | File::Gc
             | File::InstanceCtl
             | File::Spec
             | File::InstanceStatus
@@ -140,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_indentation_is_the_tree() {
-        let root = ["help", "ctl", "error", "status", "events", "images", "instances", "logs"];
+        let root = ["help", "ctl", "error", "status", "events", "images", "gc", "instances", "logs"];
         check("/", &root);
         check("logs", &["<id>"]);
         check("instances", &["<id>"]);
