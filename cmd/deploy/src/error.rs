@@ -142,11 +142,18 @@ pub(crate) fn refusal(text: &str) -> Exit {
     let begins = |word: &str| text.starts_with(word) || reason.starts_with(word);
     if begins("manifest refused") {
         Exit::Refused
-    } else if begins("no room") {
+    } else if is_no_room(text) {
         Exit::NoRoom
     } else {
         Exit::Other
     }
+}
+
+/// Whether a reason is that there is no room: on any node, or on a disk.
+pub(crate) fn is_no_room(reason: &str) -> bool {
+    // What it is about stands before it: `apply: no room: …`, `web:2: no room: …`.
+    let said = |words: &str| reason.starts_with(words) || reason.contains(&format!(": {words}"));
+    said("no room") || said("no space left")
 }
 
 #[cfg(test)]
@@ -174,6 +181,8 @@ mod tests {
         check("manifest refused: line 3, column 10: …", 65);
         check("manifest refused, 2 errors\nline 1", 65);
         check("apply: no room: node-1: cpu 0.25 asked, 0.10 free", 8);
+        check("push web:2: no room: needs 84 MB, 3 MB free on /var/lib/deploy", 8);
+        check("scale web 2: no space left on the disk for the state in /a: make room", 8);
         check("apply: no room for a second instance beside the one that runs", 8);
         check("apply: update to v3 in flight; wait for it, or cancel it first", 1);
         check("permission denied", 1);

@@ -39,11 +39,11 @@ pub(crate) const EXITS: [(Exit, &str); 12] = [
     (Exit::Failed, "failed: what worked was not touched"),
     (Exit::Paused, "the update stands paused"),
     (Exit::TimeOver, "--timeout is over; the update goes on"),
-    (Exit::NoRoom, "no room on any node"),
+    (Exit::NoRoom, "no room: on no node, or on the disk"),
     (Exit::Usage, "the command line is wrong"),
     (Exit::Refused, "the manifest is refused; nothing was written"),
     (Exit::Unreachable, "the server cannot be reached"),
-    (Exit::Interrupted, "Ctrl-C while following; the update goes on"),
+    (Exit::Interrupted, "Ctrl-C: an update goes on, a push is given up"),
 ];
 
 impl Exit {

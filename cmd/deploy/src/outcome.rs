@@ -1,5 +1,6 @@
 //! How an update ended, read from the one line that `wait` gives and that is its last event.
 
+use crate::error::is_no_room;
 use crate::exit::Exit;
 use crate::verb::Is;
 
@@ -107,11 +108,7 @@ impl Outcome {
             Verdict::RolledBack if asked == Is::Wait && self.reason.is_none() => Exit::Done,
             Verdict::RolledBack => Exit::RolledBack,
             Verdict::Paused => Exit::Paused,
-            Verdict::Failed
-                if self.reason.as_deref().is_some_and(|why| why.starts_with("no room")) =>
-            {
-                Exit::NoRoom
-            }
+            Verdict::Failed if self.reason.as_deref().is_some_and(is_no_room) => Exit::NoRoom,
             Verdict::Failed => Exit::Failed,
         }
     }
@@ -219,6 +216,16 @@ mod tests {
             Is::Apply,
             "failed: no room: node-1: cpu",
             "failed | - - - - | no room: node-1: cpu | 8",
+        );
+        check(
+            Is::Apply,
+            "failed: web:2: no room: needs 9 MB, 1 MB free on /a",
+            "failed | - - - - | web:2: no room: needs 9 MB, 1 MB free on /a | 8",
+        );
+        check(
+            Is::Apply,
+            "failed update v1→v2 (600s): no progress in 600s: 3: no room: n: cpu",
+            "failed | update v1 v2 600s | no progress in 600s: 3: no room: n: cpu | 8",
         );
     }
 

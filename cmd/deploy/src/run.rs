@@ -131,7 +131,10 @@ async fn at_server(
         },
         Is::Events => events::run(link, out, first, command.follow, from).await,
         Is::Logs => logs::run(link, out, first, command.follow, from).await,
-        Is::Push => images::push(link, out, word, words.get(1).map_or("", String::as_str)).await,
+        Is::Push => {
+            let path = words.get(1).map_or("", String::as_str);
+            return images::push(link, out, word, path).await;
+        }
         Is::Images => images::list(link, out).await,
         Is::Gc => images::collect(link, out).await,
         Is::Cat => walk::cat(link, out, words).await,

@@ -124,12 +124,15 @@ pub(crate) const VERBS: &[Verb] = &[
         "cat /deploy/active/web/wait"),
     verb(Is::Push, "push", "NAME:TAG PATH", (2, 2), &[],
         "make an image of a directory, or of one program with the libraries it needs",
-        "PATH is read by the server, on its machine. The image's digest is printed.",
+        "PATH is read by the server, on its machine. The image's digest is printed. Ctrl-C gives\n\
+         the push up; so does cancel-push NAME:TAG in the ctl at the root.",
         "echo push app:1.0 /srv/app > /deploy/ctl"),
     verb(Is::Images, "images", "", (0, 0), &[],
         "the images in store: reference, digest, bytes, used by", "", "cat /deploy/images"),
     verb(Is::Gc, "gc", "", (0, 0), &[],
-        "remove images that no version in any history needs", "", "echo gc > /deploy/ctl"),
+        "remove images that nothing uses, and list them",
+        "What instances run from stays, what any history or manifest names, and for an hour what\n\
+         was pushed or pulled.", "echo gc > /deploy/ctl"),
     verb(Is::Cat, "cat", "PATH…", (1, ANY), &[],
         "print files of the tree; one that waits is printed as it comes", "", "cat /deploy/PATH"),
     verb(Is::Write, "write", "PATH [WORD…]", (1, ANY), &[],
