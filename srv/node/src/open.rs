@@ -110,8 +110,7 @@ async fn status(desk: &Desk) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{key}={}", value(&of.to_string()));
     };
-    let name = nix::unistd::gethostname().unwrap_or_default();
-    line("name", &name.to_string_lossy());
+    line("name", &capacity::name());
     line("version", &env!("CARGO_PKG_VERSION"));
     line("capacity_cpu", &capacity::cpu_milli());
     line("capacity_memory", &capacity::memory_bytes());
