@@ -38,6 +38,7 @@ impl Hands {
             | Order::Stop { container }
             | Order::Signal { container, .. }
             | Order::Remove { container }
+            | Order::DropLog { container }
             | Order::Tail { container, .. } => container.clone(),
             Order::Pull { .. } | Order::Push { .. } | Order::CancelPush { .. } => String::new(),
             // It takes as long as the disk does; no pull waits for it.
@@ -116,10 +117,10 @@ async fn on_node(
         Order::Push { name, path } => {
             client.write("ctl", format!("push {name} {}", path.display()).as_bytes()).await
         }
-        Order::Collect { keep } => {
         Order::CancelPush { name } => {
             client.write("ctl", format!("cancel-push {name}").as_bytes()).await
         }
+        Order::Collect { keep } => {
             let lines: String = keep.iter().map(|one| format!("{one}\n")).collect();
             client.put("gc", format!("{lines}gc\n").as_bytes()).await
         }
@@ -138,6 +139,7 @@ async fn on_node(
             client.write(&ctl(&container), format!("signal {signal}").as_bytes()).await
         }
         Order::Remove { container } => client.write(&ctl(&container), b"remove").await,
+        Order::DropLog { container } => client.remove(&format!("logs/{container}")).await,
         Order::Tail { service, number, container } => {
             let path = format!("instances/{container}/log");
             let length = client.stat(&path).await?.length;
@@ -161,19 +163,23 @@ async fn refused(order: Order, error: &ClientError, arrivals: &mpsc::Sender<Arri
     let heard = match order {
         Order::Start { container, .. } => Heard::StartRefused { container, reason, permanent },
         Order::Stop { container } if missing => Heard::Missing { container },
-        Order::Remove { container } if missing => Heard::Told(Report::Removed { container }),
+        Order::Remove { container } if missing => {
+            Heard::Told(Report::Removed { container, log_bytes: 0 })
+        }
         Order::Pull { reference } => {
             Heard::Told(Report::PullFailed { reference, reason, permanent })
         }
         Order::Push { name, .. } => Heard::Told(Report::PushFailed { name, reason }),
         Order::Collect { .. } => Heard::Noted { text: format!("gc refused: {reason}") },
+        Order::DropLog { .. } if missing => return,
         Order::Signal { .. }
+        | Order::DropLog { .. }
+        | Order::CancelPush { .. }
         | Order::Tail { .. }
         | Order::Down
         | Order::Stop { .. }
         | Order::Remove { .. } => {
             return tracing::warn!("the node refused {order:?}: {reason}");
-        | Order::CancelPush { .. }
         }
         // These are none of the node's.
         Order::Publish { .. } | Order::Drain { .. } | Order::Wake { .. } => return,

@@ -7,7 +7,7 @@ use crate::turn::Turn;
 use crate::verbs::{Line, Verb};
 use crate::world::{SERVICES_MAX, Service, World, container};
 use manifest::Manifest;
-use rollout::{Event, Id, Version};
+use rollout::{Event, Id, Strategy, Version};
 use std::collections::BTreeSet;
 
 type Result = std::result::Result<(), String>;
@@ -207,6 +207,8 @@ impl World {
         let cramped = Way { batch: 1, turn_round: true };
         let way = self.way(name, manifest, manifest::Outcome::Update).unwrap_or(cramped);
         let spec = spec(manifest, way);
+        let note = way.note(manifest).filter(|_| spec.strategy == Strategy::Rolling);
+        note.into_iter().for_each(|note| turn.tell(name, note));
         self.event(name, Event::RolledBack { version, spec }, turn);
         Ok(())
     }
@@ -311,8 +313,6 @@ impl World {
     }
 }
 
-/// Reads a manifest that is to be used.
-fn read(name: &str, text: &str) -> std::result::Result<Manifest, String> {
 /// The image a manifest names, also one with errors elsewhere: it may be mended.
 fn image(name: &str, text: &str) -> Option<String> {
     let line = text.lines().find(|line| line.split_whitespace().next() == Some("image"))?;
@@ -320,6 +320,8 @@ fn image(name: &str, text: &str) -> Option<String> {
     manifest::parse(name, text).manifest.or_else(alone).map(|manifest| manifest.image.to_string())
 }
 
+/// Reads a manifest that is to be used.
+fn read(name: &str, text: &str) -> std::result::Result<Manifest, String> {
     let parsed = manifest::parse(name, text);
     parsed.manifest.ok_or_else(|| refusal(&parsed.errors))
 }

@@ -35,8 +35,8 @@ pub enum Report {
     Unhealthy { container: String, reason: String },
     /// A container's first process is gone.
     Exited { container: String, exit: Exit },
-    /// Nothing of the container is left.
-    Removed { container: String },
+    /// Nothing of the container is left but its log, of so many bytes.
+    Removed { container: String, log_bytes: u64 },
     /// Something of it could not be removed; the node tries again by itself.
     RemoveFailed { container: String, reason: String },
 }
@@ -97,7 +97,9 @@ fn read(line: &str) -> Option<Report> {
         "healthy" => Report::Healthy { container: subject, ms: values.number("ms").unwrap_or(0) },
         "unhealthy" => Report::Unhealthy { container: subject, reason: values.take("reason")? },
         "exited" => Report::Exited { container: subject, exit: values.exit()? },
-        "removed" => Report::Removed { container: subject },
+        "removed" => {
+            Report::Removed { container: subject, log_bytes: values.number("log").unwrap_or(0) }
+        }
         "remove-failed" => {
             Report::RemoveFailed { container: subject, reason: values.take("reason")? }
         }
@@ -123,7 +125,7 @@ impl Values {
     }
 
     fn take(&mut self, key: &str) -> Option<String> {
-        self.0.remove(key)
+        self.0.remove(key).map(|text| numberless(&text))
     }
 
     fn number<T: std::str::FromStr>(&mut self, key: &str) -> Option<T> {
@@ -142,6 +144,18 @@ impl Values {
             reason: self.take("reason"),
         })
     }
+}
+
+/// A text without the system's numbers, at the edge where it comes in: ` (os error 2)` helps
+/// nobody.
+#[must_use]
+pub fn numberless(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |text, part| {
+        let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        text + after.strip_prefix(')').unwrap_or(after)
+    })
 }
 
 /// One word: up to a blank, or in single quotes, where two quotes stand for one.
@@ -262,13 +276,14 @@ mod tests {
                     permanent: true,
                 },
             ),
-            ("9 1 removed web-3", Report::Removed { container: web() }),
-            (
+            ("9 1 removed web-3", Report::Removed { container: web(), log_bytes: 0 }),
+            ("9 1 removed web-3 log=7", Report::Removed { container: web(), log_bytes: 7 }),
             (
                 "9 1 collected web:1 digest=sha256:a bytes=7",
                 Report::Collected { name: "web:1".into(), digest: "sha256:a".into(), bytes: 7 },
             ),
             ("9 1 swept images count=1 bytes=9", Report::Swept { images: 1, bytes: 9 }),
+            (
                 "9 1 pull-failed web:v9 permanent=false reason='no route'",
                 Report::PullFailed {
                     reference: "web:v9".into(),

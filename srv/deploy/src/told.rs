@@ -1,6 +1,7 @@
 //! What the node tells: reports become events of the decision, and the mirror of its containers.
 
 use crate::arrival::Order;
+use crate::kept::Kept;
 use crate::record::{Edition, spec};
 use crate::report::{Container, Report};
 use crate::turn::Turn;
@@ -23,8 +24,8 @@ impl World {
             Report::Collected { name, digest, bytes } => {
                 self.collected(&name, &digest, bytes, turn)
             }
-            Report::Started { container, pid, address, port } => {
             Report::Swept { images, bytes } => turn.note(swept(images, bytes)),
+            Report::Started { container, pid, address, port } => {
                 let now = turn.now;
                 self.container(&container, turn, |found| {
                     found.state = "running".to_string();
@@ -66,7 +67,7 @@ impl World {
             Report::RemoveFailed { container, reason } => {
                 turn.note(format!("{container} is not removed yet, tried again: {reason}"));
             }
-            Report::Removed { container } => {
+            Report::Removed { container, log_bytes } => {
                 if let Some((name, id)) = split(&container) {
                     let name = name.to_string();
                     self.step(&name, Event::Forgotten { id }, turn);
@@ -74,15 +75,14 @@ impl World {
                         service.containers.remove(&id);
                     }
                 }
+                if log_bytes > 0 {
+                    // After the step: the service may have gone with its last instance.
+                    self.keep(&container, Kept { at: turn.now, bytes: log_bytes }, turn);
+                }
             }
         }
     }
 
-    /// Changes the mirror of a container, and takes the event that follows from it.
-    fn container<E>(
-        &mut self,
-        name: &str,
-        turn: &mut Turn,
     /// A push has ended: who asked for it is answered, and the next of that name may begin.
     fn pushed(&mut self, name: String, ended: Result<String, String>, turn: &mut Turn) {
         self.node.pushing.remove(&name);
@@ -101,6 +101,11 @@ impl World {
         turn.note(format!("collected {name} {digest} {bytes} bytes"));
     }
 
+    /// Changes the mirror of a container, and takes the event that follows from it.
+    fn container<E>(
+        &mut self,
+        name: &str,
+        turn: &mut Turn,
         change: impl FnOnce(&mut Container) -> E,
     ) where
         E: FnOnce(Id) -> Option<Event>,
@@ -195,6 +200,7 @@ impl World {
         name: String,
         capacity: Resources,
         mut containers: BTreeMap<String, Container>,
+        logs: &BTreeMap<String, Kept>,
         turn: &mut Turn,
     ) {
         turn.note(format!("node {name} answers"));
@@ -212,6 +218,7 @@ impl World {
         for unknown in containers.into_keys() {
             turn.orders.push(Order::Remove { container: unknown });
         }
+        self.keep_all(logs, turn);
     }
 
     /// Takes a container's status as the events it amounts to; repeated ones change nothing.
@@ -258,6 +265,7 @@ impl World {
             turn.note(format!("node {} does not answer: {reason}", self.node.name));
         }
         turn.node_lost = true;
+        self.node.pushing.clear();
         if !self.node.tried {
             // Deadlines run on while nobody answers.
             self.names().iter().for_each(|name| self.resume(name, turn));
@@ -265,7 +273,6 @@ impl World {
         (self.node.up, self.node.tried) = (false, true);
     }
 
-        self.node.pushing.clear();
     fn names(&self) -> Vec<String> {
         self.services.keys().cloned().collect()
     }

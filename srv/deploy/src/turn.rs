@@ -3,6 +3,7 @@
 
 use crate::arrival::{Answer, Arrival, Heard, Order, Request};
 use crate::clock::Millis;
+use crate::grow::Grow;
 use crate::record::Record;
 use crate::room::in_words;
 use crate::world::{Numbers, Service, World, container};
@@ -39,6 +40,8 @@ pub struct Turn {
     pub pushes: Vec<(String, Answer)>,
     /// The node was lost, and with it whatever it was making.
     pub node_lost: bool,
+    /// The events of services that are gone: nothing more comes in them.
+    pub ended: Vec<Arc<Grow>>,
     /// Pushes the node has told of.
     pub pushed: Vec<(String, Result<(), String>)>,
 }
@@ -59,6 +62,7 @@ impl Turn {
         self.orders.extend(part.orders);
         self.answers.extend(part.answers);
         self.pushes.extend(part.pushes);
+        self.ended.extend(part.ended);
         self.pushed.extend(part.pushed);
     }
 
@@ -96,8 +100,8 @@ impl World {
     fn heard(&mut self, heard: Heard, turn: &mut Turn) {
         match heard {
             Heard::Told(report) => self.told(report, turn),
-            Heard::NodeUp { name, capacity, containers } => {
-                self.node_up(name, capacity, containers, turn);
+            Heard::NodeUp { name, capacity, containers, logs } => {
+                self.node_up(name, capacity, containers, &logs, turn);
             }
             Heard::NodeDown { reason } => self.node_down(&reason, turn),
             Heard::StartRefused { container, reason, permanent } => {
@@ -283,6 +287,10 @@ impl World {
     /// Forgets a service, but for the numbers that are never used twice.
     pub(crate) fn delete(&mut self, name: &str, turn: &mut Turn) {
         if let Some(service) = self.services.remove(name) {
+            for id in service.kept.keys() {
+                turn.orders.push(Order::DropLog { container: container(name, *id) });
+            }
+            turn.ended.push(service.events);
             let next_id = service.record.rollout.next_id().0;
             let numbers = Numbers { next_id, last_version: service.record.last_version };
             if numbers != Numbers::default() {
@@ -295,6 +303,11 @@ impl World {
     /// Takes back everything a turn did to the records: it could not be saved.
     pub fn undo(&mut self, turn: &Turn) {
         self.unsaved = false;
+        for order in &turn.orders {
+            if let Order::Push { name, .. } = order {
+                self.node.pushing.remove(name);
+            }
+        }
         for (name, before) in &turn.touched {
             match (before, self.services.get_mut(name)) {
                 (Some(record), Some(service)) => {
@@ -303,11 +316,6 @@ impl World {
                 }
                 (Some(record), None) => {
                     self.gone.remove(name);
-        for order in &turn.orders {
-            if let Order::Push { name, .. } = order {
-                self.node.pushing.remove(name);
-            }
-        }
                     self.services.insert(name.clone(), Service::new(name, record.clone()));
                 }
                 (None, made) => {
@@ -345,6 +353,7 @@ impl World {
         if !all.is_empty() {
             self.events.push(&all);
         }
+        turn.ended.iter().for_each(|events| events.end());
         self.revision.send_replace(revision);
     }
 }
