@@ -110,7 +110,7 @@ async fn a_full_disk_stops_the_store_until_there_is_room() {
 #[test]
 fn the_systems_words_come_without_its_number() {
     let why = ::redb::Error::Io(std::io::Error::from_raw_os_error(30));
-    let error = super::open::refused(std::path::Path::new("/s"), why);
+    let error = super::open::refused(Path::new("/s"), why);
     assert_eq!(error.to_string(), "/s: read-only file system: mend it and try again");
 }
 
