@@ -24,9 +24,7 @@ const DEPTH_MAX: usize = 32;
 /// kept until it is whole.
 pub(crate) async fn cat(link: &Link, out: Out, paths: &[String]) -> Result<()> {
     for path in paths {
-        if is_dir(link, path).await? {
-            return Err(is_a_directory(path));
-        }
+        may(link, path, 0o444).await?;
         let mut file = link.open(path).await?;
         let mut rest = Vec::new();
         loop {
@@ -65,8 +63,8 @@ pub(crate) async fn write(link: &Link, path: &str, words: &[String]) -> Result<(
         // An editor may keep what it likes there; a name given here is meant as a service's.
         manifest::check_name(service).map_err(|why| Usage::Value(why.to_string()))?;
     }
-    if manifest.is_none() && is_dir(link, path).await? {
-        return Err(is_a_directory(path));
+    if manifest.is_none() {
+        may(link, path, 0o222).await?;
     }
     let bytes = match words {
         [] => input()?,
@@ -92,14 +90,17 @@ fn input() -> Result<Vec<u8>> {
     }
 }
 
-async fn is_dir(link: &Link, path: &str) -> Result<bool> {
+/// Refuses what nobody may do to a file, in more words than the server has.
+async fn may(link: &Link, path: &str, bits: u32) -> Result<()> {
     let stat = link.client.stat(path).await.map_err(|error| Error::at(path, error))?;
-    Ok(stat.kind == Kind::Dir)
-}
-
-fn is_a_directory(path: &str) -> Error {
     let name = cut(path);
-    Error::Other(format!("{name:?} is a directory; what is in it: deploy ls {name}"))
+    let text = match (stat.kind, stat.mode & bits) {
+        (Kind::Dir, _) => format!("{name:?} is a directory; what is in it: deploy ls {name}"),
+        (Kind::File | Kind::Append | Kind::Exclusive, 1..) => return Ok(()),
+        _ if bits == 0o444 => format!("{name} is only written; what it takes: deploy cat help"),
+        _ => format!("{name} is only read; what is written: ctl files and manifests/"),
+    };
+    Err(Error::Other(text))
 }
 
 /// Lists directories; a file is listed by itself.
