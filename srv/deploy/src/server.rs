@@ -5,6 +5,7 @@ use crate::arrival::Arrival;
 use crate::config::{self, Config};
 use crate::files::Files;
 use crate::link;
+use crate::report::numberless;
 use crate::run::{ARRIVALS_MAX, End, Loop};
 use crate::save::Journal;
 use crate::world::Shared;
@@ -183,6 +184,6 @@ fn log_to_stderr(config: &Config) {
 }
 
 fn complain(text: &str, code: i32) -> i32 {
-    let _ = writeln!(std::io::stderr(), "deployfs: {text}");
+    let _ = writeln!(std::io::stderr(), "deployfs: {}", numberless(text));
     code
 }
