@@ -29,7 +29,10 @@ pub(crate) fn asks(verb: &Verb, words: &[String]) -> Vec<(String, String)> {
             vec![(service.clone(), format!("{} {word}", verb.name))]
         }
         (_, services) => {
-            services.iter().map(|service| (service.clone(), verb.name.to_string())).collect()
+            // Whoever names a service twice means it once.
+            let first = |n: &usize| !services[..*n].contains(&services[*n]);
+            let named = (0..services.len()).filter(first);
+            named.map(|n| (services[n].clone(), verb.name.to_string())).collect()
         }
     }
 }
@@ -144,6 +147,7 @@ mod tests {
     #[test]
     fn a_verb_is_one_line_to_the_ctl_of_each_service() {
         check("restart web api", &["web < restart", "api < restart"]);
+        check("stop web api web", &["web < stop", "api < stop"]);
         check("scale web 4", &["web < scale 4"]);
         check("rollback web v3", &["web < rollback v3"]);
         check("rollback web", &["web < rollback"]);

@@ -51,6 +51,9 @@ pub(crate) fn short() -> String {
     text + "\ndeploy help explains them; deploy help VERB explains one"
 }
 
+/// Words of keys that are known and not yet supported.
+const LATER: [&str; 3] = ["update canary", "update blue-green", "update_failure pause"];
+
 /// Name and version.
 pub(crate) fn version() -> String {
     format!("deploy {}\n", env!("CARGO_PKG_VERSION"))
@@ -88,8 +91,9 @@ pub(crate) fn manifest() -> String {
     if !later.is_empty() {
         let _ = write!(
             text,
-            "\nknown, and not yet supported, so that a manifest with one is refused:\n  {}\n",
-            later.join(" ")
+            "\nknown, and not yet supported, so that a manifest with one is refused:\n  {}\n  {}\n",
+            later.join(" "),
+            LATER.join(", ")
         );
     }
     text.push_str("\nfor example\n  image app:1.9\n  replicas 4\n  port 8080\n  health http /\n");
@@ -141,6 +145,14 @@ mod tests {
         let text = manifest();
         for key in manifest::keys() {
             assert!(text.contains(key.name), "{}", key.name);
+        }
+        for words in LATER {
+            // `canary` wants a number behind it, which the others must not have.
+            let refused = [words.to_string(), format!("{words} 1")].iter().any(|line| {
+                let parsed = manifest::parse("web", &format!("image app:1\nport 80\n{line}\n"));
+                matches!(&parsed.errors[..], [it] if it.text.contains("not yet supported"))
+            });
+            assert!(refused && text.contains(words), "{words}: {text}");
         }
         // What help says of a key is what becomes of a manifest with it.
         for key in manifest::keys().iter().filter(|key| key.when == When::NotYet) {

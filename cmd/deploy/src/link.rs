@@ -87,10 +87,20 @@ impl Link {
         let Error::Refused { path, .. } = &error else { return error };
         let mut names = path.trim_start_matches('/').split('/');
         let (Some("active"), Some(service)) = (names.next(), names.next()) else { return error };
-        match self.client.stat(&format!("active/{service}")).await {
-            Err(ClientError::Refused(_)) => Error::NoService(service.to_string()),
-            Ok(_) | Err(_) => error,
+        if self.is_missing(&format!("active/{service}")).await {
+            return Error::NoService(service.to_string());
         }
+        let (Some("instances"), Some(number)) = (names.next(), names.next()) else { return error };
+        match self.is_missing(&format!("active/{service}/instances/{number}")).await {
+            true => Error::Other(format!(
+                "{service} has no instance {number}; deploy status {service} shows those it has"
+            )),
+            false => error,
+        }
+    }
+
+    async fn is_missing(&self, path: &str) -> bool {
+        matches!(self.client.stat(path).await, Err(ClientError::Refused(_)))
     }
 
     /// Which file a path names at this moment.

@@ -93,6 +93,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let mut command = Command::default();
     while let Some(arg) = parser.next().map_err(odd)? {
         match arg {
+            lexopt::Arg::Short(digit @ '0'..='9') => {
+                return Err(Usage::Value(format!(
+                    "-{digit}… is no flag, and no number here is below 0"
+                )));
+            }
             lexopt::Arg::Short(letter) => {
                 let found = find(command.verb, |flag| flag.short == Some(letter));
                 let flag = found.ok_or_else(|| unknown(command.verb, format!("-{letter}")))?;

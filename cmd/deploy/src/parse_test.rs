@@ -81,6 +81,7 @@ fn words_are_counted() {
 fn a_name_that_no_service_can_have_is_refused_here() {
     check("stop ../x", "\"../x\" is not a name; use 1 to 40 of a-z, 0-9 and, inside, -");
     check("scale web many", "\"many\" is not a number of instances: 0 to 1000");
+    check("scale web -17", "-1… is no flag, and no number here is below 0");
     check("scale web 1000", "scale web 1000");
     check("scale web 1001", "\"1001\" is not a number of instances: 0 to 1000");
 }

@@ -138,7 +138,14 @@ pub(crate) async fn tree(link: &Link, out: Out, path: &str) -> Result<()> {
     };
     left.extend(below(0, path, list(link, path).await?));
     while let Some((depth, path, entry)) = left.pop() {
-        out.data(format!("{:indent$}{}\n", "", name(&entry), indent = depth * 2).as_bytes())?;
+        if out.json {
+            let mut object = object(&entry);
+            object["path"] = path.trim_start_matches('/').into();
+            out.object(&object)?;
+        } else {
+            let line = format!("{:indent$}{}\n", "", name(&entry), indent = depth * 2);
+            out.data(line.as_bytes())?;
+        }
         if entry.kind == Kind::Dir && depth < DEPTH_MAX {
             // One that went meanwhile has nothing in it.
             if let Ok(entries) = list(link, &path).await {
