@@ -22,9 +22,9 @@ impl World {
             Report::Pushed { name, digest } => self.pushed(name, Ok(digest), turn),
             Report::PushFailed { name, reason } => self.pushed(name, Err(reason), turn),
             Report::Collected { name, digest, bytes } => {
-                self.collected(&name, &digest, bytes, turn)
+                turn.note(format!("collected {name} {digest} {bytes} bytes"));
             }
-            Report::Swept { images, bytes } => turn.note(swept(images, bytes)),
+            Report::Swept { images, bytes } => self.swept(images, bytes, turn),
             Report::Started { container, pid, address, port } => {
                 let now = turn.now;
                 self.container(&container, turn, |found| {
@@ -96,9 +96,10 @@ impl World {
         turn.pushed.push((name, answer));
     }
 
-    fn collected(&mut self, name: &str, digest: &str, bytes: u64, turn: &mut Turn) {
-        self.node.images.remove(digest);
-        turn.note(format!("collected {name} {digest} {bytes} bytes"));
+    /// A collection has ended. What went without a name is not told: all are asked for again.
+    fn swept(&mut self, images: u64, bytes: u64, turn: &mut Turn) {
+        self.node.images.clear();
+        turn.note(format!("collection done: {images} images, {bytes} bytes freed"));
     }
 
     /// Changes the mirror of a container, and takes the event that follows from it.
@@ -276,11 +277,6 @@ impl World {
     fn names(&self) -> Vec<String> {
         self.services.keys().cloned().collect()
     }
-}
-
-/// The last line of a collection.
-fn swept(images: u64, bytes: u64) -> String {
-    format!("collection done: {images} images, {bytes} bytes freed")
 }
 
 /// A reason with the reference it is about, unless it names that itself.

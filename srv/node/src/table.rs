@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn the_indentation_is_the_tree() {
-        let root = ["help", "ctl", "error", "status", "events", "images", "gc", "instances", "logs"];
+        let root =
+            ["help", "ctl", "error", "status", "events", "images", "gc", "instances", "logs"];
         check("/", &root);
         check("logs", &["<id>"]);
         check("instances", &["<id>"]);
