@@ -6,9 +6,11 @@
 mod crash;
 mod files;
 mod house;
+mod images;
 mod refusals;
 mod registry;
 mod rig;
+mod told;
 mod traces;
 mod verify;
 mod ways;

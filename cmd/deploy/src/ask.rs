@@ -4,11 +4,12 @@ use crate::error::Result;
 use crate::exit::Exit;
 use crate::follow::{Ask, Follower};
 use crate::link::Link;
-use crate::news::Report;
+use crate::news::{News, Report};
 use crate::out::Out;
 use crate::parse::Command;
 use crate::show::Show;
 use crate::verb::{Is, Verb};
+use serde_json::json;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -28,7 +29,10 @@ pub(crate) fn asks(verb: &Verb, words: &[String]) -> Vec<(String, String)> {
             vec![(service.clone(), format!("{} {word}", verb.name))]
         }
         (_, services) => {
-            services.iter().map(|service| (service.clone(), verb.name.to_string())).collect()
+            // Whoever names a service twice means it once.
+            let first = |n: &usize| !services[..*n].contains(&services[*n]);
+            let named = (0..services.len()).filter(first);
+            named.map(|n| (services[n].clone(), verb.name.to_string())).collect()
         }
     }
 }
@@ -45,7 +49,7 @@ pub(crate) async fn run(
     verb: Is,
     lines: Vec<(String, String)>,
 ) -> Result<Exit> {
-    let services: Vec<String> = lines.iter().map(|(service, _)| service.clone()).collect();
+    let mut services: Vec<String> = lines.iter().map(|(service, _)| service.clone()).collect();
     let mut show = Show::new(out, services.len() > 1);
     let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
     let mut followers = JoinSet::new();
@@ -55,9 +59,18 @@ pub(crate) async fn run(
         followers.spawn(Follower::new(link.clone(), ask, sender.clone()).run());
     }
     drop(sender);
-    if let Some(cut) = watch(&mut show, &mut reports, command.timeout).await? {
+    if let Some(cut) = watch(&mut show, &mut reports, &mut services, command.timeout).await? {
         show.leave();
-        out.message(&going_on(&services, cut));
+        match out.json {
+            true => services.iter().try_for_each(|service| {
+                let why = if cut == Exit::TimeOver { "time is over" } else { "interrupted" };
+                let exit = cut.code();
+                out.object(&json!({
+                    "service": service, "phase": "detached", "reason": why, "exit": exit,
+                }))
+            })?,
+            false => out.message(&going_on(&services, cut)),
+        }
         return Ok(cut);
     }
     show.leave();
@@ -68,10 +81,12 @@ pub(crate) async fn run(
     Ok(worst)
 }
 
-/// Shows reports until there are no more; gives why it stopped before.
+/// Shows reports until there are no more, and strikes out the services that have ended; gives why
+/// it stopped before.
 async fn watch(
     show: &mut Show,
     reports: &mut mpsc::Receiver<Report>,
+    services: &mut Vec<String>,
     timeout: Option<Duration>,
 ) -> Result<Option<Exit>> {
     let over = Instant::now() + timeout.unwrap_or(FOREVER);
@@ -82,7 +97,12 @@ async fn watch(
         let due = show.due_in_ms().map_or(FOREVER, Duration::from_millis);
         tokio::select! {
             report = reports.recv() => match report {
-                Some(report) => show.take(&report)?,
+                Some(report) => {
+                    show.take(&report)?;
+                    if matches!(report.news, News::Ended(_) | News::Broken { .. }) {
+                        services.retain(|service| *service != report.service);
+                    }
+                }
                 None => return Ok(None),
             },
             () = arrived(interrupt.as_mut()) => return Ok(Some(Exit::Interrupted)),
@@ -127,6 +147,7 @@ mod tests {
     #[test]
     fn a_verb_is_one_line_to_the_ctl_of_each_service() {
         check("restart web api", &["web < restart", "api < restart"]);
+        check("stop web api web", &["web < stop", "api < stop"]);
         check("scale web 4", &["web < scale 4"]);
         check("rollback web v3", &["web < rollback v3"]);
         check("rollback web", &["web < rollback"]);

@@ -12,15 +12,26 @@ pub(crate) fn closing(service: &str, asked: Is, outcome: &Outcome) -> String {
     let took = outcome.took.as_ref().map(|took| format!(" ({took})")).unwrap_or_default();
     let to = outcome.to.as_deref().unwrap_or("the version before");
     let what = what(asked, outcome);
+    let stays = || match (&outcome.from, &outcome.to) {
+        (Some(from), Some(to)) if from != to => format!(", {from} stays"),
+        _ => String::new(),
+    };
     let text = match (outcome.verdict, outcome.exit(asked)) {
+        _ if outcome.is_overtaken(asked) => {
+            let what = outcome.kind.as_deref().unwrap_or_default();
+            format!("{} ended by somebody's {what}{took}", word(asked, None))
+        }
         (Verdict::Done, _) => format!("{what}{took}"),
         (Verdict::Unchanged, _) => format!("unchanged ({to})"),
         (Verdict::None, _) => "nothing was ever in flight".to_string(),
         (Verdict::Failed, _) => format!("{what} failed"),
         (Verdict::RolledBack, Exit::Done) => format!("rolled back to {to}{took}"),
+        (Verdict::RolledBack, _) if outcome.reason.is_none() => {
+            format!("{what} ended by somebody's rollback to {to}{took}")
+        }
         (Verdict::RolledBack, _) => format!("{what} failed, rolled back to {to}{took}"),
         (Verdict::Cancelled, Exit::Done) => format!("cancelled{took}"),
-        (Verdict::Cancelled, _) => format!("{what} cancelled"),
+        (Verdict::Cancelled, _) => format!("{what} cancelled by somebody{}", stays()),
         (Verdict::Paused, _) => "paused".to_string(),
     };
     match hint(service, outcome) {
@@ -40,10 +51,17 @@ fn what(asked: Is, outcome: &Outcome) -> &'static str {
         (Some("stop"), _) if done => "stopped",
         (Some("remove"), _) if done => "removed",
         _ if done => "done",
-        (Some("restart"), _) => "restart",
-        (Some("stop"), _) => "stop",
+        (kind, asked) => word(asked, kind),
+    }
+}
+
+/// What was to come to pass, in one word.
+fn word(asked: Is, kind: Option<&str>) -> &'static str {
+    match (kind, asked) {
+        (Some("restart"), _) | (None, Is::Restart) => "restart",
+        (Some("stop"), _) | (None, Is::Stop) => "stop",
         (Some("remove"), _) => "remove",
-        (Some("change"), Is::Scale) => "scale",
+        (Some("change") | None, Is::Scale) => "scale",
         (None, Is::Rollback) => "rollback",
         _ => "deploy",
     }
@@ -96,7 +114,16 @@ mod tests {
         let back = "rolled back v3→v2 (31.0s): timeout";
         check(Is::Apply, back, "deploy failed, rolled back to v2 (31.0s)");
         check(Is::Rollback, "failed v3→v2 (1.0s): exited", "rollback failed");
-        check(Is::Apply, "cancelled update v2→v3 (1.0s)", "deploy cancelled");
+        check(Is::Apply, "cancelled update v2→v3 (1.0s)", "deploy cancelled by somebody, v2 stays");
+        check(Is::Apply, "cancelled update v1 (1.0s)", "deploy cancelled by somebody");
+        check(Is::Restart, "cancelled restart v2 (1.0s)", "restart cancelled by somebody");
+        check(Is::Apply, "done stop v2 (0.3s)", "deploy ended by somebody's stop (0.3s)");
+        check(Is::Scale, "done remove", "scale ended by somebody's remove");
+        check(
+            Is::Apply,
+            "rolled back v3→v2 (1.0s)",
+            "deploy ended by somebody's rollback to v2 (1.0s)",
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::apply;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::files::Draft;
+use crate::flaw::{Flaw, errors};
 use crate::link::Link;
 use crate::out::Out;
 use crate::parse::Command;
@@ -52,10 +53,9 @@ pub(crate) async fn run(
 async fn kept(link: &Link, out: Out, service: &str) -> Result<(Manifest, String)> {
     let path = format!("manifests/{service}");
     let parsed = manifest::parse(service, &link.read(&path).await?);
-    for problem in &parsed.errors {
-        out.trouble(&format!("{path}:{}:{}: {}", problem.line, problem.column, problem.text));
-    }
-    let refused = || Error::Manifests(format!("{path} has errors"));
+    let flaws = parsed.errors.iter().map(|problem| Flaw::error(&path, problem.clone()));
+    flaws.clone().try_for_each(|flaw| flaw.tell(out))?;
+    let refused = || Error::Manifests(format!("{path} has {}", errors(flaws.len())));
     parsed.manifest.ok_or_else(refused).map(|manifest| (manifest, path))
 }
 

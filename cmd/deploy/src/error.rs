@@ -34,10 +34,10 @@ pub(crate) enum Error {
     #[error("service {0} does not exist; deploy status shows those that do")]
     NoService(String),
     /// Manifests have errors; they are told already.
-    #[error("nothing was written: {0}")]
+    #[error("{0}")]
     Manifests(String),
     /// A file on this side.
-    #[error("{path}: {why}")]
+    #[error("{path}: {}", words(.why))]
     Local {
         /// The file.
         path: String,
@@ -51,7 +51,7 @@ pub(crate) enum Error {
     #[error("{0}")]
     TimeOver(String),
     /// Nobody reads what is printed.
-    #[error("standard output: {0}")]
+    #[error("standard output: {}", words(.0))]
     Output(std::io::Error),
 }
 
@@ -76,16 +76,22 @@ impl Error {
 
     /// What it says where the file is known already.
     pub(crate) fn text(&self) -> String {
-        if let Error::Refused { text, .. } = self { text.clone() } else { self.to_string() }
+        numberless(&self.refused().map_or(self.to_string(), |(_, text)| text.to_string()))
+    }
+
+    /// The file at which the server said no, and its words.
+    pub(crate) fn refused(&self) -> Option<(&str, &str)> {
+        if let Error::Refused { path, text } = self { Some((path, text)) } else { None }
     }
 
     /// What went wrong at a file of the tree.
     pub(crate) fn at(path: &str, error: ClientError) -> Error {
         match error {
             ClientError::Lost(_) | ClientError::Protocol(_) => Error::Lost(error.to_string()),
+            // The path is named once.
+            ClientError::Path(_, why) => Error::Refused { path: cut(path), text: why.to_string() },
             ClientError::Refused(_)
             | ClientError::Unreachable(_)
-            | ClientError::Path(..)
             | ClientError::TooLong { .. }
             | ClientError::Short { .. }
             | ClientError::Full(_) => {
@@ -95,6 +101,40 @@ impl Error {
     }
 }
 
+/// Letters of what somebody else wrote that a message repeats.
+const QUOTED_CHARS: usize = 60;
+
+/// A word as a message repeats it: with an end.
+pub(crate) fn cut(word: &str) -> String {
+    match word.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{}…", &word[..end]),
+        None => word.to_string(),
+    }
+}
+
+/// What the system says, as messages are written: in lower case, and without its number.
+pub(crate) fn words(why: &std::io::Error) -> String {
+    let text = numberless(&why.to_string());
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        // `I/O error` stays.
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text,
+    }
+}
+
+/// A text without the system's numbers: ` (os error 2)` helps nobody.
+pub(crate) fn numberless(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |text, part| {
+        let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        text + after.strip_prefix(')').unwrap_or(after)
+    })
+}
+
 /// What a refusal of the server means for the exit status.
 pub(crate) fn refusal(text: &str) -> Exit {
     // A refused verb is quoted before its reason: `apply: no room: …`.
@@ -102,16 +142,34 @@ pub(crate) fn refusal(text: &str) -> Exit {
     let begins = |word: &str| text.starts_with(word) || reason.starts_with(word);
     if begins("manifest refused") {
         Exit::Refused
-    } else if begins("no room") {
+    } else if is_no_room(text) {
         Exit::NoRoom
     } else {
         Exit::Other
     }
 }
 
+/// Whether a reason is that there is no room: on any node, or on a disk.
+pub(crate) fn is_no_room(reason: &str) -> bool {
+    // What it is about stands before it: `apply: no room: …`, `web:2: no room: …`.
+    let said = |words: &str| reason.starts_with(words) || reason.contains(&format!(": {words}"));
+    said("no room") || said("no space left")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_numbers_of_the_system_are_not_told() {
+        let why = std::io::Error::from_raw_os_error(2);
+        assert_eq!(words(&why), "no such file or directory");
+        let path = "a".to_string();
+        assert_eq!(Error::Local { path, why }.to_string(), "a: no such file or directory");
+        let text = "a: Is a directory (os error 21); b: no (os error 2)";
+        assert_eq!(numberless(text), "a: Is a directory; b: no");
+        assert_eq!(numberless("an (os) error"), "an (os) error");
+    }
 
     #[track_caller]
     fn check(text: &str, want: u8) {
@@ -123,6 +181,8 @@ mod tests {
         check("manifest refused: line 3, column 10: …", 65);
         check("manifest refused, 2 errors\nline 1", 65);
         check("apply: no room: node-1: cpu 0.25 asked, 0.10 free", 8);
+        check("push web:2: no room: needs 84 MB, 3 MB free on /var/lib/deploy", 8);
+        check("scale web 2: no space left on the disk for the state in /a: make room", 8);
         check("apply: no room for a second instance beside the one that runs", 8);
         check("apply: update to v3 in flight; wait for it, or cancel it first", 1);
         check("permission denied", 1);

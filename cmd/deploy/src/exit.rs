@@ -33,17 +33,17 @@ pub(crate) enum Exit {
 /// Every status in the order of its number, with its meaning.
 pub(crate) const EXITS: [(Exit, &str); 12] = [
     (Exit::Done, "done, or unchanged"),
-    (Exit::Other, "something else went wrong; the message says what"),
+    (Exit::Other, "something else went wrong, or somebody ended the update; it says what"),
     (Exit::Changes, "plan or diff with --exit-code: there are changes"),
     (Exit::RolledBack, "failed and rolled back: the earlier version serves"),
     (Exit::Failed, "failed: what worked was not touched"),
     (Exit::Paused, "the update stands paused"),
     (Exit::TimeOver, "--timeout is over; the update goes on"),
-    (Exit::NoRoom, "no room on any node"),
+    (Exit::NoRoom, "no room: on no node, or on the disk"),
     (Exit::Usage, "the command line is wrong"),
     (Exit::Refused, "the manifest is refused; nothing was written"),
     (Exit::Unreachable, "the server cannot be reached"),
-    (Exit::Interrupted, "Ctrl-C while following; the update goes on"),
+    (Exit::Interrupted, "Ctrl-C: an update goes on, a push is given up"),
 ];
 
 impl Exit {

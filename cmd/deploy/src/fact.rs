@@ -74,6 +74,8 @@ pub(crate) struct Began {
     pub(crate) from: Option<String>,
     /// The version gone to.
     pub(crate) to: String,
+    /// In which order instances come and go.
+    pub(crate) pace: Pace,
     /// Why, when nobody asked for it.
     pub(crate) reason: Option<String>,
 }
@@ -87,6 +89,17 @@ pub(crate) enum How {
     Restart,
     InPlace,
     Rollback,
+}
+
+/// In which order new instances come and old ones go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// New ones serve before old ones leave.
+    Surge,
+    /// One leaves before its successor comes.
+    TurnRound,
+    /// All old ones are gone before a new one comes.
+    Replace,
 }
 
 const BEGINNINGS: [(&str, How); 6] = [
@@ -157,13 +170,20 @@ fn began(text: &str) -> Option<Began> {
         None => (rest, None),
     };
     // `, replicas 4` of a change in place is read from the manifest.
-    let versions = versions.split(',').next().unwrap_or_default().trim();
+    let (versions, more) = versions.split_once(", ").unwrap_or((versions, ""));
+    let pace = match more {
+        "replace" => Pace::Replace,
+        "one stops before one starts" => Pace::TurnRound,
+        _ if how == How::Replace => Pace::Replace,
+        _ => Pace::Surge,
+    };
     let (from, to) = match versions.split_once('→') {
         Some((from, to)) => (Some(from), to),
         None => (None, versions),
     };
     let known = is_version(to) && from.is_none_or(is_version);
-    known.then(|| Began { how, from: from.map(str::to_string), to: to.to_string(), reason })
+    let (from, to) = (from.map(str::to_string), to.to_string());
+    known.then_some(Began { how, from, to, pace, reason })
 }
 
 /// A line of an `events` file: its time, its service where the file is the root's, its text.
@@ -207,7 +227,22 @@ mod tests {
 
     fn began(how: How, from: Option<&str>, to: &str, reason: Option<&str>) -> Fact {
         let (from, reason) = (from.map(str::to_string), reason.map(str::to_string));
-        Fact::Began(Began { how, from, to: to.to_string(), reason })
+        let pace = if how == How::Replace { Pace::Replace } else { Pace::Surge };
+        Fact::Began(Began { how, from, to: to.to_string(), pace, reason })
+    }
+
+    #[test]
+    fn a_beginning_says_in_which_order_instances_come_and_go() {
+        let check = |text: &str, want: Pace| {
+            let Fact::Began(began) = Fact::read(text) else { panic!("{text} began nothing") };
+            assert_eq!((began.to.as_str(), began.pace), ("v2", want), "{text}");
+        };
+        check("rollback started v3→v2, replace", Pace::Replace);
+        check("rollback started v3→v2, replace: 3: exited, with code 1", Pace::Replace);
+        check("rollback started v3→v2, one stops before one starts", Pace::TurnRound);
+        check("rollback started v3→v2: 3: exited, replace", Pace::Surge);
+        check("restart started v2, replace", Pace::Replace);
+        check("change in place started v1→v2, replicas 5", Pace::Surge);
     }
 
     #[test]

@@ -1,12 +1,21 @@
 //! Manifests on this side: read, and checked before anything is written.
 
 use crate::error::{Error, Result};
+use crate::flaw::{Flaw, errors};
 use crate::out::Out;
-use manifest::{Manifest, Parsed};
+use manifest::limits::TEXT_BYTES_MAX;
+use manifest::{Manifest, Problem};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The name that means standard input.
 const STDIN: &str = "-";
+
+/// What standard input is called in messages.
+const STDIN_PATH: &str = "standard input";
+
+/// The service that a manifest is checked for that does not say of which service it is.
+const NAMELESS: &str = "nameless";
 
 /// A manifest that may be written.
 #[derive(Debug)]
@@ -21,8 +30,7 @@ pub(crate) struct Draft {
     pub(crate) manifest: Manifest,
 }
 
-/// Reads and checks all files. Errors and warnings are said as `FILE:line:column: text`, all of
-/// them.
+/// Reads and checks all files, and tells all that is wrong or odd in them.
 ///
 /// # Errors
 /// The first file that cannot be read; [`Error::Manifests`] when any has errors, or when two
@@ -31,87 +39,157 @@ pub(crate) fn load(out: Out, paths: &[PathBuf]) -> Result<Vec<Draft>> {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut refused = 0;
     for path in paths {
-        let text = read(path)?;
-        let path = path.display().to_string();
-        let service = service(&path, &text);
-        let parsed = manifest::parse(&service, &text);
-        let (errors, warnings) = problems(&path, &parsed);
-        warnings.iter().for_each(|line| out.message(line));
-        errors.iter().for_each(|line| out.trouble(line));
-        refused += errors.len();
-        if let Some(twin) = drafts.iter().find(|draft| draft.service == service) {
-            out.trouble(&format!("{path}: {service} is also in {}", twin.path));
-            refused += 1;
+        let bytes = read(path)?;
+        let path = match path.to_str() {
+            Some(STDIN) => STDIN_PATH.to_string(),
+            Some(_) | None => path.display().to_string(),
+        };
+        let (mut flaws, draft) = check(&path, &bytes);
+        let twin = |draft: &Draft| drafts.iter().find(|other| other.service == draft.service);
+        if let Some(twin) = draft.as_ref().and_then(twin) {
+            let text = format!("{} is also in {}", twin.service, twin.path);
+            flaws.push(Flaw::error(&path, Problem { line: 1, column: 1, text }));
         }
-        drafts.extend(parsed.manifest.map(|manifest| Draft { service, path, text, manifest }));
+        flaws.iter().try_for_each(|flaw| flaw.tell(out))?;
+        refused += flaws.iter().filter(|flaw| flaw.refuses).count();
+        drafts.extend(draft);
     }
     match refused {
         0 => Ok(drafts),
-        1 => Err(Error::Manifests("1 error".to_string())),
-        n => Err(Error::Manifests(format!("{n} errors"))),
+        n => Err(Error::Manifests(format!("nothing was written: {}", errors(n)))),
     }
 }
 
-fn read(path: &Path) -> Result<String> {
-    let read = match path.to_str() {
-        Some(STDIN) => std::io::read_to_string(std::io::stdin()),
-        Some(_) | None => std::fs::read_to_string(path),
+/// What is wrong or odd in a file, and what it says when it is a manifest.
+fn check(path: &str, bytes: &[u8]) -> (Vec<Flaw>, Option<Draft>) {
+    let at_first = |text: String| Flaw::error(path, Problem { line: 1, column: 1, text });
+    if bytes.len() > TEXT_BYTES_MAX {
+        let text = format!("is longer than {TEXT_BYTES_MAX} bytes, which no manifest is");
+        return (vec![at_first(text)], None);
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(why) => return (vec![odd(path, bytes, why)], None),
     };
-    let text = read.map_err(|why| Error::Local { path: path.display().to_string(), why })?;
     // The mark of byte order some editors begin a file with is none of the manifest's.
-    Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let service = service(path, text);
+    let parsed = manifest::parse(service.as_deref().unwrap_or(NAMELESS), text);
+    let warnings = parsed.warnings.into_iter().map(|problem| Flaw::warning(path, problem));
+    let mut flaws: Vec<Flaw> = warnings.collect();
+    if service.is_none() {
+        let text = "does not say of which service: add a line such as name web";
+        flaws.push(at_first(text.to_string()));
+    }
+    flaws.extend(parsed.errors.into_iter().map(|problem| Flaw::error(path, problem)));
+    let (path, text) = (path.to_string(), text.to_string());
+    let draft = service.zip(parsed.manifest);
+    (flaws, draft.map(|(service, manifest)| Draft { service, path, text, manifest }))
+}
+
+/// A byte that is no text, and where.
+fn odd(path: &str, bytes: &[u8], why: std::str::Utf8Error) -> Flaw {
+    let (before, after) = bytes.split_at(why.valid_up_to());
+    let before = String::from_utf8_lossy(before);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let byte = after.first().copied().unwrap_or_default();
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let text = format!("byte {byte:#04x} is not UTF-8: a manifest is text");
+    Flaw::error(path, Problem { line: count(line), column: count(column), text })
+}
+
+/// As much of a file as shows that it is too long.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let most = TEXT_BYTES_MAX as u64 + 1;
+    let mut bytes = Vec::new();
+    let (done, path) = match path.to_str() {
+        Some(STDIN) => {
+            let read = std::io::stdin().lock().take(most).read_to_end(&mut bytes);
+            (read, STDIN_PATH.to_string())
+        }
+        Some(_) | None => {
+            let open = std::fs::File::open(path);
+            let read = open.and_then(|file| file.take(most).read_to_end(&mut bytes));
+            (read, path.display().to_string())
+        }
+    };
+    done.map(|_| bytes).map_err(|why| Error::Local { path, why })
 }
 
 /// The service a file is about: what its `name` says, else the file's name up to its first dot.
-fn service(path: &str, text: &str) -> String {
+fn service(path: &str, text: &str) -> Option<String> {
     let named = text.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("name")).then(|| words.next()).flatten()
     });
-    let file = || path.rsplit('/').next().unwrap_or_default();
-    let name = named.unwrap_or_else(|| file().split('.').next().unwrap_or_default());
-    name.trim_matches('\'').to_string()
-}
-
-/// All that is wrong with a manifest, and all that is odd, as `FILE:line:column: text`.
-fn problems(path: &str, parsed: &Parsed) -> (Vec<String>, Vec<String>) {
-    let line = |word: &str, p: &manifest::Problem| {
-        format!("{path}:{}:{}: {word}{}", p.line, p.column, p.text)
+    let file = || {
+        let name = path.rsplit('/').next()?.split('.').next()?;
+        (path != STDIN_PATH).then_some(name)
     };
-    let errors = parsed.errors.iter().map(|problem| line("", problem)).collect();
-    (errors, parsed.warnings.iter().map(|problem| line("warning: ", problem)).collect())
+    named.or_else(file).map(|name| name.trim_matches('\'').to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
 
     #[track_caller]
-    fn check(path: &str, text: &str, want: &str) {
-        assert_eq!(service(path, text), want, "of {path:?} {text:?}");
+    fn is_of(path: &str, text: &str, want: Option<&str>) {
+        assert_eq!(service(path, text).as_deref(), want, "of {path:?} {text:?}");
     }
 
     #[test]
     fn a_file_is_about_the_service_it_names_or_is_named_for() {
-        check("/srv/web.manifest", "image app:1\n", "web");
-        check("web", "image app:1\n", "web");
-        check("web.v2.txt", "image app:1\n", "web");
-        check("x", "# a comment\nname api # here\n", "api");
-        check("x", "name 'api'\n", "api");
-        check("-", "image app:1\n", "-");
+        is_of("/srv/web.manifest", "image app:1\n", Some("web"));
+        is_of("web", "image app:1\n", Some("web"));
+        is_of("web.v2.txt", "image app:1\n", Some("web"));
+        is_of("x", "# a comment\nname api # here\n", Some("api"));
+        is_of("x", "name 'api'\n", Some("api"));
+        is_of(STDIN_PATH, "image app:1\n", None);
+        is_of(STDIN_PATH, "name api\nimage app:1\n", Some("api"));
+    }
+
+    /// What is told of a file, a line each, without its texts after `most` characters.
+    #[track_caller]
+    fn tells(path: &str, bytes: &[u8], want: &[&str]) {
+        let (flaws, draft) = check(path, bytes);
+        let errors = flaws.iter().filter(|flaw| flaw.refuses);
+        let got: Vec<String> = errors
+            .map(|f| {
+                format!("{}:{}:{}: {}", f.file, f.problem.line, f.problem.column, f.problem.text)
+            })
+            .collect();
+        assert_eq!(got.len(), want.len(), "{got:?}");
+        assert!(got.iter().zip(want).all(|(got, want)| got.starts_with(want)), "{got:?}");
+        assert_eq!(draft.is_some(), want.is_empty());
     }
 
     #[test]
     fn every_problem_has_file_line_and_column() {
-        let parsed = manifest::parse("web", "image app:1\n  replicas many\nprot 80\ncpu x\n");
-        let (errors, warnings) = problems("a/web", &parsed);
-        assert_eq!(errors.len(), 2, "{errors:?}");
-        assert!(errors[0].starts_with("a/web:2:12: "), "{errors:?}");
-        assert!(errors[1].starts_with("a/web:4:5: "), "{errors:?}");
-        assert!(
-            warnings.iter().any(|line| line.starts_with("a/web:3:1: warning: ")),
-            "{warnings:?}"
+        tells("a/web", b"image app:1\nport 80\n", &[]);
+        let text = b"image app:1\n  replicas many\ncpu x\n";
+        tells("a/web", text, &["a/web:2:12: replicas: ", "a/web:3:5: cpu: "]);
+        let (flaws, _) = check("web", b"image app:1\nport 80\nprot 80\n");
+        assert!(flaws.iter().any(|f| !f.refuses && f.problem.line == 3), "{flaws:?}");
+    }
+
+    #[test]
+    fn what_is_no_text_or_has_no_end_is_refused_where_it_stands() {
+        let want = "web:2:6: byte 0xff is not UTF-8";
+        tells("web", b"image app:1\n# \xc3\xbc, \xff\n", &[want]);
+        tells("web", b"\x7fELF\x02\xff\xff", &["web:1:6: byte 0xff is not UTF-8"]);
+        let long = "ü".repeat(TEXT_BYTES_MAX);
+        tells("web", &long.as_bytes()[..=TEXT_BYTES_MAX], &["web:1:1: is longer than 65536 bytes"]);
+        tells(
+            STDIN_PATH,
+            b"image app:1\nport 80\n",
+            &["standard input:1:1: does not say of which"],
         );
+        assert_eq!(read(Path::new("/dev/zero")).unwrap().len(), TEXT_BYTES_MAX + 1);
+        let error = read(Path::new("/")).unwrap_err();
+        assert_eq!(error.to_string(), "/: is a directory");
     }
 
     #[test]
@@ -127,7 +205,7 @@ mod tests {
         assert_eq!(load(out, std::slice::from_ref(&good)).unwrap()[0].service, "web");
         let (bad, worse) = (path("api", "replicas x\n"), path("db", "cpu x\n"));
         let error = load(out, &[good.clone(), bad, worse]).unwrap_err();
-        assert_eq!(error.exit(), crate::exit::Exit::Refused);
+        assert_eq!(error.exit(), Exit::Refused);
         assert_eq!(error.to_string(), "nothing was written: 4 errors");
         let twin = path("web.new", "image app:2\n");
         assert!(load(out, &[good, twin]).is_err());

@@ -22,6 +22,7 @@ pub(crate) enum Is {
     Json,
     Quiet,
     Help,
+    Version,
     File,
     Detach,
     Timeout,
@@ -34,9 +35,16 @@ pub(crate) enum Is {
 /// Flags of every verb; they may also stand before it.
 pub(crate) const EVERYWHERE: &[Flag] = &[
     flag(Is::Address, Some('a'), Some("address"), Some("ADDR"), "the server's address"),
-    flag(Is::Json, None, Some("json"), None, "one JSON object a line on standard output"),
+    flag(
+        Is::Json,
+        None,
+        Some("json"),
+        None,
+        "one JSON object a line on standard output, failures too",
+    ),
     flag(Is::Quiet, Some('q'), Some("quiet"), None, "say nothing but what went wrong"),
     flag(Is::Help, Some('h'), Some("help"), None, "explain the verb"),
+    flag(Is::Version, Some('V'), Some("version"), None, "print name and version"),
 ];
 
 /// `-f FILE`: manifests on this side.

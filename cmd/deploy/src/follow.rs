@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::fact::{Began, Fact, How, Line};
-use crate::going::Going;
+use crate::fact::{Began, Fact, Line};
+use crate::going::{Going, is_of_room};
 use crate::link::{Lines, Link};
 use crate::news::{News, Report};
 use crate::outcome::{Outcome, Verdict};
@@ -22,9 +22,6 @@ const LOG_LINES_MAX: usize = 20;
 
 /// Instances whose state is read for a terminal: more than any has lines.
 const ROWS_MAX: usize = 200;
-
-/// What the server says when it has no room for the surge.
-const TURNS_ROUND: &str = "no room for the surge";
 
 /// What the server says when all is over already, or was said better before.
 const AFTERWARDS: [&str; 2] = ["instances renumbered", "removed"];
@@ -50,7 +47,8 @@ pub(crate) struct Follower {
     link: Link,
     ask: Ask,
     reports: mpsc::Sender<Report>,
-    turns_round: bool,
+    /// What was told of the room for the surge of what begins next.
+    room: Option<String>,
     failed: Vec<u32>,
     log_seen: bool,
     /// An outcome that was told; the last one, if it is that of `wait`, is the end.
@@ -60,15 +58,7 @@ pub(crate) struct Follower {
 impl Follower {
     /// A follower that has not begun.
     pub(crate) fn new(link: Link, ask: Ask, reports: mpsc::Sender<Report>) -> Follower {
-        Follower {
-            link,
-            ask,
-            reports,
-            turns_round: false,
-            failed: Vec::new(),
-            log_seen: false,
-            told: None,
-        }
+        Follower { link, ask, reports, room: None, failed: Vec::new(), log_seen: false, told: None }
     }
 
     /// Writes the verb and follows what comes of it. Gives what the command ends with.
@@ -166,11 +156,15 @@ impl Follower {
             self.failed.push(*number);
         }
         self.log_seen |= matches!(fact, Fact::Log { .. });
-        self.turns_round |= matches!(fact, Fact::Text(text) if text.starts_with(TURNS_ROUND));
+        if let Fact::Text(text) = fact
+            && is_of_room(text)
+        {
+            self.room = Some(text.clone());
+        }
     }
 
     /// What is known of a change that began, read while it is fresh.
-    async fn going(&self, began: Began) -> Result<Going> {
+    async fn going(&mut self, began: Began) -> Result<Going> {
         let service = &self.ask.service;
         let deployed = self.link.find(&self.path("manifest")).await?.unwrap_or_default();
         let before = manifest::parse(service, &deployed).manifest.map(|m| m.replicas);
@@ -185,8 +179,8 @@ impl Follower {
             let path = self.path(&format!("history/{}", name.trim()));
             past = self.link.find(&path).await?.map(Past::read);
         }
-        let turns_round = self.turns_round && began.how == How::Rolling;
-        Ok(Going::new(service, began, past.as_ref(), before, turns_round))
+        let room = self.room.take();
+        Ok(Going::new(&self.ask.service, began, past.as_ref(), before, room.as_deref()))
     }
 
     /// The instances as they are now, for who shows them.

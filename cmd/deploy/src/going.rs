@@ -1,11 +1,20 @@
 //! The first line of a deploy: from which version to which, with what image, and how.
 
-use crate::fact::{Began, How};
+use crate::fact::{Began, How, Pace};
 use crate::past::Past;
 use manifest::Manifest;
 
 /// Hex digits of a digest that are shown to people.
 const DIGEST_CHARS: usize = 4;
+
+/// What the server says when it has no room for the surge.
+const TURNS_ROUND: &str = "no room for the surge";
+
+/// What it says before the batch that is made, when it has room for a part of it.
+const SMALLER: &str = "no room for the whole surge: batch ";
+
+/// What a change by replacement means.
+pub(crate) const REPLACES: &str = "all old ones stop before new ones start";
 
 /// What is known of a change that began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,22 +41,27 @@ pub(crate) struct To {
 }
 
 impl Going {
-    /// Puts together what the event said, the version's file in `history/`, and how many
-    /// instances ran before. In an update that turns round one leaves before its successor comes.
+    /// Puts together what the event said, the version's file in `history/`, how many instances
+    /// ran before, and what the server told of the room for the surge.
     pub(crate) fn new(
         service: &str,
-        began: Began,
+        mut began: Began,
         past: Option<&Past>,
         replicas_before: Option<u32>,
-        turns_round: bool,
+        room: Option<&str>,
     ) -> Going {
         let past = past.filter(|past| past.number == began.to);
         let mut to = past.and_then(|past| Some(To::new(&past.manifest(service)?, &past.digest)));
         let wanted = to.as_ref().map_or(0, |to| to.replicas);
         let least = replicas_before.unwrap_or(wanted).min(wanted);
+        if room.is_some_and(|text| text.starts_with(TURNS_ROUND)) {
+            began.pace = Pace::TurnRound;
+        }
+        let turns_round = began.pace == Pace::TurnRound;
         if let Some(to) = &mut to {
             // One at a time when there is no room; never more than there are to be.
-            to.batch = if turns_round { 1 } else { to.batch.min(to.replicas).max(1) };
+            let batch = room.and_then(smaller_batch).unwrap_or(to.batch);
+            to.batch = if turns_round { 1 } else { batch.min(to.replicas).max(1) };
         }
         let floor = if turns_round { least.saturating_sub(1) } else { least };
         Going { began, to, floor }
@@ -82,7 +96,10 @@ impl Going {
         match self.began.how {
             How::First => format!("first deploy, {}", instances(to.replicas)),
             How::InPlace => format!("in place, {}", instances(to.replicas)),
-            How::Replace => "replace, all old ones stop before new ones start".to_string(),
+            How::Replace => format!("replace, {REPLACES}"),
+            how @ (How::Restart | How::Rollback) if self.began.pace == Pace::Replace => {
+                format!("{}, replace, {REPLACES}", how.word())
+            }
             how @ (How::Rolling | How::Restart | How::Rollback) => {
                 format!("{}, {}", how.word(), batches())
             }
@@ -115,6 +132,16 @@ impl To {
     }
 }
 
+/// The batch in `no room for the whole surge: batch 2 instead`.
+fn smaller_batch(room: &str) -> Option<u32> {
+    room.strip_prefix(SMALLER)?.split(' ').next()?.parse().ok()
+}
+
+/// Whether a text tells what room there is for the surge.
+pub(crate) fn is_of_room(text: &str) -> bool {
+    text.starts_with(TURNS_ROUND) || text.starts_with(SMALLER)
+}
+
 /// `1 instance`, `4 instances`.
 pub(crate) fn instances(n: u32) -> String {
     format!("{n} instance{}", if n == 1 { "" } else { "s" })
@@ -139,12 +166,12 @@ mod tests {
     use crate::fact::Fact;
 
     #[track_caller]
-    fn check(event: &str, manifest: &str, before: Option<u32>, turns_round: bool, want: &str) {
+    fn check(event: &str, manifest: &str, before: Option<u32>, room: Option<&str>, want: &str) {
         let Fact::Began(began) = Fact::read(event) else { panic!("{event} began nothing") };
         let digest = format!("sha256:ab12{}", "0".repeat(60));
         let head = format!("# version ab12cd34ef56 v8\n# image {digest}\n");
         let past = Past::read(format!("{head}{manifest}"));
-        let going = Going::new("web", began, Some(&past), before, turns_round);
+        let going = Going::new("web", began, Some(&past), before, room);
         assert_eq!(going.line("web"), want, "of {event:?}");
     }
 
@@ -156,21 +183,21 @@ mod tests {
             "rolling update started v7→v8",
             MANIFEST,
             Some(4),
-            false,
+            None,
             "web: v7 → v8  image app@sha256:ab12… (app:1.9)  rolling, batch 1, never fewer than 4",
         );
         check(
             "first deploy started v8",
             MANIFEST,
             None,
-            false,
+            None,
             "web: v8  image app@sha256:ab12… (app:1.9)  first deploy, 4 instances",
         );
         check(
             "rollback started v9→v8: exited with code 1",
             MANIFEST,
             Some(2),
-            false,
+            None,
             "web: v9 → v8  image app@sha256:ab12… (app:1.9)  rollback, batch 1, \
              never fewer than 2: exited with code 1",
         );
@@ -182,13 +209,47 @@ mod tests {
             "rolling update started v7→v8",
             "image app:1.9\nreplicas 4\nupdate_batch 2\n",
             Some(4),
-            true,
+            Some("no room for the surge: stops before it starts, one at a time"),
             "web: v7 → v8  image app@sha256:ab12… (app:1.9)  rolling, batch 1, never fewer than 3",
+        );
+        check(
+            "rollback started v9→v8, one stops before one starts",
+            MANIFEST,
+            Some(4),
+            None,
+            "web: v9 → v8  image app@sha256:ab12… (app:1.9)  rollback, batch 1, never fewer than 3",
+        );
+        check(
+            "rolling update started v7→v8",
+            "image app:1.9\nreplicas 4\nupdate_batch 3\n",
+            Some(4),
+            Some("no room for the whole surge: batch 2 instead"),
+            "web: v7 → v8  image app@sha256:ab12… (app:1.9)  rolling, batch 2, never fewer than 4",
+        );
+    }
+
+    #[test]
+    fn a_way_back_or_a_restart_by_replacement_is_called_so() {
+        check(
+            "rollback started v9→v8, replace: exited with code 1",
+            MANIFEST,
+            Some(4),
+            None,
+            "web: v9 → v8  image app@sha256:ab12… (app:1.9)  rollback, replace, \
+             all old ones stop before new ones start: exited with code 1",
+        );
+        check(
+            "restart started v8, replace",
+            MANIFEST,
+            Some(4),
+            None,
+            "web: v8  image app@sha256:ab12… (app:1.9)  restart, replace, \
+             all old ones stop before new ones start",
         );
     }
 
     #[test]
     fn a_version_that_is_not_kept_any_more_is_only_named() {
-        check("rolling update started v8→v9", MANIFEST, Some(4), false, "web: v8 → v9  rolling");
+        check("rolling update started v8→v9", MANIFEST, Some(4), None, "web: v8 → v9  rolling");
     }
 }

@@ -6,6 +6,9 @@ use crate::verb::{VERBS, Verb};
 use manifest::{Effect, When};
 use std::fmt::Write as _;
 
+/// A line of [`short`], at most.
+const WIDTH_CHARS: usize = 78;
+
 /// The widest first column; a longer entry gets a line of its own.
 const COLUMN_CHARS: usize = 28;
 
@@ -31,6 +34,29 @@ pub(crate) fn overview() -> String {
     }
     text.push_str("\ndeploy help VERB explains one verb, deploy help manifest the manifest\n");
     text
+}
+
+/// What is said to who says nothing: the verbs alone.
+pub(crate) fn short() -> String {
+    let mut text = String::from("usage: deploy [-a ADDR] [--json] [-q] VERB [WORD…]\nverbs:");
+    let mut width = "verbs:".len();
+    for verb in VERBS {
+        width += verb.name.len() + 1;
+        if width > WIDTH_CHARS {
+            text.push_str("\n      ");
+            width = "       ".len() + verb.name.len();
+        }
+        let _ = write!(text, " {}", verb.name);
+    }
+    text + "\ndeploy help explains them; deploy help VERB explains one"
+}
+
+/// Words of keys that are known and not yet supported.
+const LATER: [&str; 3] = ["update canary", "update blue-green", "update_failure pause"];
+
+/// Name and version.
+pub(crate) fn version() -> String {
+    format!("deploy {}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// One verb in full.
@@ -65,8 +91,9 @@ pub(crate) fn manifest() -> String {
     if !later.is_empty() {
         let _ = write!(
             text,
-            "\nknown, and not yet supported, so that a manifest with one is refused:\n  {}\n",
-            later.join(" ")
+            "\nknown, and not yet supported, so that a manifest with one is refused:\n  {}\n  {}\n",
+            later.join(" "),
+            LATER.join(", ")
         );
     }
     text.push_str("\nfor example\n  image app:1.9\n  replicas 4\n  port 8080\n  health http /\n");
@@ -109,6 +136,7 @@ mod tests {
             assert!(verb.flags.iter().all(|flag| text.contains(&flag.usage())), "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         }
+        assert!(short().lines().all(|line| line.chars().count() <= WIDTH_CHARS), "{}", short());
         assert!(overview().lines().all(|line| line.chars().count() <= 110));
     }
 
@@ -117,6 +145,14 @@ mod tests {
         let text = manifest();
         for key in manifest::keys() {
             assert!(text.contains(key.name), "{}", key.name);
+        }
+        for words in LATER {
+            // `canary` wants a number behind it, which the others must not have.
+            let refused = [words.to_string(), format!("{words} 1")].iter().any(|line| {
+                let parsed = manifest::parse("web", &format!("image app:1\nport 80\n{line}\n"));
+                matches!(&parsed.errors[..], [it] if it.text.contains("not yet supported"))
+            });
+            assert!(refused && text.contains(words), "{words}: {text}");
         }
         // What help says of a key is what becomes of a manifest with it.
         for key in manifest::keys().iter().filter(|key| key.when == When::NotYet) {

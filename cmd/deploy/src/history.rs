@@ -5,18 +5,13 @@ use crate::link::Link;
 use crate::out::{Out, table};
 use crate::past::Past;
 use crate::status::versions;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A line a version: number, name, when, who, how it ended.
 pub(crate) async fn all(link: &Link, out: Out, service: &str) -> Result<()> {
     let versions = versions(link, service).await?;
     if out.json {
-        return versions.iter().try_for_each(|past| {
-            out.object(&json!({
-                "service": service, "number": past.number, "version": past.name,
-                "image": past.digest, "at": past.at, "by": past.by, "ended": past.ended,
-            }))
-        });
+        return versions.iter().try_for_each(|past| out.object(&object(service, past)));
     }
     let row = |past: &Past| {
         [&past.number, &past.name, &past.at, &past.by, &past.ended].map(String::clone)
@@ -32,5 +27,17 @@ pub(crate) async fn one(link: &Link, out: Out, service: &str, word: &str) -> Res
         let text = format!("version {word} is not in the history of {service}");
         return Err(Error::Other(text));
     };
+    if out.json {
+        let mut object = object(service, past);
+        object["manifest"] = json!(past.text);
+        return out.object(&object);
+    }
     out.foreign(past.text.as_bytes())
+}
+
+fn object(service: &str, past: &Past) -> Value {
+    json!({
+        "service": service, "number": past.number, "version": past.name,
+        "image": past.digest, "at": past.at, "by": past.by, "ended": past.ended,
+    })
 }

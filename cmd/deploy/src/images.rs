@@ -1,19 +1,29 @@
 //! `push`, `images` and `gc`: the images that the server keeps.
 
 use crate::error::{Error, Result};
+use crate::exit::Exit;
 use crate::fact::Line;
 use crate::link::{Lines, Link};
 use crate::out::{Out, table};
 use serde_json::json;
+use std::future::poll_fn;
 use std::path::{Path, absolute};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
+/// How the server words the end of a push that was given up.
+const GIVEN_UP: &str = "was given up";
 /// How long the event of a push may come after its answer.
 const EVENT_MAX: Duration = Duration::from_secs(2);
 
-/// Has an image made of a directory or a program, and prints its digest.
-pub(crate) async fn push(link: &Link, out: Out, name: &str, path: &str) -> Result<()> {
+/// How long the server may take to end a push that was given up.
+const GIVE_UP_MAX: Duration = Duration::from_secs(30);
+
+/// Has an image made of a directory or a program, and prints its digest. Ctrl-C gives it up.
+pub(crate) async fn push(link: &Link, out: Out, name: &str, path: &str) -> Result<Exit> {
     let whole = absolute(Path::new(path));
     let whole = whole.map_err(|why| Error::Local { path: path.to_string(), why })?;
     let whole = whole.display().to_string();
@@ -22,12 +32,71 @@ pub(crate) async fn push(link: &Link, out: Out, name: &str, path: &str) -> Resul
     }
     let mut watch = Lines::open(link, "watch").await?;
     out.message(&format!("  pushing {whole}"));
-    link.write("ctl", &format!("push {name} {whole}")).await?;
+    let line = format!("push {name} {whole}");
+    let mut push = pin!(link.write("ctl", &line));
+    let mut interrupts = Interrupts::new();
+    let pushed = tokio::select! {
+        biased;
+        pushed = &mut push => pushed,
+        () = interrupts.next() => {
+            match give_up(link, name, push.as_mut(), &mut interrupts).await {
+                Some(pushed) => pushed,
+                None => {
+                    out.message("  interrupted: the push is given up at the server");
+                    return Ok(Exit::Interrupted);
+                }
+            }
+        }
+    };
+    if pushed.as_ref().is_err_and(|error| error.to_string().contains(GIVEN_UP)) {
+        out.message(&format!("  given up: nothing of {name} is kept"));
+        return Ok(Exit::Interrupted);
+    }
+    pushed?;
     let told = timeout(EVENT_MAX, digest(&mut watch, name)).await;
     let digest = told.unwrap_or_else(|_| Err(no_event(name)))?;
     match out.json {
         true => out.object(&json!({"image": name, "digest": digest})),
         false => out.data(format!("{digest}\n").as_bytes()),
+    }?;
+    Ok(Exit::Done)
+}
+
+/// Has the server give the push up, and waits for its end; none when that is not waited for.
+async fn give_up(
+    link: &Link,
+    name: &str,
+    push: Pin<&mut impl Future<Output = Result<()>>>,
+    interrupts: &mut Interrupts,
+) -> Option<Result<()>> {
+    let ended = async {
+        // It is refused when the push has just ended, and then that is what counts.
+        let _ = link.write("ctl", &format!("cancel-push {name}")).await;
+        push.await
+    };
+    tokio::select! {
+        ended = timeout(GIVE_UP_MAX, ended) => ended.ok(),
+        () = interrupts.next() => None,
+    }
+}
+
+/// Ctrl-C, a closed terminal, and the polite kill.
+struct Interrupts([Option<Signal>; 3]);
+
+impl Interrupts {
+    fn new() -> Interrupts {
+        let kinds = [SignalKind::interrupt(), SignalKind::hangup(), SignalKind::terminate()];
+        Interrupts(kinds.map(|kind| signal(kind).ok()))
+    }
+
+    async fn next(&mut self) {
+        let each = self.0.iter_mut().flatten().map(|signal| Box::pin(signal.recv()));
+        let mut each: Vec<_> = each.collect();
+        poll_fn(|cx| match each.iter_mut().any(|one| one.as_mut().poll(cx).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 }
 
@@ -82,11 +151,72 @@ fn rows(text: &str) -> Vec<[String; 4]> {
     text.lines().filter_map(row).collect()
 }
 
-/// Has images removed that nothing needs.
+/// Has images removed that nothing needs, and lists what went.
 pub(crate) async fn collect(link: &Link, out: Out) -> Result<()> {
+    let mut watch = Lines::open(link, "watch").await?;
     link.write("ctl", "gc").await?;
-    out.message("  collecting; what stays: deploy images");
+    let mut gone = Vec::new();
+    let (images, bytes) = 'done: loop {
+        let lines = watch.next().await?;
+        if lines.is_empty() {
+            return Err(Error::Other(
+                "the server tells nothing more of it; see: deploy events".into(),
+            ));
+        }
+        for step in lines.iter().filter_map(|line| Step::read(line)) {
+            match step {
+                Step::Gone(row) => gone.push(row),
+                Step::Done { images, bytes } => break 'done (images, bytes),
+                Step::Failed(why) => return Err(Error::Other(why)),
+            }
+        }
+    };
+    if out.json {
+        for [reference, digest, bytes] in &gone {
+            let bytes = bytes.parse::<u64>().ok();
+            out.object(&json!({"reference": reference, "digest": digest, "bytes": bytes}))?;
+        }
+        return out.object(&json!({"images": images, "bytes": bytes}));
+    }
+    if !gone.is_empty() {
+        let head = ["REFERENCE", "DIGEST", "BYTES"].map(String::from);
+        let all: Vec<[String; 3]> = std::iter::once(head).chain(gone).collect();
+        out.data(table(&all).as_bytes())?;
+    }
+    out.message(&format!(
+        "  {images} images removed, {bytes} bytes freed; what stays: deploy images"
+    ));
     Ok(())
+}
+
+/// What an event tells of a collection.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Reference, digest and bytes of an image that went.
+    Gone([String; 3]),
+    Done {
+        images: u64,
+        bytes: u64,
+    },
+    Failed(String),
+}
+
+impl Step {
+    fn read(line: &str) -> Option<Step> {
+        let line = Line::of_root(line).filter(|line| line.service == "-")?;
+        let words: Vec<&str> = line.text.split(' ').collect();
+        match words[..] {
+            ["collected", name, digest, bytes, "bytes"] => {
+                Some(Step::Gone([name, digest, bytes].map(String::from)))
+            }
+            ["collection", "done:", images, "images,", bytes, "bytes", "freed"] => {
+                Some(Step::Done { images: images.parse().ok()?, bytes: bytes.parse().ok()? })
+            }
+            ["gc", "refused:", ..] => Some(Step::Failed(line.text.to_string())),
+            ["node", _, "does", "not", "answer:", ..] => Some(Step::Failed(line.text.to_string())),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +229,23 @@ mod tests {
         assert_eq!(pushed(line, "app:1.0").as_deref(), Some("sha256:ab12"));
         assert_eq!(pushed(line, "app:1"), None);
         assert_eq!(pushed("2026-11-20T12:34:05Z web pulling app:1.0", "app:1.0"), None);
+    }
+
+    #[test]
+    fn a_collection_tells_what_went_and_its_end() {
+        let check = |text: &str, want: Option<Step>| {
+            assert_eq!(Step::read(&format!("2026-11-20T12:34:05Z {text}")), want, "{text}");
+        };
+        let row = ["web:1", "sha256:ab", "12"].map(String::from);
+        check("- collected web:1 sha256:ab 12 bytes", Some(Step::Gone(row)));
+        let done = Step::Done { images: 3, bytes: 40 };
+        check("- collection done: 3 images, 40 bytes freed", Some(done));
+        let refused = "gc refused: read /a: permission denied";
+        check(&format!("- {refused}"), Some(Step::Failed(refused.to_string())));
+        let lost = "node n does not answer: its connection was lost";
+        check(&format!("- {lost}"), Some(Step::Failed(lost.to_string())));
+        check("- pushed web:1 sha256:ab", None);
+        check("gc collected web:1 sha256:ab 12 bytes", None);
     }
 
     #[test]

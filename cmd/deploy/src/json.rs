@@ -2,7 +2,9 @@
 //! stopped`, then exactly one `done` or `failed` a service.
 
 use crate::exit::Exit;
-use crate::fact::Fact;
+use crate::fact::{Fact, Pace};
+use crate::flaw::Flaw;
+use crate::going::Going;
 use crate::news::{News, Report};
 use crate::outcome::Outcome;
 use crate::plain::number;
@@ -17,17 +19,19 @@ pub(crate) struct Json {
 }
 
 impl Json {
-    /// The object for one report, if it is worth one.
-    pub(crate) fn take(&mut self, report: &Report) -> Option<Value> {
+    /// The objects for one report: one, if it is worth one, and before the end each error of a
+    /// manifest that was refused.
+    pub(crate) fn take(&mut self, report: &Report) -> Vec<Value> {
         let mut object = Map::new();
         object.insert("service".to_string(), json!(report.service));
         match &report.news {
-            News::Rows(_) => return None,
+            News::Rows(_) => return Vec::new(),
             News::Accepted => put(&mut object, "phase", json!("started")),
             News::Going { time, going } => {
                 put(&mut object, "phase", json!("updating"));
                 put(&mut object, "time", json!(time));
                 put(&mut object, "how", json!(going.began.how.word()));
+                put(&mut object, "replaces", replaces(going));
                 put(&mut object, "from", json!(going.began.from));
                 put(&mut object, "to", json!(going.began.to));
                 if let Some(to) = &going.to {
@@ -46,9 +50,12 @@ impl Json {
                 put(&mut object, "phase", json!("failed"));
                 put(&mut object, "reason", json!(reason));
                 put(&mut object, "exit", json!(exit.code()));
+                let file = format!("manifests/{}", report.service);
+                let flaws = Flaw::of_refusal(&file, reason);
+                return flaws.iter().map(Flaw::json).chain([Value::Object(object)]).collect();
             }
         }
-        Some(Value::Object(object))
+        vec![Value::Object(object)]
     }
 
     fn fact(&mut self, object: &mut Map<String, Value>, service: &str, fact: &Fact) {
@@ -70,6 +77,14 @@ impl Json {
             Fact::Paused(reason) => put(object, "reason", json!(reason)),
             Fact::Scheduled { .. } | Fact::Starting { .. } | Fact::Began(_) | Fact::Ended(_) => {}
         }
+    }
+}
+
+/// True of a change that stops all old instances first; else left out.
+fn replaces(going: &Going) -> Value {
+    match going.began.pace {
+        Pace::Replace => json!(true),
+        Pace::Surge | Pace::TurnRound => Value::Null,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The server: where it is, how it is reached, and its files as text.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cut, numberless, words};
+use crate::parse::Usage;
 use ninep::client::{Client, ClientError, File, Mode};
 use ninep::dial::{self, Address};
 use std::process::Stdio;
@@ -28,8 +29,14 @@ pub(crate) struct Link {
 pub(crate) fn address(flag: Option<&str>) -> Result<Address> {
     let variable = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
     let text = flag.map(str::to_string).or(variable).unwrap_or_else(|| ADDRESS.to_string());
-    let parsed = text.parse::<Address>();
-    parsed.map_err(|why| crate::parse::Usage::Value(why.to_string()).into())
+    let wrong = |why: String| Error::from(Usage::Value(why));
+    match text.parse::<Address>().map_err(|why| wrong(why.to_string()))? {
+        Address::Tls { .. } => Err(wrong(format!(
+            "{}: tls is not there yet: use unix!PATH, tcp!HOST!PORT or ssh!HOST",
+            cut(&text)
+        ))),
+        address @ (Address::Unix(_) | Address::Tcp { .. } | Address::Ssh { .. }) => Ok(address),
+    }
 }
 
 impl Link {
@@ -80,10 +87,20 @@ impl Link {
         let Error::Refused { path, .. } = &error else { return error };
         let mut names = path.trim_start_matches('/').split('/');
         let (Some("active"), Some(service)) = (names.next(), names.next()) else { return error };
-        match self.client.stat(&format!("active/{service}")).await {
-            Err(ClientError::Refused(_)) => Error::NoService(service.to_string()),
-            Ok(_) | Err(_) => error,
+        if self.is_missing(&format!("active/{service}")).await {
+            return Error::NoService(service.to_string());
         }
+        let (Some("instances"), Some(number)) = (names.next(), names.next()) else { return error };
+        match self.is_missing(&format!("active/{service}/instances/{number}")).await {
+            true => Error::Other(format!(
+                "{service} has no instance {number}; deploy status {service} shows those it has"
+            )),
+            false => error,
+        }
+    }
+
+    async fn is_missing(&self, path: &str) -> bool {
+        matches!(self.client.stat(path).await, Err(ClientError::Refused(_)))
     }
 
     /// Which file a path names at this moment.
@@ -199,7 +216,8 @@ async fn over_ssh(user: Option<&str>, host: &str) -> std::result::Result<Client,
     command.args(["-T", &to, "deploy", "stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     // It is to end with this command, whatever that ends by.
     let started = command.kill_on_drop(true).spawn();
-    let mut child = started.map_err(|why| ClientError::Unreachable(format!("ssh: {why}")))?;
+    let mut child =
+        started.map_err(|why| ClientError::Unreachable(format!("ssh: {}", words(&why))))?;
     let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(ClientError::Unreachable("ssh: no pipes".to_string()));
     };
@@ -216,9 +234,7 @@ async fn over_ssh(user: Option<&str>, host: &str) -> std::result::Result<Client,
 pub(crate) fn unreachable(address: &Address, why: &str) -> Error {
     let address = address.to_string();
     let why = why.strip_prefix(&format!("{address}: ")).unwrap_or(why);
-    // `No such file or directory (os error 2)`: the number helps nobody.
-    let why = why.split(" (os error").next().unwrap_or(why).to_string();
-    Error::Unreachable { address, why }
+    Error::Unreachable { address, why: numberless(why) }
 }
 
 /// Connects without attaching.

@@ -20,6 +20,7 @@ mod fact;
 mod fake_tree;
 mod files;
 mod flag;
+mod flaw;
 mod follow;
 mod going;
 mod help;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
             exit
         }
         Err(why) => {
-            eprintln!("deploy: {why}");
+            eprintln!("deploy: {}", error::words(&why));
             exit::Exit::Other
         }
     };

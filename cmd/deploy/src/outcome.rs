@@ -1,5 +1,6 @@
 //! How an update ended, read from the one line that `wait` gives and that is its last event.
 
+use crate::error::is_no_room;
 use crate::exit::Exit;
 use crate::verb::Is;
 
@@ -92,23 +93,32 @@ impl Outcome {
         Some(outcome)
     }
 
-    /// How the command that asked for it ends: what was asked for and came to pass is done.
+    /// How the command that asked for it ends: what was asked for and came to pass is done, and
+    /// so is, to who only waits, what anybody asked for.
     pub(crate) fn exit(&self, asked: Is) -> Exit {
         match self.verdict {
+            _ if self.is_overtaken(asked) => Exit::Other,
             Verdict::Done | Verdict::Unchanged | Verdict::None => Exit::Done,
-            Verdict::Cancelled if asked == Is::Cancel => Exit::Done,
+            Verdict::Cancelled if matches!(asked, Is::Cancel | Is::Wait) => Exit::Done,
+            // Nothing failed, and nothing came of it.
+            Verdict::Cancelled => Exit::Other,
             Verdict::Paused if asked == Is::Pause => Exit::Done,
             Verdict::RolledBack if asked == Is::Rollback => Exit::Done,
             // Without a reason somebody asked for it, so that it is as it should be.
             Verdict::RolledBack if asked == Is::Wait && self.reason.is_none() => Exit::Done,
             Verdict::RolledBack => Exit::RolledBack,
             Verdict::Paused => Exit::Paused,
-            Verdict::Failed
-                if self.reason.as_deref().is_some_and(|why| why.starts_with("no room")) =>
-            {
-                Exit::NoRoom
-            }
-            Verdict::Failed | Verdict::Cancelled => Exit::Failed,
+            Verdict::Failed if self.reason.as_deref().is_some_and(is_no_room) => Exit::NoRoom,
+            Verdict::Failed => Exit::Failed,
+        }
+    }
+
+    /// Somebody stopped or removed the service meanwhile, and that is what ended.
+    pub(crate) fn is_overtaken(&self, asked: Is) -> bool {
+        match self.kind.as_deref() {
+            Some("stop") => !matches!(asked, Is::Stop | Is::Remove | Is::Wait),
+            Some("remove") => !matches!(asked, Is::Remove | Is::Wait),
+            Some(_) | None => false,
         }
     }
 }
@@ -155,6 +165,9 @@ mod tests {
         check(Is::Pause, "paused update v1→v2 (3s)", "paused | update v1 v2 3s | - | 0");
         check(Is::Remove, "done remove", "done | remove - - - | - | 0");
         check(Is::Wait, "none", "none | - - - - | - | 0");
+        check(Is::Wait, "cancelled update v1→v2 (3s)", "cancelled | update v1 v2 3s | - | 0");
+        check(Is::Wait, "rolled back v2→v1 (9s)", "rolled back | - v2 v1 9s | - | 0");
+        check(Is::Wait, "done stop v2 (0.3s)", "done | stop - v2 0.3s | - | 0");
     }
 
     #[test]
@@ -183,13 +196,17 @@ mod tests {
 
     #[test]
     fn what_somebody_else_did_to_it_is_not_done() {
-        check(Is::Apply, "cancelled update v1→v2 (3s)", "cancelled | update v1 v2 3s | - | 4");
+        check(Is::Apply, "cancelled update v1→v2 (3s)", "cancelled | update v1 v2 3s | - | 1");
+        check(Is::Restart, "cancelled restart v2 (3s)", "cancelled | restart - v2 3s | - | 1");
+        check(Is::Apply, "done stop v2 (0.3s)", "done | stop - v2 0.3s | - | 1");
+        check(Is::Scale, "done remove", "done | remove - - - | - | 1");
+        check(Is::Stop, "done remove v2 (1s)", "done | remove - v2 1s | - | 1");
         check(Is::Apply, "paused update v1→v2 (3s)", "paused | update v1 v2 3s | - | 5");
         check(Is::Apply, "rolled back v2→v1 (9s)", "rolled back | - v2 v1 9s | - | 3");
         check(
             Is::Apply,
             "cancelled before anything was started",
-            "cancelled | - - - - | before anything was started | 4",
+            "cancelled | - - - - | before anything was started | 1",
         );
     }
 
@@ -199,6 +216,16 @@ mod tests {
             Is::Apply,
             "failed: no room: node-1: cpu",
             "failed | - - - - | no room: node-1: cpu | 8",
+        );
+        check(
+            Is::Apply,
+            "failed: web:2: no room: needs 9 MB, 1 MB free on /a",
+            "failed | - - - - | web:2: no room: needs 9 MB, 1 MB free on /a | 8",
+        );
+        check(
+            Is::Apply,
+            "failed update v1→v2 (600s): no progress in 600s: 3: no room: n: cpu",
+            "failed | update v1 v2 600s | no progress in 600s: 3: no room: n: cpu | 8",
         );
     }
 

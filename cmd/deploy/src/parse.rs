@@ -1,8 +1,10 @@
 //! The command line: words to one plain value, by the tables of verbs and flags.
 
+use crate::error::cut;
 use crate::flag::{EVERYWHERE, Flag, Is};
 use crate::nearest::nearest;
 use crate::verb::{self, VERBS, Verb};
+use manifest::limits::REPLICAS_MAX;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub(crate) struct Command {
     pub(crate) quiet: bool,
     /// `--help`.
     pub(crate) help: bool,
+    /// `--version`.
+    pub(crate) version: bool,
     /// `-f FILE`, each.
     pub(crate) files: Vec<PathBuf>,
     /// `--detach`.
@@ -43,10 +47,10 @@ pub(crate) struct Command {
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum Usage {
     /// Nothing was said.
-    #[error("say what to do: deploy help shows the verbs")]
+    #[error("no verb: say what to do; deploy help shows the verbs")]
     Nothing,
     /// No such verb.
-    #[error("unknown verb {word:?}{}; deploy help shows them all", meant(.nearest))]
+    #[error("unknown verb {:?}{}; deploy help shows them all", cut(.word), meant(.nearest))]
     Verb {
         /// As written.
         word: String,
@@ -54,12 +58,17 @@ pub(crate) enum Usage {
         nearest: Option<&'static str>,
     },
     /// No such flag.
-    #[error("unknown flag {flag} of {verb}{}; see: deploy help {verb}", meant(.nearest))]
+    #[error(
+        "unknown flag {}{}; see: deploy help{}",
+        cut(.flag),
+        .nearest.map(|word| format!(", did you mean --{word}?")).unwrap_or_default(),
+        .verb.map(|verb| format!(" {verb}")).unwrap_or_default()
+    )]
     Flag {
         /// As written.
         flag: String,
-        /// Of which verb, or `deploy` before there is one.
-        verb: &'static str,
+        /// Of which verb, where there is one already.
+        verb: Option<&'static str>,
         /// What was meant.
         nearest: Option<&'static str>,
     },
@@ -84,6 +93,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let mut command = Command::default();
     while let Some(arg) = parser.next().map_err(odd)? {
         match arg {
+            lexopt::Arg::Short(digit @ '0'..='9') => {
+                return Err(Usage::Value(format!(
+                    "-{digit}… is no flag, and no number here is below 0"
+                )));
+            }
             lexopt::Arg::Short(letter) => {
                 let found = find(command.verb, |flag| flag.short == Some(letter));
                 let flag = found.ok_or_else(|| unknown(command.verb, format!("-{letter}")))?;
@@ -126,7 +140,7 @@ fn unknown(verb: Option<&'static Verb>, flag: String) -> Usage {
     let own = verb.map(|verb| verb.flags).unwrap_or_default();
     let words = own.iter().chain(EVERYWHERE).filter_map(|flag| flag.long);
     let nearest = flag.strip_prefix("--").and_then(|word| nearest(word, words));
-    Usage::Flag { flag, verb: verb.map_or("deploy", |verb| verb.name), nearest }
+    Usage::Flag { flag, verb: verb.map(|verb| verb.name), nearest }
 }
 
 fn take(command: &mut Command, flag: &Flag, parser: &mut lexopt::Parser) -> Result<(), Usage> {
@@ -139,6 +153,7 @@ fn take(command: &mut Command, flag: &Flag, parser: &mut lexopt::Parser) -> Resu
         Is::Json => command.json = true,
         Is::Quiet => command.quiet = true,
         Is::Help => command.help = true,
+        Is::Version => command.version = true,
         Is::File => command.files.push(PathBuf::from(value)),
         Is::Detach => command.detach = true,
         Is::Timeout => command.timeout = Some(time(&text(value)?)?),
@@ -164,11 +179,11 @@ fn odd(error: lexopt::Error) -> Usage {
 }
 
 fn check(command: Command) -> Result<Command, Usage> {
-    let Some(verb) = command.verb else {
-        return if command.help { Ok(command) } else { Err(Usage::Nothing) };
-    };
+    if command.help || command.version {
+        return Ok(command);
+    }
+    let Some(verb) = command.verb else { return Err(Usage::Nothing) };
     match command.words.len() {
-        _ if command.help => Ok(command),
         n if n < verb.least => Err(Usage::Words("too few", verb.usage())),
         n if n > verb.most => Err(Usage::Words("too many", verb.usage())),
         _ => services(verb, &command.words).map(|()| command),
@@ -205,9 +220,11 @@ fn services(verb: &Verb, words: &[String]) -> Result<(), Usage> {
     for name in names {
         manifest::check_name(name).map_err(|why| Usage::Value(why.to_string()))?;
     }
+    let fits = |n: &String| n.parse().is_ok_and(|n: u32| n <= REPLICAS_MAX);
     match words {
-        [_, n] if verb.is == verb::Is::Scale && n.parse::<u32>().is_err() => {
-            Err(Usage::Value(format!("{n:?} is not a number of instances")))
+        [_, n] if verb.is == verb::Is::Scale && !fits(n) => {
+            let n = cut(n);
+            Err(Usage::Value(format!("{n:?} is not a number of instances: 0 to {REPLICAS_MAX}")))
         }
         _ => Ok(()),
     }

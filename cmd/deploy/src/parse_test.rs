@@ -18,6 +18,7 @@ fn check(line: &str, want: &str) {
                 ("json", c.json),
                 ("quiet", c.quiet),
                 ("help", c.help),
+                ("version", c.version),
                 ("detach", c.detach),
                 ("exit-code", c.exit_code),
                 ("follow", c.follow),
@@ -61,14 +62,15 @@ fn an_unknown_verb_or_flag_names_the_nearest() {
     check("exec web", "unknown verb \"exec\"; deploy help shows them all");
     check(
         "apply --detatch",
-        "unknown flag --detatch of apply, did you mean detach?; see: deploy help apply",
+        "unknown flag --detatch, did you mean --detach?; see: deploy help apply",
     );
-    check("status -x", "unknown flag -x of status; see: deploy help status");
+    check("status -x", "unknown flag -x; see: deploy help status");
+    check("--verison", "unknown flag --verison, did you mean --version?; see: deploy help");
 }
 
 #[test]
 fn words_are_counted() {
-    check("", "say what to do: deploy help shows the verbs");
+    check("", "no verb: say what to do; deploy help shows the verbs");
     check("pause", "too few words; say: deploy pause SERVICE…");
     check("scale web", "too few words; say: deploy scale SERVICE N");
     check("rollback web v1 v2", "too many words; say: deploy rollback SERVICE [VERSION]");
@@ -78,11 +80,26 @@ fn words_are_counted() {
 #[test]
 fn a_name_that_no_service_can_have_is_refused_here() {
     check("stop ../x", "\"../x\" is not a name; use 1 to 40 of a-z, 0-9 and, inside, -");
-    check("scale web many", "\"many\" is not a number of instances");
+    check("scale web many", "\"many\" is not a number of instances: 0 to 1000");
+    check("scale web -17", "-1… is no flag, and no number here is below 0");
+    check("scale web 1000", "scale web 1000");
+    check("scale web 1001", "\"1001\" is not a number of instances: 0 to 1000");
 }
 
 #[test]
-fn help_asks_for_no_words() {
+fn what_is_repeated_of_a_word_has_an_end() {
+    let long = "x".repeat(10_000);
+    for line in [long.clone(), format!("--{long}"), format!("scale web {long}")] {
+        let why = parse(line.split(' ').map(std::ffi::OsString::from)).unwrap_err().to_string();
+        assert!(why.len() < 200 && why.contains("xxx…"), "{why}");
+    }
+}
+
+#[test]
+fn help_and_version_ask_for_no_words() {
+    check("--version", "- version");
+    check("-V", "- version");
+    check("scale --version", "scale version");
     check("--help", "- help");
     check("scale --help", "scale help");
     check("write ctl gc -- -x", "write ctl gc -x");

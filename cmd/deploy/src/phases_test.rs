@@ -34,7 +34,7 @@ fn told(text: &str) -> News {
     let head = format!("# version ab12cd34ef56 {}\n# image {digest}\n", began.to);
     let past = Past::read(format!("{head}image app:1.9\nreplicas 4\n"));
     let before = began.from.as_ref().map(|_| 4);
-    News::Going { time, going: Going::new("web", began, Some(&past), before, false) }
+    News::Going { time, going: Going::new("web", began, Some(&past), before, None) }
 }
 
 /// Runs a script and writes down what was printed after each line.

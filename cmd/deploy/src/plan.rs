@@ -1,7 +1,7 @@
 //! What apply would do with one service, as far as files tell. Pure: manifests and numbers in,
 //! words out; what is really done, the server decides.
 
-use crate::going::{instances, short};
+use crate::going::{REPLACES, instances, short};
 use crate::past::Past;
 use crate::room::Room;
 use manifest::{Change, Effect, Manifest, Outcome, Update};
@@ -75,7 +75,7 @@ impl Plan {
             How::Unchanged => "unchanged".to_string(),
             How::InPlace => "in place, nothing restarts".to_string(),
             How::Rolling => format!("rolling, batch {batch}, never fewer than {least}"),
-            How::Replace => "replace, all old ones stop before new ones start".to_string(),
+            How::Replace => format!("replace, {REPLACES}"),
         };
         Plan {
             service: service.to_string(),

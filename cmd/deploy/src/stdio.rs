@@ -1,7 +1,7 @@
 //! `stdio`: standard input and output to the server's socket, byte for byte, so that ssh can
 //! carry a connection.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, words};
 use crate::link;
 use ninep::dial::Address;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, split};
@@ -31,10 +31,14 @@ where
     };
     tokio::pin!(there, back);
     tokio::select! {
-        done = &mut back => done.map_err(|why| Error::Lost(why.to_string())),
+        done = &mut back => done.map_err(lost),
         // The end of the input is not the end of the answers.
-        _ = &mut there => back.await.map_err(|why| Error::Lost(why.to_string())),
+        _ = &mut there => back.await.map_err(lost),
     }
+}
+
+fn lost(why: std::io::Error) -> Error {
+    Error::Lost(words(&why))
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! `cat`, `write`, `ls` and `tree`: the tree without mounting it.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cut};
 use crate::link::Link;
 use crate::out::Out;
+use crate::parse::Usage;
 use ninep::{Kind, Stat};
 use std::fmt::Write as _;
+use std::io::Read as _;
 
 /// Bytes asked for at once.
 const READ_BYTES: u32 = 64 * 1024;
 
 /// Where a write makes a file that is not there.
 const MANIFESTS: &str = "manifests/";
+
+/// Bytes of standard input that are written, at most: no file of the tree takes as many.
+const WRITE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Directories below one another that `tree` goes into; the tree itself has six.
 const DEPTH_MAX: usize = 32;
@@ -19,6 +24,7 @@ const DEPTH_MAX: usize = 32;
 /// kept until it is whole.
 pub(crate) async fn cat(link: &Link, out: Out, paths: &[String]) -> Result<()> {
     for path in paths {
+        may(link, path, 0o444).await?;
         let mut file = link.open(path).await?;
         let mut rest = Vec::new();
         loop {
@@ -52,20 +58,49 @@ fn cut_letter(bytes: &[u8]) -> usize {
 
 /// Writes words as one line, or standard input as it is.
 pub(crate) async fn write(link: &Link, path: &str, words: &[String]) -> Result<()> {
-    let text = match words {
-        [] => {
-            let local = |why| Error::Local { path: "standard input".to_string(), why };
-            std::io::read_to_string(std::io::stdin()).map_err(local)?
-        }
-        words => words.join(" ") + "\n",
-    };
-    match path.trim_start_matches('/').starts_with(MANIFESTS) {
-        true => {
-            let put = link.client.put(path, text.as_bytes()).await;
-            put.map_err(|error| Error::at(path, error))
-        }
-        false => link.write(path, &text).await,
+    let manifest = path.trim_start_matches('/').strip_prefix(MANIFESTS);
+    if let Some(service) = manifest {
+        // An editor may keep what it likes there; a name given here is meant as a service's.
+        manifest::check_name(service).map_err(|why| Usage::Value(why.to_string()))?;
     }
+    if manifest.is_none() {
+        may(link, path, 0o222).await?;
+    }
+    let bytes = match words {
+        [] => input()?,
+        words => (words.join(" ") + "\n").into_bytes(),
+    };
+    let done = match manifest {
+        Some(_) => link.client.put(path, &bytes).await,
+        None => link.client.write(path, &bytes).await,
+    };
+    done.map_err(|error| Error::at(path, error))
+}
+
+/// Standard input to its end.
+fn input() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(WRITE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|why| Error::Local { path: "standard input".to_string(), why })?;
+    match bytes.len() as u64 > WRITE_BYTES_MAX {
+        true => Err(Error::Other(format!(
+            "standard input has more than {WRITE_BYTES_MAX} bytes; no file of the tree takes them"
+        ))),
+        false => Ok(bytes),
+    }
+}
+
+/// Refuses what nobody may do to a file, in more words than the server has.
+async fn may(link: &Link, path: &str, bits: u32) -> Result<()> {
+    let stat = link.client.stat(path).await.map_err(|error| Error::at(path, error))?;
+    let name = cut(path);
+    let text = match (stat.kind, stat.mode & bits) {
+        (Kind::Dir, _) => format!("{name:?} is a directory; what is in it: deploy ls {name}"),
+        (Kind::File | Kind::Append | Kind::Exclusive, 1..) => return Ok(()),
+        _ if bits == 0o444 => format!("{name} is only written; what it takes: deploy cat help"),
+        _ => format!("{name} is only read; what is written: ctl files and manifests/"),
+    };
+    Err(Error::Other(text))
 }
 
 /// Lists directories; a file is listed by itself.
@@ -103,7 +138,14 @@ pub(crate) async fn tree(link: &Link, out: Out, path: &str) -> Result<()> {
     };
     left.extend(below(0, path, list(link, path).await?));
     while let Some((depth, path, entry)) = left.pop() {
-        out.data(format!("{:indent$}{}\n", "", name(&entry), indent = depth * 2).as_bytes())?;
+        if out.json {
+            let mut object = object(&entry);
+            object["path"] = path.trim_start_matches('/').into();
+            out.object(&object)?;
+        } else {
+            let line = format!("{:indent$}{}\n", "", name(&entry), indent = depth * 2);
+            out.data(line.as_bytes())?;
+        }
         if entry.kind == Kind::Dir && depth < DEPTH_MAX {
             // One that went meanwhile has nothing in it.
             if let Ok(entries) = list(link, &path).await {

@@ -2,8 +2,9 @@
 //! whether the kernel killed for want of memory.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -49,36 +50,58 @@ impl Cgroup {
         Ok(Cgroup { dirs: machine.hierarchies.iter().map(dir).collect() })
     }
 
-    /// Puts the calling process into the version 2 side of a machine that has both. There it is
-    /// under no limit, all it forks follows, and `cgroup.kill` reaches them at one stroke. It
-    /// fails without harm: the version 1 side is then all there is.
+    /// The version 2 side of a machine that has both, made and opened for a process to be forked
+    /// into: see [`Cgroup::join_beside`]. None where there is no such side or it cannot be made.
+    pub fn beside(&self) -> Option<OwnedFd> {
+        let dir = self.both().find(|dir| dir.unified)?;
+        fs::create_dir_all(&dir.path).ok()?;
+        File::open(&dir.path).ok().map(OwnedFd::from)
+    }
+
+    /// Puts the calling process into the version 2 side of a machine that has both, unless it was
+    /// forked into it. There it is under no limit, all it forks follows, and `cgroup.kill` reaches
+    /// them at one stroke. It fails without harm: the version 1 side is then all there is.
     pub(crate) fn join_beside(&self) {
-        if self.dirs.iter().all(|dir| dir.unified) {
-            return;
-        }
-        for dir in self.dirs.iter().filter(|dir| dir.unified) {
-            if fs::create_dir_all(&dir.path).is_ok() {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+        for dir in self.both().filter(|dir| dir.unified) {
+            let there = !own.is_empty() && dir.path.ends_with(own);
+            if !there && fs::create_dir_all(&dir.path).is_ok() {
                 let _ = fs::write(dir.path.join("cgroup.procs"), "0");
             }
         }
     }
 
-    /// Limits its processor time, where there is a controller for it; where there is none the
-    /// warning of [`Limits::resources`] has said so.
+    /// All directories of a machine with both versions; none of one with version 2 only.
+    fn both(&self) -> impl Iterator<Item = &Dir> {
+        let both = self.dirs.iter().any(|dir| !dir.unified);
+        self.dirs.iter().filter(move |_| both)
+    }
+
+    /// The directories with version 1 controllers, where libcontainer puts processes.
+    pub(crate) fn version_one(&self) -> impl Iterator<Item = &Path> {
+        let one = |dir: &&Dir| !dir.unified && !dir.controllers.is_empty();
+        self.dirs.iter().filter(one).map(|dir| dir.path.as_path())
+    }
+
+    /// Limits its processor time and its processes, where there is a controller for it; where
+    /// there is none the warning of [`Limits::resources`] has said so.
     ///
     /// # Errors
     /// The kernel takes a limit not.
-    pub(crate) fn limit_cpu(&self, limits: &Limits) -> Result<(), Error> {
+    pub(crate) fn limit(&self, limits: &Limits) -> Result<(), Error> {
         let unified = self.dirs.iter().all(|dir| dir.unified);
         for dir in &self.dirs {
-            // Which controllers a version 2 cgroup has, its files tell.
-            let limited = match unified {
-                true => dir.path.join("cpu.max").exists(),
-                false => dir.controllers.iter().any(|name| name == "cpu"),
-            };
-            for (name, text) in limited.then(|| limits.cpu_files(unified)).into_iter().flatten() {
+            for (controller, name, text) in limits.files(unified) {
                 let path = dir.path.join(name);
-                fs::write(&path, text).map_err(Error::io("write", &path))?;
+                // Which controllers a version 2 cgroup has, its files tell.
+                let limited = match unified {
+                    true => path.exists(),
+                    false => dir.controllers.iter().any(|name| name == controller),
+                };
+                if limited {
+                    fs::write(&path, text).map_err(Error::io("write", &path))?;
+                }
             }
         }
         Ok(())

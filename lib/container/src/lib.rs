@@ -7,6 +7,7 @@
 
 mod caps;
 mod cgroup;
+mod entry;
 mod error;
 mod executor;
 mod hierarchy;

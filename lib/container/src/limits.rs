@@ -45,24 +45,21 @@ impl Limits {
         Ok(())
     }
 
-    /// The spec's `resources`, and a sentence for each limit that cannot be enforced here. The
-    /// processor's is not among them: see [`Limits::cpu_files`].
+    /// The spec's `resources`, and a sentence for each limit that cannot be enforced here. Those
+    /// of processor and processes are not among them: see [`Limits::files`].
     pub(crate) fn resources(&self, controllers: &BTreeSet<String>) -> (Value, Vec<String>) {
         let mut resources = json!({});
         let mut warnings = Vec::new();
-        for (controller, value, limit) in [
-            ("memory", self.memory_bytes, format!("the limit of {} bytes", self.memory_bytes)),
-            ("pids", self.pids, format!("the limit of {} processes", self.pids)),
+        for (controller, limit) in [
+            ("memory", format!("the limit of {} bytes", self.memory_bytes)),
+            ("pids", format!("the limit of {} processes", self.pids)),
+            ("cpu", format!("the limit of {} millicores", self.cpu_milli)),
         ] {
-            if controllers.contains(controller) {
-                resources[controller] = json!({ "limit": value });
-            } else {
+            if !controllers.contains(controller) {
                 warnings.push(not_enforced(controller, &limit));
+            } else if controller == "memory" {
+                resources[controller] = json!({ "limit": self.memory_bytes });
             }
-        }
-        if !controllers.contains("cpu") {
-            let limit = format!("the limit of {} millicores", self.cpu_milli);
-            warnings.push(not_enforced("cpu", &limit));
         }
         // Everything is denied first; libcontainer then allows null, zero, full, random, urandom,
         // tty, ptmx and pts. Version 2 has no such files: there nodev mounts must do.
@@ -70,23 +67,27 @@ impl Limits {
         (resources, warnings)
     }
 
-    /// The processor's limit as files of a cgroup and what is written to them, in that order.
+    /// The limits of processor and processes: controller, file of a cgroup, and what is written
+    /// to it, in that order.
     ///
-    /// Not for libcontainer: making a container takes several milliseconds of processor time in
-    /// the container's own cgroup. Out of a small quota that is most of a period or more of it,
-    /// so the limit is set when the container is made and its program does not run yet.
-    pub(crate) fn cpu_files(&self, unified: bool) -> Vec<(&'static str, String)> {
+    /// Not for libcontainer: making a container takes several milliseconds of processor time, and
+    /// processes of the runtime's, in the container's own cgroup. Out of a small quota that is
+    /// most of a period or more of it, so these limits are set when the container is made and its
+    /// program does not run yet.
+    pub(crate) fn files(&self, unified: bool) -> Vec<(&'static str, &'static str, String)> {
         let quota_us = self.cpu_milli * PERIOD_US / 1000;
+        let pids = ("pids", "pids.max", self.pids.to_string());
         if unified {
             let weight = (self.cpu_milli * WEIGHT_PER_CORE / 1000).clamp(1, WEIGHT_MAX);
             let max = format!("{quota_us} {PERIOD_US}");
-            return vec![("cpu.weight", weight.to_string()), ("cpu.max", max)];
+            return vec![pids, ("cpu", "cpu.weight", weight.to_string()), ("cpu", "cpu.max", max)];
         }
         let shares = (self.cpu_milli * SHARES_PER_CORE / 1000).max(2);
         vec![
-            ("cpu.shares", shares.to_string()),
-            ("cpu.cfs_period_us", PERIOD_US.to_string()),
-            ("cpu.cfs_quota_us", quota_us.to_string()),
+            pids,
+            ("cpu", "cpu.shares", shares.to_string()),
+            ("cpu", "cpu.cfs_period_us", PERIOD_US.to_string()),
+            ("cpu", "cpu.cfs_quota_us", quota_us.to_string()),
         ]
     }
 }
@@ -125,8 +126,8 @@ mod tests {
         let all = ["cpu", "memory", "pids"].map(str::to_owned);
         let (resources, warnings) = LIMITS.resources(&BTreeSet::from(all));
         assert_eq!(warnings, [""; 0]);
-        assert_eq!(resources.get("cpu"), None);
-        assert_eq!(resources["pids"]["limit"], 512);
+        assert_eq!(resources["memory"]["limit"], 64 << 20);
+        assert_eq!((resources.get("cpu"), resources.get("pids")), (None, None));
         let (resources, warnings) = LIMITS.resources(&BTreeSet::from(["cpu".to_owned()]));
         assert_eq!(resources.get("memory"), None);
         assert_eq!(warnings.len(), 2);
@@ -136,15 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn the_processor_is_limited_in_either_version() {
-        let cpu = |cpu_milli, unified| {
-            let files = Limits { cpu_milli, ..LIMITS }.cpu_files(unified);
-            files.iter().map(|(name, text)| format!("{name}={text} ")).collect::<String>()
+    fn processor_and_processes_are_limited_in_either_version() {
+        let files = |cpu_milli, unified| {
+            let files = Limits { cpu_milli, ..LIMITS }.files(unified);
+            files.iter().map(|(_, name, text)| format!("{name}={text} ")).collect::<String>()
         };
-        let one = "cpu.shares=256 cpu.cfs_period_us=100000 cpu.cfs_quota_us=25000 ";
-        assert_eq!(cpu(250, false), one);
-        assert_eq!(cpu(250, true), "cpu.weight=25 cpu.max=25000 100000 ");
-        assert_eq!(cpu(10, true), "cpu.weight=1 cpu.max=1000 100000 ");
-        assert_eq!(cpu(200_000, true), "cpu.weight=10000 cpu.max=20000000 100000 ");
+        let one = "pids.max=512 cpu.shares=256 cpu.cfs_period_us=100000 cpu.cfs_quota_us=25000 ";
+        assert_eq!(files(250, false), one);
+        assert_eq!(files(250, true), "pids.max=512 cpu.weight=25 cpu.max=25000 100000 ");
+        assert_eq!(files(10, true), "pids.max=512 cpu.weight=1 cpu.max=1000 100000 ");
+        assert_eq!(files(200_000, true), "pids.max=512 cpu.weight=10000 cpu.max=20000000 100000 ");
     }
 }

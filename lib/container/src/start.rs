@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::caps::Caps;
 use crate::cgroup::Cgroup;
+use crate::entry::Entered;
 use crate::error::Error;
 use crate::executor::Confined;
 use crate::hierarchy::Machine;
@@ -109,6 +110,7 @@ pub fn bring_up(
     }
     let bundle = write_bundle(&plan, site, oom_score_adj, reporter)?;
     let executor = Confined { filters: Rc::new(Filters::new(&plan.caps)?), reporter };
+    let entered = Entered::into(&cgroup);
     let mut container = ContainerBuilder::new(plan.id.clone(), SyscallType::Linux)
         .with_root_path(site.state())
         .map_err(runtime)?
@@ -125,10 +127,11 @@ pub fn bring_up(
         .build()
         .map_err(runtime)?;
     let pid = container.pid().ok_or_else(|| Error::Runtime("no first process".to_owned()))?;
+    entered.leave();
     if !cgroup.forbid_swap(plan.limits.memory_bytes) && swaps() {
         reporter.say(&Report::Warning("swap cannot be limited on this machine".to_owned()));
     }
-    cgroup.limit_cpu(&plan.limits)?;
+    cgroup.limit(&plan.limits)?;
     reporter.say(&Report::Created { pid: pid.as_raw() });
     container.start().map_err(runtime)
 }

@@ -27,6 +27,28 @@ pub enum Error {
         /// Where it was looked for.
         place: String,
     },
+    /// A name without a registry that is neither here nor at the one it stands for.
+    #[error(
+        "no image {name} was pushed here ({there}), and {why}; push it: deploy push {push} DIR"
+    )]
+    NotPushed {
+        /// As it was given, with its tag.
+        name: String,
+        /// Names that were pushed, like it if there are such.
+        there: String,
+        /// What it stands for at a registry, and why that could not be had.
+        why: String,
+        /// What a push would have to be called.
+        push: String,
+        /// Whether asking the registry again cannot help.
+        permanent: bool,
+    },
+    /// A push was given up by whoever asked for it.
+    #[error("{what} was given up, nothing of it is kept")]
+    GivenUp {
+        /// The name it was to have.
+        what: String,
+    },
     /// The registry does not let us (401, 403).
     #[error("{registry} refuses access to {what}: {why}")]
     Denied {
@@ -189,6 +211,7 @@ impl Error {
             Self::Reference { .. }
             | Self::NotFound { .. }
             | Self::Denied { .. }
+            | Self::GivenUp { .. }
             | Self::Platform { .. }
             | Self::Digest { .. }
             | Self::Changed { .. }
@@ -199,6 +222,7 @@ impl Error {
             | Self::Refused { .. }
             | Self::Source { .. }
             | Self::Library { .. } => true,
+            Self::NotPushed { permanent, .. } => *permanent,
             Self::Room { .. }
             | Self::Inodes { .. }
             | Self::Registry { .. }

@@ -2,7 +2,7 @@
 //!
 //! Law: what is marked, leased, or newer than the beginning of the collection stays.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -12,42 +12,140 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::digest::Digest;
 use crate::disk::{Disk, io_error};
 use crate::meta::{self, Meta};
+use crate::pull::Made;
+use crate::reference::{Lying, Reference};
 use crate::store::Shared;
-use crate::{Collected, Result, Usage};
+use crate::tags::Tag;
+use crate::{Collected, Removed, Result, Usage};
 
-/// A name that was pulled keeps its image for seven days after the last pull; it can be had
-/// again. (Instances and versions keep theirs by digest.)
-const PULLED_S_MAX: u64 = 7 * 24 * 3600;
+/// A name keeps its image for an hour after it was pulled or pushed, for whoever did it is about
+/// to use it.
+const FRESH_S: u64 = 3600;
 /// A download nobody went on with for a day is given up.
 const INGEST_S_MAX: u64 = 24 * 3600;
 
-/// Removes what nothing needs `now`.
-pub(crate) fn collect(shared: &Arc<Shared>, keep: &[String], now: SystemTime) -> Result<Collected> {
+/// Removes what nothing needs `now`; `keep` gives digests and references that are needed.
+pub(crate) fn collect(
+    shared: &Arc<Shared>,
+    keep: impl FnOnce() -> Vec<String>,
+    now: SystemTime,
+) -> Result<Collected> {
     let _collecting = shared.leases.collecting();
+    let keep = Keep::read(&keep())?;
     let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let old = |tag: &crate::tags::Tag| !tag.pushed && tag.at_s.saturating_add(PULLED_S_MAX) < now_s;
-    let stays = |name: &String, tag: &crate::tags::Tag| {
-        keep.contains(&tag.digest) || !(old(tag) || name.contains("@sha256:"))
-    };
-    shared.change(|tags| tags.retain(|name, tag| stays(name, tag)))?;
-    let marks = Marks::named(shared, keep);
-    let mut sweep = Sweep { shared, marks, began: now, collected: Collected::default() };
+    let stays =
+        |name: &str, tag: &Tag| keep.has(name, tag) || tag.at_s.saturating_add(FRESH_S) > now_s;
+    let gone: Vec<_> = shared.change(|tags| {
+        let (stay, go) = std::mem::take(tags).into_iter().partition(|(name, tag)| stays(name, tag));
+        *tags = stay;
+        let go: BTreeMap<String, Tag> = go;
+        go.into_iter().collect()
+    })?;
+    let gone: Vec<Gone> =
+        gone.into_iter().map(|(name, tag)| Gone::new(shared, name, tag)).collect();
+    let marks = Marks::named(shared, &keep.digests);
+    let mut sweep = Sweep { shared, marks, began: now, swept: Swept::default() };
     sweep.layers()?;
     sweep.blobs()?;
     sweep.ingests()?;
-    Ok(sweep.collected)
+    Ok(sweep.swept.by_name(gone))
 }
 
-/// Removes these layers, unless another pull holds one or has made an image of it meanwhile.
-pub(crate) fn take_back(shared: &Arc<Shared>, chain_ids: &[Digest]) -> Result<()> {
-    let _collecting = shared.leases.collecting();
-    let marks = Marks::named(shared, &[]);
-    let mut collected = Collected::default();
-    // The upper ones first: none is ever without those below it.
-    for chain_id in chain_ids.iter().rev().filter(|it| !marks.layers.contains(it)) {
-        layer(shared, chain_id, &mut collected)?;
+/// What is needed besides what is leased or fresh.
+#[derive(Default)]
+struct Keep {
+    digests: HashSet<String>,
+    names: HashSet<String>,
+}
+
+impl Keep {
+    fn read(keep: &[String]) -> Result<Self> {
+        let mut read = Self::default();
+        for text in keep {
+            if Digest::parse(text).is_some() {
+                read.digests.insert(text.clone());
+                continue;
+            }
+            let parsed = Reference::parse(text)?;
+            let (digest, names) = match &parsed {
+                Reference::Registry(remote) => {
+                    // It stands for what was pushed under it, and else for the registry's.
+                    (&remote.digest, remote.short.iter().cloned().chain(remote.tagged()).collect())
+                }
+                Reference::File(Lying { digest, .. }) | Reference::Dir(_, digest) => {
+                    (digest, vec![parsed.to_string()])
+                }
+            };
+            match digest {
+                Some(digest) => drop(read.digests.insert(digest.to_string())),
+                None => read.names.extend(names),
+            }
+        }
+        Ok(read)
     }
-    tracing::info!("no room: {} layers removed again", collected.layers);
+
+    fn has(&self, name: &str, tag: &Tag) -> bool {
+        self.names.contains(name) || self.digests.contains(&tag.digest)
+    }
+}
+
+/// A name that was taken away, and what its image was made of.
+struct Gone {
+    name: String,
+    digest: String,
+    parts: Vec<Digest>,
+}
+
+impl Gone {
+    fn new(shared: &Shared, name: String, tag: Tag) -> Self {
+        let digest = Digest::parse(&tag.digest);
+        // One whose documents cannot be read costs its own bytes and never the collection.
+        let parts = digest.and_then(|digest| shared.parts(&digest).ok().flatten());
+        let parts = parts.map(|it| [it.documents, it.layers, it.chain].concat());
+        Self { name, digest: tag.digest, parts: parts.unwrap_or_default() }
+    }
+}
+
+/// What was removed, with the bytes of each blob and layer.
+#[derive(Default)]
+struct Swept {
+    collected: Collected,
+    bytes: HashMap<Digest, u64>,
+}
+
+impl Swept {
+    fn take(&mut self, digest: &Digest, bytes: u64) {
+        self.collected.bytes += bytes;
+        *self.bytes.entry(digest.clone()).or_default() += bytes;
+    }
+
+    /// Each part counts for the first of the names it belonged to.
+    fn by_name(mut self, gone: Vec<Gone>) -> Collected {
+        for Gone { name, digest, parts } in gone {
+            let bytes = parts.iter().filter_map(|part| self.bytes.remove(part)).sum();
+            self.collected.images.push(Removed { reference: name, digest, bytes });
+        }
+        self.collected
+    }
+}
+
+/// Removes these layers and blobs, unless another pull holds one or has made an image of it
+/// meanwhile.
+pub(crate) fn take_back(shared: &Arc<Shared>, made: &Made) -> Result<()> {
+    let _collecting = shared.leases.collecting();
+    let marks = Marks::named(shared, &HashSet::new());
+    let mut swept = Swept::default();
+    // The upper ones first: none is ever without those below it.
+    for chain_id in made.layers.iter().rev().filter(|it| !marks.layers.contains(it)) {
+        layer(shared, chain_id, &mut swept)?;
+    }
+    for digest in made.blobs.iter().filter(|it| !marks.blobs.contains(it)) {
+        let path = shared.disk.blob(digest);
+        let bytes = fs::metadata(&path).map_or(0, |found| found.len());
+        blob(shared, digest, &path, bytes, &mut swept)?;
+    }
+    let Collected { bytes, blobs, layers, .. } = swept.collected;
+    tracing::info!("given up: {blobs} blobs and {layers} layers removed again, {bytes} bytes");
     Ok(())
 }
 
@@ -77,10 +175,12 @@ struct Marks {
 
 impl Marks {
     /// Marks what every name and these digests stand for.
-    fn named(shared: &Shared, keep: &[String]) -> Self {
+    fn named(shared: &Shared, keep: &HashSet<String>) -> Self {
         let mut marks = Self::default();
         let names = shared.names();
-        for text in names.values().map(|tag| &tag.digest).chain(keep) {
+        let named = names.values().map(|tag| &tag.digest).chain(keep);
+        // Many names may stand for one image.
+        for text in named.collect::<HashSet<_>>() {
             if let Some(digest) = Digest::parse(text) {
                 marks.image(shared, digest);
             }
@@ -105,19 +205,41 @@ impl Marks {
 }
 
 /// Removes a layer unless it is held.
-fn layer(shared: &Shared, chain_id: &Digest, collected: &mut Collected) -> Result<()> {
+fn layer(shared: &Shared, chain_id: &Digest, swept: &mut Swept) -> Result<()> {
     let disk = &shared.disk;
     let path = disk.layer(chain_id);
     let bytes = meta::load(disk, chain_id)?.map_or(0, |meta| meta.bytes);
     // A layer goes with one rename, so a half removed one is never taken for whole.
     let scratch = disk.scratch();
     match shared.leases.unless_held(chain_id, || fs::rename(&path, &scratch.0)) {
-        None => return Ok(()),
+        None => {}
+        Some(Err(e)) if e.kind() == io::ErrorKind::NotFound => {}
         Some(Err(e)) => return Err(io_error("remove", &path, e)),
-        Some(Ok(())) => {}
+        Some(Ok(())) => {
+            swept.collected.layers += 1;
+            swept.take(chain_id, bytes);
+        }
     }
-    collected.layers += 1;
-    collected.bytes += bytes;
+    Ok(())
+}
+
+/// Removes a blob unless it is held.
+fn blob(
+    shared: &Shared,
+    digest: &Digest,
+    path: &Path,
+    bytes: u64,
+    swept: &mut Swept,
+) -> Result<()> {
+    match shared.leases.unless_held(digest, || fs::remove_file(path)) {
+        None => {}
+        Some(Err(e)) if e.kind() == io::ErrorKind::NotFound => {}
+        Some(Err(e)) => return Err(io_error("remove", path, e)),
+        Some(Ok(())) => {
+            swept.collected.blobs += 1;
+            swept.take(digest, bytes);
+        }
+    }
     Ok(())
 }
 
@@ -125,45 +247,36 @@ struct Sweep<'a> {
     shared: &'a Shared,
     marks: Marks,
     began: SystemTime,
-    collected: Collected,
+    swept: Swept,
 }
 
 impl Sweep<'_> {
     fn layers(&mut self) -> Result<()> {
         let disk = &self.shared.disk;
-        let (marks, collected) = (&self.marks.layers, &mut self.collected);
+        let (marks, swept) = (&self.marks.layers, &mut self.swept);
         each(&disk.layers(), |digest, found| {
             if marks.contains(&digest) || newer(found, self.began) {
                 return Ok(());
             }
-            layer(self.shared, &digest, collected)
+            layer(self.shared, &digest, swept)
         })
     }
 
     fn blobs(&mut self) -> Result<()> {
         let disk = &self.shared.disk;
-        let (marks, collected) = (&self.marks.blobs, &mut self.collected);
+        let (marks, swept) = (&self.marks.blobs, &mut self.swept);
         each(&disk.blobs(), |digest, found| {
             if marks.contains(&digest) || newer(found, self.began) {
                 return Ok(());
             }
-            let path = disk.blob(&digest);
-            match self.shared.leases.unless_held(&digest, || fs::remove_file(&path)) {
-                None => {}
-                Some(Err(e)) => return Err(io_error("remove", &path, e)),
-                Some(Ok(())) => {
-                    collected.blobs += 1;
-                    collected.bytes += found.len();
-                }
-            }
-            Ok(())
+            blob(self.shared, &digest, &disk.blob(&digest), found.len(), swept)
         })
     }
 
     fn ingests(&mut self) -> Result<()> {
         let disk = &self.shared.disk;
         let old = self.began - Duration::from_secs(INGEST_S_MAX);
-        let collected = &mut self.collected;
+        let collected = &mut self.swept.collected;
         each(&disk.ingests(), |digest, found| {
             if newer(found, old) {
                 return Ok(());
@@ -213,34 +326,38 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
     #[tokio::test]
-    async fn a_pulled_name_keeps_its_image_for_a_week_and_a_pushed_one_for_ever() {
+    async fn a_name_keeps_its_image_for_an_hour_and_then_what_is_needed_keeps_it() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
         let mut digests = Vec::new();
-        for name in ["pushed", "pulled", "pinned"] {
-            fs::write(root.join("file"), name).unwrap();
+        for (name, size) in [("pushed:1", 1000), ("named:1", 2000), ("run:1", 3000)] {
+            fs::write(root.join("file"), "x".repeat(size)).unwrap();
             digests.push(store.push(name, &root).await.unwrap().digest);
         }
         let shared = store.shared();
-        shared
-            .change(|tags| {
-                let pulled = |n: usize| Tag::new(&Digest::parse(&digests[n]).unwrap(), false);
-                tags.retain(|name, _| name == "pushed:latest");
-                tags.insert("quay.io/a:1".into(), pulled(1));
-                tags.insert(format!("quay.io/a@{}", digests[2]), pulled(2));
-            })
-            .unwrap();
-        let after = |days: u32, keep: &[String]| {
-            collect(shared, keep, SystemTime::now() + DAY * days).unwrap();
-            digests.iter().map(|d| store.get(d).unwrap().is_some()).collect::<Vec<_>>()
+        let digest = Digest::parse(&digests[2]).unwrap();
+        let pulled = format!("quay.io/a@{digest}");
+        shared.change(|tags| tags.insert(pulled.clone(), Tag::new(&digest, false))).unwrap();
+        let after = |seconds: u64, keep: &[&str]| {
+            let keep: Vec<String> = keep.iter().map(ToString::to_string).collect();
+            let now = SystemTime::now() + Duration::from_secs(seconds);
+            let got = collect(shared, || keep, now).unwrap();
+            let sum: u64 = got.images.iter().map(|it| it.bytes).sum();
+            assert_eq!(sum, got.bytes, "{got:?}");
+            let names = got.images.into_iter().map(|it| (it.reference, it.bytes > 1000));
+            names.collect::<Vec<_>>()
         };
-        assert_eq!(after(1, &digests[2..]), [true, true, true]);
-        assert_eq!(after(1, &[]), [true, true, false]);
-        assert_eq!(after(8, &digests[1..2]), [true, true, false]);
-        assert_eq!(after(8, &[]), [true, false, false]);
-        assert_eq!(store.list().unwrap().len(), 1);
+        let run = digests[2].as_str();
+        let gone = |name: &str, alone: bool| (name.to_owned(), alone);
+        assert_eq!(after(3500, &[]), []);
+        assert_eq!(after(3700, &["named:1", run]), [gone("pushed:1", true)]);
+        let full = "docker.io/library/named:1";
+        assert_eq!(after(3700, &[full, run]), [gone("named:1", true)]);
+        // What two names share counts once.
+        assert_eq!(after(3700, &[]), [gone(&pulled, true), gone("run:1", false)]);
+        assert!(store.list().unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -256,11 +373,11 @@ mod tests {
             fs::write(shared.disk.ingest(&Digest::of(text.as_bytes())), text).unwrap();
         }
         let check = |after: Duration, blobs: u64, bytes: u64| {
-            let got = collect(shared, &[], SystemTime::now() + after).unwrap();
-            assert_eq!(got, Collected { bytes, blobs, layers: 0 });
+            let got = collect(shared, Vec::new, SystemTime::now() + after).unwrap();
+            assert_eq!(got, Collected { bytes, blobs, ..Collected::default() });
         };
         let began = SystemTime::now() - DAY;
-        assert_eq!(collect(shared, &[], began).unwrap(), Collected::default());
+        assert_eq!(collect(shared, Vec::new, began).unwrap(), Collected::default());
         // The free blob now, the free download after a day, the held ones when they are free.
         check(Duration::from_secs(60), 1, 4);
         check(DAY * 2, 0, 4);

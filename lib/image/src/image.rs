@@ -2,10 +2,14 @@
 //! result of a collection.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value;
 
-/// An image that is complete on this machine: every layer unpacked and verified.
+use crate::lease::Lease;
+
+/// An image that is complete on this machine: every layer unpacked and verified. No collection
+/// takes any of it while this value or a clone lives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// `sha256:…` of what the reference names: the manifest, or the index when the reference
@@ -23,6 +27,27 @@ pub struct Image {
     pub in_place: bool,
     /// Bytes of the unpacked layers; of a `dir:` image the bytes of its files.
     pub bytes: u64,
+    /// Keeps collections away.
+    pub(crate) held: Held,
+}
+
+/// The leases of everything an image is made of. They say nothing of what it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    _lease: Option<Arc<Lease>>,
+}
+
+impl Held {
+    /// None: there is nothing of it in the store.
+    pub(crate) fn new(lease: Option<Lease>) -> Self {
+        Self { _lease: lease.map(Arc::new) }
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// A line of [`Store::list`](crate::Store::list).
@@ -50,10 +75,25 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// A name that a collection took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// As [`Listed::reference`].
+    pub reference: String,
+    /// `sha256:…`
+    pub digest: String,
+    /// Bytes that were freed with it. What it shared with an image that stays is not among them,
+    /// nor what it shared with one that stands before it.
+    pub bytes: u64,
+}
+
 /// What a collection freed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Bytes of blobs, of unpacked layers and of abandoned downloads.
+    /// The names that went, sorted.
+    pub images: Vec<Removed>,
+    /// Bytes of blobs, of unpacked layers and of abandoned downloads; more than those of the
+    /// names when something had none.
     pub bytes: u64,
     /// Blobs removed (manifests, configurations, compressed layers).
     pub blobs: u64,

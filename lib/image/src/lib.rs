@@ -20,6 +20,7 @@ mod lease;
 mod local;
 mod meta;
 mod meter;
+mod missing;
 mod pull;
 mod push;
 mod reference;
@@ -34,5 +35,5 @@ mod unpack;
 mod wire;
 
 pub use error::{Error, Result};
-pub use image::{Collected, Image, Listed, Progress, Usage};
+pub use image::{Collected, Image, Listed, Progress, Removed, Usage};
 pub use store::Store;

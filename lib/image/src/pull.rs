@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::syncfs;
 use tokio::sync::{Semaphore, oneshot};
@@ -13,13 +13,14 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::budget::Budget;
 use crate::digest::{Digest, Hashed, chain};
-use crate::disk::{RESERVE_BYTES, RESERVE_INODES, Scratch, rename_durably};
+use crate::disk::{RESERVE_BYTES, RESERVE_INODES, Scratch, io_error, rename_durably};
 use crate::document::{self, Config, Descriptor, Document, Manifest};
 use crate::gc;
 use crate::lease::Lease;
 use crate::local::Local;
 use crate::meta::{self, Meta};
 use crate::meter::Meter;
+use crate::push;
 use crate::registry::Registry;
 use crate::store::Shared;
 use crate::unpack::{Job, Over, Unpacked};
@@ -48,11 +49,19 @@ pub(crate) struct Pull {
     /// The full reference, for messages.
     pub(crate) what: String,
     pub(crate) lease: Lease,
-    pub(crate) stop: AtomicBool,
+    /// Set when nobody waits for it any more.
+    pub(crate) stop: Arc<AtomicBool>,
     /// The room it takes.
-    budget: Budget,
-    /// Chain ids of the layers it has made.
-    made: Mutex<Vec<Digest>>,
+    pub(crate) budget: Budget,
+    made: Mutex<Made>,
+}
+
+/// What a pull has brought that was not there before.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    /// Chain ids, lower ones first.
+    pub(crate) layers: Vec<Digest>,
+    pub(crate) blobs: Vec<Digest>,
 }
 
 /// A manifest with all that is needed to fetch its layers.
@@ -64,8 +73,8 @@ pub(crate) struct Plan {
     fetches: Semaphore,
 }
 
-/// Tells the threads that unpack that nobody waits for them.
-struct Stop(Arc<Pull>);
+/// Tells the threads that build and unpack that nobody waits for them.
+pub(crate) struct Stop(pub(crate) Arc<Pull>);
 
 impl Drop for Stop {
     fn drop(&mut self) {
@@ -76,9 +85,8 @@ impl Drop for Stop {
 impl Pull {
     pub(crate) fn new(shared: &Arc<Shared>, source: Source, what: String) -> Self {
         let lease = Lease::new(&shared.leases);
-        let (shared, stop) = (Arc::clone(shared), AtomicBool::new(false));
-        let (budget, made) = (Budget::default(), Mutex::default());
-        Self { shared, source, what, lease, stop, budget, made }
+        let (budget, made, stop) = Default::default();
+        Self { shared: Arc::clone(shared), source, what, lease, stop, budget, made }
     }
 
     /// Makes everything the reference names complete here; gives the digest it names.
@@ -108,6 +116,14 @@ impl Pull {
         Ok(top)
     }
 
+    /// Makes the image of a push; gives its digest.
+    pub(crate) async fn make(self: Arc<Self>, path: &Path) -> Result<Digest> {
+        let (pull, path) = (Arc::clone(&self), path.to_owned());
+        let built = blocking(move || push::build(&pull, &path)).await?;
+        self.layers(built.manifest, built.config, Meter::new(|_| ())).await?;
+        Ok(built.digest)
+    }
+
     /// The document the reference names, or this one; size and digest are checked, and it is kept.
     async fn document(self: &Arc<Self>, wanted: Option<&Descriptor>) -> Result<(Digest, Vec<u8>)> {
         let (digest, bytes) = match &self.source {
@@ -134,7 +150,32 @@ impl Pull {
     pub(crate) fn save(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
         self.lease.hold(digest);
         let path = self.shared.disk.blob(digest);
-        if path.exists() { Ok(()) } else { self.shared.disk.replace(&path, bytes) }
+        if path.exists() {
+            return Ok(());
+        }
+        self.shared.disk.replace(&path, bytes)?;
+        self.made().blobs.push(digest.clone());
+        Ok(())
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a blob that is whole its name.
+    pub(crate) fn name_blob(&self, digest: &Digest, path: &Path) -> Result<()> {
+        let disk = &self.shared.disk;
+        let blob = disk.blob(digest);
+        let mut made = self.made();
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io_error("write", &blob, given_up()));
+        }
+        let new = !blob.exists();
+        rename_durably(path, &blob).map_err(|e| disk.fail("write", &blob, e))?;
+        if new {
+            made.blobs.push(digest.clone());
+        }
+        Ok(())
     }
 
     /// Fetches and unpacks the layers of a manifest.
@@ -160,12 +201,13 @@ impl Pull {
         done
     }
 
-    /// What there was no room to finish does not keep the room of others.
-    fn take_back(&self) -> Result<()> {
+    /// What there was no room to finish, or what nobody can ask for, does not keep the room of
+    /// others.
+    pub(crate) fn take_back(&self) -> Result<()> {
         // Said before the lock is taken: whoever has it next makes no more.
         self.stop.store(true, Ordering::Relaxed);
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.iter().for_each(|chain_id| self.lease.give_back(chain_id));
+        let mut made = self.made();
+        made.layers.iter().chain(&made.blobs).for_each(|digest| self.lease.give_back(digest));
         gc::take_back(&self.shared, &std::mem::take(&mut *made))
     }
 
@@ -272,7 +314,7 @@ impl Pull {
                 return Err(Error::NotFound { what, place });
             }
         }
-        rename_durably(&path, &blob).map_err(|e| disk.fail("rename to", &blob, e))
+        self.name_blob(&wanted.digest, &path)
     }
 
     fn unpack(&self, plan: &Plan, n: usize) -> Result<(Scratch, Unpacked)> {
@@ -326,16 +368,21 @@ impl Pull {
             fs::write(scratch.0.join("meta"), serde_json::to_vec(&meta)?)?;
             // One call for all files: each by itself would take minutes.
             syncfs(File::open(&root)?)?;
-            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut made = self.made();
             if self.stop.load(Ordering::Relaxed) {
-                return Err(io::Error::other("the pull was given up"));
+                return Err(given_up());
             }
             rename_durably(&scratch.0, &path)?;
-            made.push(plan.chain[n].clone());
+            made.layers.push(plan.chain[n].clone());
             Ok(())
         };
         name().map_err(|e| disk.fail("write", &path, e))
     }
+}
+
+/// The error of work that nobody waits for any more.
+pub(crate) fn given_up() -> io::Error {
+    io::Error::other("it was given up")
 }
 
 /// Copies a blob from this machine; what is not what it should be is removed again.

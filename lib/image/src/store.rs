@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -13,15 +14,16 @@ use tokio::sync::Semaphore;
 use crate::digest::{Digest, chain};
 use crate::disk::{Disk, io_error};
 use crate::document::{self, Document};
-use crate::lease::{Leases, Turns};
+use crate::image::Held;
+use crate::lease::{Lease, Leases, Turns};
 use crate::local::Local;
 use crate::meta;
 use crate::meter::Meter;
-use crate::pull::{Pull, Source, blocking};
+use crate::pull::{Pull, Source, Stop, blocking};
 use crate::reference::{Lying, Reference, Remote};
 use crate::registry::Registry;
 use crate::tags::{Tag, Tags};
-use crate::{Collected, Error, Image, Listed, Progress, Result, Usage, gc, push, rootfs};
+use crate::{Collected, Error, Image, Listed, Progress, Result, Usage, gc, missing, rootfs};
 
 /// The images of this machine in one directory; clones share it.
 ///
@@ -84,7 +86,8 @@ impl Store {
                 if let Some(image) = shared.here(&remote)? {
                     return Ok(image);
                 }
-                Source::Registry(Box::new(Registry::open(&remote).await?))
+                let fetched = self.fetch(&remote, Meter::new(progress)).await;
+                return fetched.map_err(|error| missing::told(&shared.names(), &remote, error));
             }
             Reference::File(lying) => {
                 if let Some(image) = shared.pinned(lying.digest.as_ref(), &what)? {
@@ -100,16 +103,44 @@ impl Store {
         finish(pull, digest, what, false).await
     }
 
+    async fn fetch(&self, remote: &Remote, meter: Meter) -> Result<Image> {
+        let (source, what) = (Registry::open(remote).await?, remote.to_string());
+        let pull = Arc::new(Pull::new(&self.0, Source::Registry(Box::new(source)), what.clone()));
+        let digest = Arc::clone(&pull).run(meter).await?;
+        finish(pull, digest, what, false).await
+    }
+
     /// Makes an image called `name_tag` from a directory (its content becomes the root file
     /// system) or from one ELF executable with the libraries it needs. Same input, same digest.
     pub async fn push(&self, name_tag: &str, path: &Path) -> Result<Image> {
+        self.push_until(name_tag, path, Arc::default()).await
+    }
+
+    /// The same until `given_up` is set: then it soon ends with [`Error::GivenUp`], and nothing of
+    /// it is left, as after every other error. Once the image has its name it is too late.
+    pub async fn push_until(
+        &self,
+        name_tag: &str,
+        path: &Path,
+        given_up: Arc<AtomicBool>,
+    ) -> Result<Image> {
         let name = crate::reference::local_name(name_tag)?;
-        let shared = &self.0;
-        let pull = Arc::new(Pull::new(shared, Source::Here, name.clone()));
-        let (build, path, program) = (Arc::clone(&pull), path.to_owned(), name.clone());
-        let built = blocking(move || push::build(&build, &program, &path)).await?;
-        pull.layers(built.manifest, built.config, Meter::new(|_| ())).await?;
-        finish(pull, built.digest, name, true).await
+        let mut pull = Pull::new(&self.0, Source::Here, name.clone());
+        pull.stop = Arc::clone(&given_up);
+        let pull = Arc::new(pull);
+        let _stop = Stop(Arc::clone(&pull));
+        let error = match Arc::clone(&pull).make(path).await {
+            Ok(digest) => match finish(Arc::clone(&pull), digest, name, true).await {
+                Ok(image) => return Ok(image),
+                Err(error) => error,
+            },
+            // That ends it too.
+            Err(error @ (Error::Room { .. } | Error::Inodes { .. })) => error,
+            Err(_) if given_up.load(Ordering::Relaxed) => Error::GivenUp { what: name },
+            Err(error) => error,
+        };
+        blocking(move || pull.take_back()).await?;
+        Err(error)
     }
 
     /// The image with this digest (`sha256:…`) or reference, when it is complete here. Never asks
@@ -138,8 +169,8 @@ impl Store {
         let references = self.0.tags().references.clone();
         let mut listed = Vec::with_capacity(references.len());
         for (reference, tag) in references {
-            let image = Digest::parse(&tag.digest).map(|d| self.0.image(&d, &reference));
-            let bytes = image.transpose()?.flatten().map_or(0, |image| image.bytes);
+            let digest = Digest::parse(&tag.digest);
+            let bytes = digest.map_or(Ok(0), |digest| self.0.bytes(&digest))?;
             listed.push(Listed { reference, digest: tag.digest, bytes, pushed: tag.pushed });
         }
         Ok(listed)
@@ -170,13 +201,23 @@ impl Store {
         if gone { Ok(()) } else { Err(self.0.not_here(reference)) }
     }
 
-    /// Removes what nothing needs. Needed are: pushed names, names pulled in the last seven days,
-    /// the digests in `keep` (instances and the versions one may go back to), and whatever a
-    /// running pull holds or made since the collection began. A reference with a digest keeps
-    /// nothing by itself: it is in `keep` or not.
+    /// Removes what nothing needs, names first. Needed are the digests and references in `keep`
+    /// (instances, versions one may go back to, manifests), names pulled or pushed in the last
+    /// hour, and whatever an [`Image`] or a running pull holds or was made since the collection
+    /// began. A `keep` that cannot be read is an error, and nothing is removed.
     pub async fn gc(&self, keep: &[String]) -> Result<Collected> {
-        let (shared, keep) = (Arc::clone(&self.0), keep.to_vec());
-        blocking(move || gc::collect(&shared, &keep, SystemTime::now())).await
+        let keep = keep.to_vec();
+        self.gc_all_but(move || keep).await
+    }
+
+    /// The same; `keep` is asked when the collection has begun, so that whatever was handed out
+    /// before is in it, and what is handed out later is held.
+    pub async fn gc_all_but(
+        &self,
+        keep: impl FnOnce() -> Vec<String> + Send + 'static,
+    ) -> Result<Collected> {
+        let shared = Arc::clone(&self.0);
+        blocking(move || gc::collect(&shared, keep, SystemTime::now())).await
     }
 
     /// Bytes and inodes used here and free on the file system.
@@ -285,10 +326,23 @@ impl Shared {
         digest.map_or(Ok(None), |digest| self.image(&digest, name))
     }
 
-    /// The image of a digest, when it is complete.
+    /// The image of a digest, when it is complete. What it is made of is held before it is looked
+    /// for, so that what is handed out is there.
     pub(crate) fn image(&self, digest: &Digest, reference: &str) -> Result<Option<Image>> {
+        let lease = Lease::new(&self.leases);
+        lease.hold(digest);
         let Some(parts) = self.parts(digest)? else { return self.placed(digest) };
-        let Some(stack) = meta::stack(&self.disk, &parts.chain)? else { return Ok(None) };
+        parts
+            .documents
+            .iter()
+            .chain(&parts.layers)
+            .chain(&parts.chain)
+            .for_each(|it| lease.hold(it));
+        // They were read before they were held.
+        let whole = parts.documents.iter().all(|it| self.disk.blob(it).exists());
+        let Some(stack) = meta::stack(&self.disk, &parts.chain)?.filter(|_| whole) else {
+            return Ok(None);
+        };
         Ok(Some(Image {
             digest: digest.to_string(),
             reference: reference.to_owned(),
@@ -296,7 +350,14 @@ impl Shared {
             layers: stack.layers,
             in_place: false,
             bytes: stack.bytes,
+            held: Held::new(Some(lease)),
         }))
+    }
+
+    /// Bytes of an image's unpacked layers; none when it is not complete. Holds nothing.
+    fn bytes(&self, digest: &Digest) -> Result<u64> {
+        let Some(parts) = self.parts(digest)? else { return Ok(0) };
+        Ok(meta::stack(&self.disk, &parts.chain)?.map_or(0, |stack| stack.bytes))
     }
 
     /// A `dir:` image that had this digest and is still there.
@@ -316,6 +377,7 @@ impl Shared {
             layers: vec![root.to_owned()],
             in_place: true,
             bytes,
+            held: Held::new(None),
         }
     }
 

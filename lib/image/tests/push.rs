@@ -11,6 +11,7 @@ use std::process::Command;
 
 use bench::{Bench, run};
 use image::Error;
+use rustix::fs::inotify;
 
 /// Compiles a C program or library.
 fn cc(compiler: &str, package: &str, source: &str, to: &Path, flags: &[&str]) {
@@ -170,6 +171,10 @@ async fn a_collection_takes_what_has_no_name_and_is_not_kept() {
     let kept = bench.store.get(&digests[1]).unwrap().unwrap();
     assert_eq!(fs::read(kept.layers[0].join("file")).unwrap().len(), 1001);
 
+    // As long as somebody holds an image, no collection takes any of it.
+    bench.store.gc(&[]).await.unwrap();
+    assert_eq!(bench.store.get(&digests[1]).unwrap().unwrap(), kept);
+    drop(kept);
     bench.store.remove("web:1").unwrap();
     assert!(matches!(bench.store.remove("web:1"), Err(Error::NotFound { .. })));
     bench.store.gc(&[]).await.unwrap();
@@ -177,6 +182,37 @@ async fn a_collection_takes_what_has_no_name_and_is_not_kept() {
     let usage = bench.store.usage().unwrap();
     assert_eq!((usage.bytes, usage.inodes), (0, 0));
     assert!(usage.free_bytes > 0 && usage.free_inodes > 0);
+}
+
+#[tokio::test]
+async fn a_push_that_is_given_up_leaves_nothing() {
+    let bench = Bench::new();
+    let root = bench.dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    // A sparse file: it takes nothing here and much in the archive.
+    fs::File::create(root.join("file")).unwrap().set_len(1 << 30).unwrap();
+    let notices = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    inotify::add_watch(&notices, bench.path("store/ingest"), inotify::WatchFlags::MODIFY).unwrap();
+    let given_up = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (store, stop) = (bench.store.clone(), std::sync::Arc::clone(&given_up));
+    let from = root.clone();
+    let push = tokio::spawn(async move { store.push_until("web:1", &from, stop).await });
+    let begun = tokio::task::spawn_blocking(move || {
+        // Returns with the first write into the archive.
+        rustix::io::read(&notices, &mut [0; 512][..]).unwrap()
+    });
+    begun.await.unwrap();
+    given_up.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = push.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "web:1 was given up, nothing of it is kept");
+    assert!(error.permanent());
+    for part in ["ingest", "blobs/sha256", "layers"] {
+        assert!(bench.names(part).is_empty(), "{part}");
+    }
+    assert!(bench.store.list().unwrap().is_empty());
+    // The same again is not given up.
+    fs::File::create(root.join("file")).unwrap().set_len(1000).unwrap();
+    assert_eq!(bench.store.push("web:1", &root).await.unwrap().bytes, 1000);
 }
 
 #[tokio::test]

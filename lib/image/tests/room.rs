@@ -111,3 +111,60 @@ async fn a_full_disk_is_a_clear_error_and_leaves_nothing_half_there() {
     let hex = &big["digest"].as_str().unwrap()[7..];
     assert!(!small.join("ingest").join(hex).exists());
 }
+
+#[tokio::test]
+async fn a_push_that_does_not_fit_is_refused_before_it_is_begun_and_names_both_numbers() {
+    let test = "a_push_that_does_not_fit_is_refused_before_it_is_begun_and_names_both_numbers";
+    let Some(small) = small(test, 180) else { return };
+    let bench = Bench::new();
+    let root = bench.dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let store = image::Store::open(&small).unwrap();
+    let file = |name: &str, megabytes: u64| {
+        fs::File::create(root.join(name)).unwrap().set_len(megabytes << 20).unwrap();
+    };
+    let left = |part: &str| fs::read_dir(small.join(part)).unwrap().count();
+    let nothing = || assert_eq!([left("ingest"), left("blobs/sha256"), left("layers")], [0; 3]);
+    // The archive and what it unpacks to: twice its bytes, and what is to stay free.
+    file("a", 70);
+    let error = store.push("web:1", &root).await.unwrap_err();
+    let Error::Room { needs, free, .. } = error else { panic!("{error}") };
+    assert!(needs > 204 << 20 && free > 170 << 20 && free <= 180 << 20, "{needs} {free}");
+    nothing();
+    // With many names for one file it is still one.
+    file("a", 40);
+    fs::hard_link(root.join("a"), root.join("b")).unwrap();
+    assert_eq!(store.push("web:1", &root).await.unwrap().bytes, 40 << 20);
+    let collected = store.gc(&[]).await.unwrap();
+    assert_eq!((collected.bytes, collected.images.len()), (0, 0), "it is an hour old at most");
+}
+
+#[tokio::test]
+async fn a_file_system_without_inodes_takes_neither_a_push_nor_a_pull() {
+    let test = "a_file_system_without_inodes_takes_neither_a_push_nor_a_pull";
+    let Some(small) = small(test, 180) else { return };
+    let bench = Bench::new();
+    let root = bench.dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    for n in 0..1000 {
+        fs::write(root.join(n.to_string()), "").unwrap();
+    }
+    // This mount is the test's own.
+    let options = format!("mount -o remount,nr_inodes=5000 {}", small.parent().unwrap().display());
+    bench::run("mount", "sh", &["-c", &options]);
+    let store = image::Store::open(&small).unwrap();
+    let check = |error: Error, least: u64| {
+        let Error::Inodes { needs, free, .. } = error else { panic!("{error}") };
+        assert!(needs >= least && free < 5000, "{needs} {free}");
+    };
+    check(store.push("web:1", &root).await.unwrap_err(), 5096);
+    let layout = Layout::new(&bench.dir.path().join("layout"));
+    let plain = zeros("a", 10);
+    layout.index(&[layout.image(&[(plain.clone(), &plain)])]);
+    let reference = format!("oci:{}", layout.0.display());
+    check(store.pull(&reference, |_| ()).await.unwrap_err(), 4096 + 1280);
+    assert_eq!(fs::read_dir(small.join("ingest")).unwrap().count(), 0);
+    fs::remove_dir_all(&root).unwrap();
+    fs::create_dir(&root).unwrap();
+    store.push("web:1", &root).await.unwrap();
+}

@@ -53,7 +53,7 @@ pub enum DialError {
     #[error("{0}: no answer within {1} s")]
     Slow(Address, u64),
     /// The system refused.
-    #[error("{0}: {1}")]
+    #[error("{}: {}", .0, crate::error::words(.1))]
     Io(Address, io::Error),
 }
 

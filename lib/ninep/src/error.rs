@@ -145,9 +145,34 @@ impl Error {
     }
 }
 
+/// What the system says, as our texts are written: in lower case, and without its number.
+pub(crate) fn words(why: &std::io::Error) -> String {
+    let text = why.to_string();
+    let text = text.split(" (os error ").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        // `I/O error` stays.
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_systems_words_come_without_its_number() {
+        let check = |errno, want| {
+            assert_eq!(words(&std::io::Error::from_raw_os_error(errno as i32)), want);
+        };
+        check(Errno::ENOENT, "no such file or directory");
+        check(Errno::ECONNREFUSED, "connection refused");
+        let own = std::io::Error::other("I/O is over");
+        assert_eq!(words(&own), "I/O is over");
+    }
 
     #[track_caller]
     fn check(error: Error, text: &str, errno: Errno) {

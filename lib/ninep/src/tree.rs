@@ -149,16 +149,18 @@ pub type Created<N> = (N, Option<Box<dyn Open>>);
 
 /// An open file: one fid's.
 pub trait Open: Send {
-    /// At most `count` bytes from `offset` on; none is the end of the file.
+    /// At most `count` bytes from `offset` on; none is the end of the file. A file that is only
+    /// written need not have it.
     fn read(&mut self, offset: u64, count: u32) -> Answer<Bytes> {
         let _ = (offset, count);
-        Answer::Now(Err(Error::BadUse))
+        Answer::Now(Err(Error::PermissionDenied))
     }
 
-    /// Takes `data` for `offset` and answers how many bytes of it were taken.
+    /// Takes `data` for `offset` and answers how many bytes of it were taken. A file that is only
+    /// read need not have it: root, whom no mode holds up, is refused here.
     fn write(&mut self, offset: u64, data: &[u8]) -> Answer<u32> {
         let _ = (offset, data);
-        Answer::Now(Err(Error::BadUse))
+        Answer::Now(Err(Error::PermissionDenied))
     }
 
     /// Gives the file a length. Unless a file says otherwise 0 is fine and means nothing.

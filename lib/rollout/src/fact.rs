@@ -1,7 +1,7 @@
 //! What is told to people: the lines of `events`.
 
 use crate::span::Span;
-use crate::{Id, Millis, Outcome, Strategy, Version};
+use crate::{How, Id, Millis, Outcome, Strategy, Version};
 use alloc::string::String;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ pub enum Fact {
     RestartStarted {
         /// What runs before and after.
         version: Version,
+        /// In which order instances come and go.
+        how: How,
     },
     /// An update or first deploy began.
     UpdateStarted {
@@ -151,6 +153,8 @@ pub enum Fact {
         from: Option<Version>,
         /// The version to go back to.
         to: Version,
+        /// In which order instances come and go.
+        how: How,
         /// Why, when nobody asked for it.
         reason: Option<String>,
     },
@@ -182,7 +186,9 @@ impl fmt::Display for Fact {
             Fact::UpdateStarted { from: Some(from), to, strategy: Strategy::Replace } => {
                 write!(f, "replace update started {from}→{to}")
             }
-            Fact::RestartStarted { version } => write!(f, "restart started {version}"),
+            Fact::RestartStarted { version, how } => {
+                write!(f, "restart started {version}{}", order(*how))
+            }
             Fact::ChangeStarted { from, to, replicas } => {
                 f.write_str("change in place started ")?;
                 arrow(f, *from, *to)?;
@@ -214,9 +220,10 @@ impl fmt::Display for Fact {
             Fact::Paused { reason: Some(reason) } => write!(f, "update paused: {reason}"),
             Fact::Resumed => f.write_str("update resumed"),
             Fact::Cancelling => f.write_str("cancelling"),
-            Fact::RollbackStarted { from, to, reason } => {
+            Fact::RollbackStarted { from, to, how, reason } => {
                 f.write_str("rollback started ")?;
                 arrow(f, *from, *to)?;
+                f.write_str(order(*how))?;
                 reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
             }
             Fact::Renumbered => f.write_str("instances renumbered"),
@@ -232,4 +239,13 @@ impl fmt::Display for Fact {
 fn arrow(f: &mut fmt::Formatter<'_>, from: Option<Version>, to: Version) -> fmt::Result {
     from.iter().try_for_each(|from| write!(f, "{from}→"))?;
     write!(f, "{to}")
+}
+
+/// What is told of an order that is not the usual one: not always one beside the old ones.
+fn order(how: How) -> &'static str {
+    match how {
+        How::Surge => "",
+        How::TurnRound => ", one stops before one starts",
+        How::Replace => ", replace",
+    }
 }

@@ -140,8 +140,8 @@ impl Turn<'_> {
                 self.s.aim.how = How::Replace;
             }
         }
-        let strategy =
-            if self.s.aim.how == How::Replace { Strategy::Replace } else { Strategy::Rolling };
+        let how = self.s.aim.how;
+        let strategy = if how == How::Replace { Strategy::Replace } else { Strategy::Rolling };
         self.s.update = Some(Update {
             kind: Kind::Rollback,
             from,
@@ -157,7 +157,7 @@ impl Turn<'_> {
             progress_deadline_ms: spec.progress_deadline_ms,
             before: was.map_or(before, |u| u.before),
         });
-        self.tell(Fact::RollbackStarted { from, to, reason });
+        self.tell(Fact::RollbackStarted { from, to, how, reason });
     }
 
     /// Takes back the name that a change in place gave.

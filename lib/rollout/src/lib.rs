@@ -45,5 +45,5 @@ pub use outcome::{Outcome, Verdict};
 pub use refusal::{Refusal, Verb, may};
 pub use show::{Health, Phase, Status};
 pub use spec::{OnFailure, Restart, Spec, Strategy};
-pub use state::{Kind, Service, Update};
+pub use state::{How, Kind, Service, Update};
 pub use step::{resume, step};

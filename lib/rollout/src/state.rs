@@ -97,8 +97,8 @@ pub(crate) struct Aim {
 }
 
 /// The order in which the aim is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum How {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum How {
     /// New ones serve before old ones leave.
     #[default]
     Surge,

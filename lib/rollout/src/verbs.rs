@@ -50,7 +50,7 @@ impl Turn<'_> {
         self.begin(current, &spec);
         self.s.aim.first = self.s.next;
         self.start(Kind::Restart, Some(current), Some(current), &spec, before);
-        self.tell(Fact::RestartStarted { version: current });
+        self.tell(Fact::RestartStarted { version: current, how: self.s.aim.how });
     }
 
     pub(crate) fn rolled_back(&mut self, version: Version, spec: Spec) {

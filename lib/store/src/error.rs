@@ -19,10 +19,10 @@ pub enum Error {
         why: String,
     },
     /// No space left; the store stopped.
-    #[error("{0}: no space left on the disk: make room and start the server again")]
+    #[error("{0}: no space left on the disk: make room and try again")]
     Full(PathBuf),
     /// Reading or writing failed; the store stopped.
-    #[error("{path}: {why}: mend it and start the server again")]
+    #[error("{path}: {why}: mend it and try again")]
     Io {
         /// The file.
         path: PathBuf,

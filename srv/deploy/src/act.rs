@@ -38,8 +38,11 @@ impl Hands {
             | Order::Stop { container }
             | Order::Signal { container, .. }
             | Order::Remove { container }
+            | Order::DropLog { container }
             | Order::Tail { container, .. } => container.clone(),
-            Order::Pull { .. } | Order::Push { .. } | Order::Collect { .. } => String::new(),
+            Order::Pull { .. } | Order::Push { .. } | Order::CancelPush { .. } => String::new(),
+            // It takes as long as the disk does; no pull waits for it.
+            Order::Collect { .. } => "gc".to_string(),
             Order::Down => {
                 self.link.end();
                 String::new()
@@ -101,8 +104,12 @@ async fn on_node(
         Order::Push { name, path } => {
             client.write("ctl", format!("push {name} {}", path.display()).as_bytes()).await
         }
+        Order::CancelPush { name } => {
+            client.write("ctl", format!("cancel-push {name}").as_bytes()).await
+        }
         Order::Collect { keep } => {
-            client.write("ctl", format!("gc keep={}", keep.join(",")).as_bytes()).await
+            let lines: String = keep.iter().map(|one| format!("{one}\n")).collect();
+            client.put("gc", format!("{lines}gc\n").as_bytes()).await
         }
         Order::Down => client.write("ctl", b"down").await,
         Order::Start { container, spec } => {
@@ -119,6 +126,7 @@ async fn on_node(
             client.write(&ctl(&container), format!("signal {signal}").as_bytes()).await
         }
         Order::Remove { container } => client.write(&ctl(&container), b"remove").await,
+        Order::DropLog { container } => client.remove(&format!("logs/{container}")).await,
         Order::Tail { service, number, container } => {
             let path = format!("instances/{container}/log");
             let length = client.stat(&path).await?.length;
@@ -142,13 +150,18 @@ async fn refused(order: Order, error: &ClientError, arrivals: &mpsc::Sender<Arri
     let heard = match order {
         Order::Start { container, .. } => Heard::StartRefused { container, reason, permanent },
         Order::Stop { container } if missing => Heard::Missing { container },
-        Order::Remove { container } if missing => Heard::Told(Report::Removed { container }),
+        Order::Remove { container } if missing => {
+            Heard::Told(Report::Removed { container, log_bytes: 0 })
+        }
         Order::Pull { reference } => {
             Heard::Told(Report::PullFailed { reference, reason, permanent })
         }
         Order::Push { name, .. } => Heard::Told(Report::PushFailed { name, reason }),
         Order::Collect { .. } => Heard::Noted { text: format!("gc refused: {reason}") },
+        Order::DropLog { .. } if missing => return,
         Order::Signal { .. }
+        | Order::DropLog { .. }
+        | Order::CancelPush { .. }
         | Order::Tail { .. }
         | Order::Down
         | Order::Stop { .. }

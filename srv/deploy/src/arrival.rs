@@ -2,6 +2,7 @@
 
 use crate::clock::Millis;
 use crate::edges::Deed;
+use crate::kept::Kept;
 use crate::record::By;
 use crate::report::{Container, Report};
 use crate::verbs;
@@ -81,6 +82,8 @@ pub enum Heard {
         capacity: Resources,
         /// Its containers by name.
         containers: BTreeMap<String, Container>,
+        /// The logs it keeps of containers that are gone, by the containers' names.
+        logs: BTreeMap<String, Kept>,
     },
     /// The node's connection was lost.
     NodeDown {
@@ -169,9 +172,14 @@ pub enum Order {
         /// Of what.
         path: PathBuf,
     },
+    /// Give up the making of one.
+    CancelPush {
+        /// What it was to be called.
+        name: String,
+    },
     /// Remove images nothing uses.
     Collect {
-        /// Digests that are kept.
+        /// Digests and references that are kept.
         keep: Vec<String>,
     },
     /// Have a container run.
@@ -193,8 +201,13 @@ pub enum Order {
         /// Which signal.
         signal: String,
     },
-    /// Have nothing left of a container.
+    /// Have nothing left of a container but its log.
     Remove {
+        /// Its name.
+        container: String,
+    },
+    /// Have the log removed of a container that is gone.
+    DropLog {
         /// Its name.
         container: String,
     },

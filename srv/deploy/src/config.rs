@@ -78,6 +78,9 @@ pub enum Error {
     /// A flag that is not in the table, or one without its word.
     #[error("{0}; deployfs help lists the flags")]
     Flag(#[from] lexopt::Error),
+    /// A word that is no flag, and none of those that choose a program.
+    #[error("unknown word {0:?}; deployfs help lists the words and flags")]
+    Word(OsString),
     /// An address that is none.
     #[error("-s {0}: {1}")]
     Address(String, String),
@@ -126,9 +129,8 @@ pub fn parse(
             Arg::Long("https") => config.edge.https = words.value()?.string()?,
             Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
             Arg::Long("no-edge") => config.edge.runs = false,
-            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
-                return Err(other.unexpected().into());
-            }
+            Arg::Value(word) => return Err(Error::Word(word)),
+            other @ (Arg::Short(_) | Arg::Long(_)) => return Err(other.unexpected().into()),
         }
     }
     if addresses.is_empty() {
@@ -213,6 +215,7 @@ mod tests {
     fn an_unknown_flag_or_a_wrong_word_is_refused_by_name() {
         for (line, want) in [
             ("--fast", "invalid option '--fast'"),
+            ("dwon", "unknown word \"dwon\"; deployfs help"),
             ("-r", "missing argument for option '-r'"),
             ("-r here", "-r here: give an absolute path"),
             ("-s nowhere", "-s nowhere"),

@@ -7,7 +7,8 @@ use crate::turn::Turn;
 use crate::verbs::{Line, Verb};
 use crate::world::{SERVICES_MAX, Service, World, container};
 use manifest::Manifest;
-use rollout::{Event, Id, Version};
+use rollout::{Event, Id, Strategy, Version};
+use std::collections::BTreeSet;
 
 type Result = std::result::Result<(), String>;
 
@@ -99,7 +100,9 @@ impl World {
                 may(rollout::Verb::Scale)?;
                 self.scale(name, replicas, by, turn)
             }
-            Verb::Push { .. } | Verb::Collect | Verb::Down => self.server_verb(verb, turn),
+            Verb::Push { .. } | Verb::CancelPush(_) | Verb::Collect | Verb::Down => {
+                self.server_verb(verb, turn)
+            }
         }
     }
 
@@ -108,13 +111,18 @@ impl World {
             return Err("node does not answer; look at the server's log and try again".to_string());
         }
         match verb {
-            Verb::Push { name, path } => turn.orders.push(Order::Push { name, path }),
-            Verb::Collect => {
-                let editions = self.services.values().flat_map(|s| s.record.versions.values());
-                let keep = editions.map(|edition| edition.digest.clone()).collect();
-                self.node.images.clear();
-                turn.orders.push(Order::Collect { keep });
+            Verb::Push { name, .. } if self.node.pushing.contains(&name) => {
+                return Err(format!("{name} is being pushed; wait for it, or cancel-push {name}"));
             }
+            Verb::Push { name, path } => {
+                self.node.pushing.insert(name.clone());
+                turn.orders.push(Order::Push { name, path });
+            }
+            Verb::CancelPush(name) if !self.node.pushing.contains(&name) => {
+                return Err(format!("no push of {name} goes on"));
+            }
+            Verb::CancelPush(name) => turn.orders.push(Order::CancelPush { name }),
+            Verb::Collect => turn.orders.push(Order::Collect { keep: self.needed() }),
             Verb::Down => turn.orders.push(Order::Down),
             // The parser gives all others a service.
             Verb::Apply
@@ -128,6 +136,19 @@ impl World {
             | Verb::Remove => return Err("which service?".to_string()),
         }
         Ok(())
+    }
+
+    /// The images that services need: those of every version that is kept, of the manifests, and
+    /// of applies that wait for theirs.
+    fn needed(&self) -> Vec<String> {
+        let mut needed = BTreeSet::new();
+        for (name, service) in &self.services {
+            let record = &service.record;
+            needed.extend(record.versions.values().map(|edition| edition.digest.clone()));
+            needed.extend(record.preparing.as_ref().map(|preparing| preparing.reference.clone()));
+            needed.extend(record.draft.as_ref().and_then(|draft| image(name, &draft.text)));
+        }
+        needed.into_iter().collect()
     }
 
     /// A verb that was allowed, as an event. What the last apply came to is of the past then.
@@ -188,6 +209,8 @@ impl World {
         let cramped = Way { batch: 1, turn_round: true };
         let way = self.way(name, manifest, manifest::Outcome::Update).unwrap_or(cramped);
         let spec = spec(manifest, way);
+        let note = way.note(manifest).filter(|_| spec.strategy == Strategy::Rolling);
+        note.into_iter().for_each(|note| turn.tell(name, note));
         self.event(name, Event::RolledBack { version, spec }, turn);
         Ok(())
     }
@@ -293,6 +316,13 @@ impl World {
             service.record.preparing = None;
         }
     }
+}
+
+/// The image a manifest names, also one with errors elsewhere: it may be mended.
+fn image(name: &str, text: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.split_whitespace().next() == Some("image"))?;
+    let alone = || manifest::parse(name, line).manifest;
+    manifest::parse(name, text).manifest.or_else(alone).map(|manifest| manifest.image.to_string())
 }
 
 /// Reads a manifest that is to be used.

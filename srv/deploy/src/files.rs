@@ -20,7 +20,7 @@ use edge::{Ack, Tables};
 use ninep::tree::Created;
 use ninep::{Answer, Error, How, NewFile, Open, Result, Stat, Tree, User};
 use nix::unistd::Group;
-use open::{Ctl, Follow, InstanceCtl, Log, Wait, Watch};
+use open::{Ctl, Follow, Held, InstanceCtl, Wait, Watch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -134,11 +134,14 @@ impl Files {
     }
 
     fn open_grow(&self, at: &Place) -> Answer<Box<dyn Open>> {
+        if at.file == File::EdgeRoutes {
+            return Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow()))));
+        }
         if let Some(whose) = self.whose_log(at) {
             let logs = Arc::clone(&self.logs);
             return Answer::later(async move {
                 let view = logs.open(whose).await;
-                Ok(Box::new(Log::new(view)) as Box<dyn Open>)
+                Ok(Box::new(Held::new(Follow::new(Arc::clone(&view.grow)), view)) as Box<dyn Open>)
             });
         }
         match self.events(at) {
@@ -157,6 +160,27 @@ impl Files {
             send(&arrivals, Request::Edge { name }).await.map_err(refusal)?;
             Ok((place, None))
         })
+    }
+
+    fn open_wait(&self, at: &Place) -> Answer<Box<dyn Open>> {
+        if at.file == File::Wait {
+            let name = at.service.as_deref().unwrap_or_default().to_string();
+            return Answer::Now(Ok(Box::new(Wait::new(self.world.clone(), name))));
+        }
+        if at.file == File::EdgeRoutes {
+            return Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow()))));
+        }
+        if let Some(whose) = self.whose_log(at) {
+            let logs = Arc::clone(&self.logs);
+            return Answer::later(async move {
+                let view = logs.open(whose).await;
+                Ok(Box::new(Held::new(Watch::new(Arc::clone(&view.grow)), view)) as Box<dyn Open>)
+            });
+        }
+        match self.events(at) {
+            Some(grow) => Answer::Now(Ok(Box::new(Watch::new(grow)))),
+            None => Answer::Now(Err(Error::NotFound)),
+        }
     }
 
     fn open_draft(&self, at: &Place, how: How) -> Answer<Box<dyn Open>> {
@@ -215,21 +239,17 @@ impl Tree for Files {
         if !self.is_there(at) {
             return Answer::Now(Err(Error::NotFound));
         }
+        // For root, too, whom no mode holds up: what a file cannot do is refused at once.
+        let mode = at.file.row().mode;
+        let writes = how.write || how.truncate;
+        if how.read && mode & 0o444 == 0 || writes && mode & 0o222 == 0 {
+            return Answer::Now(Err(Error::PermissionDenied));
+        }
         match at.file.row().shape {
             Shape::Dir => Answer::Now(Err(Error::IsDir)),
             Shape::Text => self.text(at),
             Shape::Grow => self.open_grow(at),
-            Shape::Wait if at.file == File::Wait => {
-                let name = at.service.as_deref().unwrap_or_default().to_string();
-                Answer::Now(Ok(Box::new(Wait::new(self.world.clone(), name))))
-            }
-            Shape::Wait if at.file == File::EdgeRoutes => {
-                Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow()))))
-            }
-            Shape::Wait => match self.events(at) {
-                Some(grow) => Answer::Now(Ok(Box::new(Watch::new(grow)))),
-                None => Answer::Now(Err(Error::NotFound)),
-            },
+            Shape::Wait => self.open_wait(at),
             Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at),
             Shape::Ctl if at.file == File::InstanceCtl => match self.instance_of(at) {
                 Some((service, id)) => Answer::Now(Ok(Box::new(InstanceCtl {

@@ -24,6 +24,8 @@ struct Inner {
     /// Where `text` begins, counted from the first byte ever.
     base: u64,
     generation: u32,
+    /// Nothing more comes.
+    ended: bool,
 }
 
 /// What a reader of the file gets at an offset.
@@ -60,6 +62,12 @@ impl Grow {
         self.end.send_replace(end);
     }
 
+    /// Nothing more comes: readers that wait get what is left, and then the end.
+    pub fn end(&self) {
+        self.lock().ended = true;
+        self.end.send_modify(|_| ());
+    }
+
     /// Bytes of the file as it is now, and which file it is.
     pub fn length(&self) -> (u64, u32) {
         let inner = self.lock();
@@ -87,15 +95,17 @@ impl Grow {
         Read::Bytes(inner.text.get(from..to).unwrap_or_default().to_vec())
     }
 
-    /// Waits until there is something after the cursor, gives it and moves the cursor. A reader
+    /// Waits until there is something after the cursor, gives it and moves the cursor; nothing
+    /// when nothing more comes. A reader
     /// that was slower than the bound gets a line that says so, and goes on at the oldest line.
     pub async fn next(&self, cursor: &mut u64, count: usize) -> Vec<u8> {
         let mut end = self.end.subscribe();
         loop {
             // The subscription is marked as seen before the look, so a push in between wakes it.
             end.borrow_and_update();
+            let ended = self.lock().ended;
             let found = self.after(cursor, count);
-            if !found.is_empty() || end.changed().await.is_err() {
+            if !found.is_empty() || ended || end.changed().await.is_err() {
                 return found;
             }
         }
@@ -185,6 +195,18 @@ mod tests {
         assert!(told.starts_with("lost ") && told.ends_with("too slow\n"), "{told}");
         let next = String::from_utf8(grow.next(&mut cursor, 100).await).unwrap();
         assert!(next.ends_with("line 11\n"), "{next}");
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_what_is_left_and_then_the_end() {
+        let grow = Grow::default();
+        let mut cursor = grow.now();
+        let (got, ()) = tokio::join!(grow.next(&mut cursor, 100), async {
+            grow.push("last\n");
+            grow.end();
+        });
+        assert_eq!(got, b"last\n");
+        assert!(grow.next(&mut cursor, 100).await.is_empty());
     }
 
     #[tokio::test]

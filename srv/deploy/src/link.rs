@@ -3,6 +3,7 @@
 
 use crate::arrival::{Arrival, Heard};
 use crate::config::Config;
+use crate::kept::Kept;
 use crate::report::{self, Container};
 use ninep::client::{Client, ClientError};
 use ninep::dial::Address;
@@ -105,9 +106,11 @@ async fn follow(
     let mut events = client.open("events", ninep::client::Mode::Read).await?;
     let (name, capacity) = capacity(&client).await?;
     let containers = containers(&client).await?;
+    let logs = logs(&client).await?;
     sender.send_replace(Some(client));
     *rest_ms = RESTART_MS_MIN;
-    if arrivals.send(Arrival::Heard(Heard::NodeUp { name, capacity, containers })).await.is_err() {
+    let up = Heard::NodeUp { name, capacity, containers, logs };
+    if arrivals.send(Arrival::Heard(up)).await.is_err() {
         return Ok(());
     }
     let mut rest = Vec::new();
@@ -255,4 +258,19 @@ async fn containers(client: &Client) -> Result<BTreeMap<String, Container>, Erro
         }
     }
     Ok(found)
+}
+
+/// The logs of containers that are gone.
+async fn logs(client: &Client) -> Result<BTreeMap<String, Kept>, Error> {
+    let listed = match client.list("logs").await {
+        Ok(listed) => listed,
+        // A node that was started before there were any keeps none.
+        Err(ClientError::Refused(_)) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let log = |stat: ninep::Stat| {
+        let kept = Kept { at: u64::from(stat.mtime) * 1000, bytes: stat.length };
+        (String::from_utf8_lossy(&stat.name).into_owned(), kept)
+    };
+    Ok(listed.into_iter().map(log).collect())
 }

@@ -8,7 +8,10 @@ usage: deployfs [flags]          serve the deployment file tree
        deployfs down [flags]     end every instance, the node and the server
        deployfs node -r DIR      run the instances of this machine (started by the server)
        deployfs shim DIR         be the parent of one instance (started by the node)
-       deployfs help
+       deployfs help | --version
+
+down takes -r and -s, to find the server.  deploy help manifest says what a service is,
+and deploy cat help what the files are.
 
 flags, each also as the variable named:
 ";
@@ -22,6 +25,10 @@ fn main() -> ExitCode {
         "down" => deployfs::server::down(words.skip(1)),
         "help" | "-h" | "--help" => {
             print!("{HELP}{}", flags());
+            0
+        }
+        "-V" | "--version" => {
+            println!("deployfs {}", env!("CARGO_PKG_VERSION"));
             0
         }
         _ => deployfs::server::run(words.collect::<Vec<OsString>>()),

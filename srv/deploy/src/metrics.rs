@@ -68,7 +68,7 @@ mod tests {
         world.arrive(Arrival::Asked(request, answer), &mut turn);
         let heard = Heard::Noted { text: "something".to_string() };
         world.arrive(Arrival::Heard(heard), &mut turn);
-        turn.ended.push(rollout::Verdict::RolledBack);
+        turn.verdicts.push(rollout::Verdict::RolledBack);
         crate::save::changes(&mut world, &turn);
         world.publish(&turn);
         world.route(&turn);

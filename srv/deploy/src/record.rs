@@ -16,6 +16,9 @@ pub const HISTORY_MAX: usize = 10;
 pub struct Record {
     /// Counts services ever made, so that a service made again is another one.
     pub incarnation: u64,
+    /// The first instance's; those before were of earlier services of the name.
+    #[serde(default = "no_earlier")]
+    pub first_id: Id,
     /// The text in `manifests/`.
     pub draft: Option<Draft>,
     /// By number; those in use and the last [`HISTORY_MAX`].
@@ -89,6 +92,7 @@ impl Record {
     pub fn new(incarnation: u64, numbers: Numbers) -> Record {
         Record {
             incarnation,
+            first_id: Id(numbers.next_id),
             draft: None,
             versions: BTreeMap::new(),
             last_version: numbers.last_version,
@@ -161,6 +165,11 @@ impl Edition {
             completed: false,
         }
     }
+}
+
+/// Of a record that an earlier program wrote.
+fn no_earlier() -> Id {
+    Id(0)
 }
 
 /// What the decision has to know of a manifest.

@@ -19,6 +19,10 @@ pub enum Report {
     Pushed { name: String, digest: String },
     /// An image could not be made.
     PushFailed { name: String, reason: String },
+    /// A collection took an image's name.
+    Collected { name: String, digest: String, bytes: u64 },
+    /// A collection has ended.
+    Swept { images: u64, bytes: u64 },
     /// A first process runs.
     Started { container: String, pid: u32, address: String, port: Option<u16> },
     /// A container could not be started.
@@ -31,8 +35,8 @@ pub enum Report {
     Unhealthy { container: String, reason: String },
     /// A container's first process is gone.
     Exited { container: String, exit: Exit },
-    /// Nothing of the container is left.
-    Removed { container: String },
+    /// Nothing of the container is left but its log, of so many bytes.
+    Removed { container: String, log_bytes: u64 },
     /// Something of it could not be removed; the node tries again by itself.
     RemoveFailed { container: String, reason: String },
 }
@@ -70,6 +74,14 @@ fn read(line: &str) -> Option<Report> {
         },
         "pushed" => Report::Pushed { name: subject, digest: values.take("digest")? },
         "push-failed" => Report::PushFailed { name: subject, reason: values.take("reason")? },
+        "collected" => Report::Collected {
+            name: subject,
+            digest: values.take("digest")?,
+            bytes: values.number("bytes")?,
+        },
+        "swept" => {
+            Report::Swept { images: values.number("count")?, bytes: values.number("bytes")? }
+        }
         "started" => Report::Started {
             container: subject,
             pid: values.number("pid")?,
@@ -85,7 +97,9 @@ fn read(line: &str) -> Option<Report> {
         "healthy" => Report::Healthy { container: subject, ms: values.number("ms").unwrap_or(0) },
         "unhealthy" => Report::Unhealthy { container: subject, reason: values.take("reason")? },
         "exited" => Report::Exited { container: subject, exit: values.exit()? },
-        "removed" => Report::Removed { container: subject },
+        "removed" => {
+            Report::Removed { container: subject, log_bytes: values.number("log").unwrap_or(0) }
+        }
         "remove-failed" => {
             Report::RemoveFailed { container: subject, reason: values.take("reason")? }
         }
@@ -111,7 +125,7 @@ impl Values {
     }
 
     fn take(&mut self, key: &str) -> Option<String> {
-        self.0.remove(key)
+        self.0.remove(key).map(|text| numberless(&text))
     }
 
     fn number<T: std::str::FromStr>(&mut self, key: &str) -> Option<T> {
@@ -130,6 +144,18 @@ impl Values {
             reason: self.take("reason"),
         })
     }
+}
+
+/// A text without the system's numbers, at the edge where it comes in: ` (os error 2)` helps
+/// nobody.
+#[must_use]
+pub fn numberless(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |text, part| {
+        let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        text + after.strip_prefix(')').unwrap_or(after)
+    })
 }
 
 /// One word: up to a blank, or in single quotes, where two quotes stand for one.
@@ -250,7 +276,13 @@ mod tests {
                     permanent: true,
                 },
             ),
-            ("9 1 removed web-3", Report::Removed { container: web() }),
+            ("9 1 removed web-3", Report::Removed { container: web(), log_bytes: 0 }),
+            ("9 1 removed web-3 log=7", Report::Removed { container: web(), log_bytes: 7 }),
+            (
+                "9 1 collected web:1 digest=sha256:a bytes=7",
+                Report::Collected { name: "web:1".into(), digest: "sha256:a".into(), bytes: 7 },
+            ),
+            ("9 1 swept images count=1 bytes=9", Report::Swept { images: 1, bytes: 9 }),
             (
                 "9 1 pull-failed web:v9 permanent=false reason='no route'",
                 Report::PullFailed {

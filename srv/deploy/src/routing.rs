@@ -43,7 +43,7 @@ impl World {
             // It was saved with the turn.
             self.routes.reserve(used);
         }
-        for verdict in &turn.ended {
+        for verdict in &turn.verdicts {
             *self.ended.entry(verdict.to_string().replace(' ', "_")).or_default() += 1;
         }
         self.routes_known |= self.node.up;

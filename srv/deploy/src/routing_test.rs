@@ -65,6 +65,8 @@ impl Ground {
             | Order::Drain { .. }
             | Order::Pull { .. }
             | Order::Push { .. }
+            | Order::CancelPush { .. }
+            | Order::DropLog { .. }
             | Order::Collect { .. }
             | Order::Remove { .. }
             | Order::Tail { .. }
@@ -170,7 +172,8 @@ fn node_up(containers: &str) -> Heard {
         (name.to_string(), report::container(&status))
     });
     let containers: BTreeMap<_, _> = containers.collect();
-    Heard::NodeUp { name: "n".to_string(), capacity, containers }
+    let logs = BTreeMap::new();
+    Heard::NodeUp { name: "n".to_string(), capacity, containers, logs }
 }
 
 fn check(edges: Edges, script: &str) {

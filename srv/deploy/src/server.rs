@@ -7,6 +7,7 @@ use crate::edge::{self, EdgeLink};
 use crate::edges::Edges;
 use crate::files::Files;
 use crate::link;
+use crate::report::numberless;
 use crate::run::{ARRIVALS_MAX, End, Loop};
 use crate::save::Journal;
 use crate::world::Shared;
@@ -215,6 +216,6 @@ fn log_to_stderr(config: &Config) {
 }
 
 fn complain(text: &str, code: i32) -> i32 {
-    let _ = writeln!(std::io::stderr(), "deployfs: {text}");
+    let _ = writeln!(std::io::stderr(), "deployfs: {}", numberless(text));
     code
 }

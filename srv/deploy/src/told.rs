@@ -1,6 +1,7 @@
 //! What the node tells: reports become events of the decision, and the mirror of its containers.
 
 use crate::arrival::Order;
+use crate::kept::Kept;
 use crate::record::{Edition, spec};
 use crate::report::{Container, Report};
 use crate::turn::Turn;
@@ -18,14 +19,12 @@ impl World {
             Report::PullFailed { reference, reason, permanent } => {
                 self.pull_failed(&reference, &reason, permanent, turn);
             }
-            Report::Pushed { name, digest } => {
-                turn.note(format!("pushed {name} {digest}"));
-                turn.pushed.push((name, Ok(())));
+            Report::Pushed { name, digest } => self.pushed(name, Ok(digest), turn),
+            Report::PushFailed { name, reason } => self.pushed(name, Err(reason), turn),
+            Report::Collected { name, digest, bytes } => {
+                turn.note(format!("collected {name} {digest} {bytes} bytes"));
             }
-            Report::PushFailed { name, reason } => {
-                let reason = self.refused(None, format!("push {name}: {reason}"));
-                turn.pushed.push((name, Err(reason)));
-            }
+            Report::Swept { images, bytes } => self.swept(images, bytes, turn),
             Report::Started { container, pid, address, port } => {
                 let now = turn.now;
                 self.container(&container, turn, |found| {
@@ -68,7 +67,7 @@ impl World {
             Report::RemoveFailed { container, reason } => {
                 turn.note(format!("{container} is not removed yet, tried again: {reason}"));
             }
-            Report::Removed { container } => {
+            Report::Removed { container, log_bytes } => {
                 if let Some((name, id)) = split(&container) {
                     let name = name.to_string();
                     self.step(&name, Event::Forgotten { id }, turn);
@@ -76,8 +75,31 @@ impl World {
                         service.containers.remove(&id);
                     }
                 }
+                if log_bytes > 0 {
+                    // After the step: the service may have gone with its last instance.
+                    self.keep(&container, Kept { at: turn.now, bytes: log_bytes }, turn);
+                }
             }
         }
+    }
+
+    /// A push has ended: who asked for it is answered, and the next of that name may begin.
+    fn pushed(&mut self, name: String, ended: Result<String, String>, turn: &mut Turn) {
+        self.node.pushing.remove(&name);
+        let answer = match ended {
+            Ok(digest) => {
+                turn.note(format!("pushed {name} {digest}"));
+                Ok(())
+            }
+            Err(reason) => Err(self.refused(None, format!("push {name}: {reason}"))),
+        };
+        turn.pushed.push((name, answer));
+    }
+
+    /// A collection has ended. What went without a name is not told: all are asked for again.
+    fn swept(&mut self, images: u64, bytes: u64, turn: &mut Turn) {
+        self.node.images.clear();
+        turn.note(format!("collection done: {images} images, {bytes} bytes freed"));
     }
 
     /// Changes the mirror of a container, and takes the event that follows from it.
@@ -118,10 +140,10 @@ impl World {
             let Some(service) = self.services.get(&name) else { continue };
             let waits = service.record.preparing.as_ref().is_some_and(|p| p.reference == reference);
             if waits {
-                self.unprepare(&name, &format!("failed: {reference}: {reason}"), turn);
+                self.unprepare(&name, &format!("failed: {}", about(reference, reason)), turn);
             }
             for version in self.wanting(&name, reference) {
-                let reason = format!("{reference}: {reason}");
+                let reason = about(reference, reason);
                 self.step(&name, Event::PullFailed { version, reason, permanent }, turn);
             }
         }
@@ -180,6 +202,7 @@ impl World {
         name: String,
         capacity: Resources,
         mut containers: BTreeMap<String, Container>,
+        logs: &BTreeMap<String, Kept>,
         turn: &mut Turn,
     ) {
         turn.note(format!("node {name} answers"));
@@ -197,6 +220,7 @@ impl World {
         for unknown in containers.into_keys() {
             turn.orders.push(Order::Remove { container: unknown });
         }
+        self.keep_all(logs, turn);
     }
 
     /// Takes a container's status as the events it amounts to; repeated ones change nothing.
@@ -243,6 +267,7 @@ impl World {
             turn.note(format!("node {} does not answer: {reason}", self.node.name));
         }
         turn.node_lost = true;
+        self.node.pushing.clear();
         if !self.node.tried {
             // Deadlines run on while nobody answers.
             self.names().iter().for_each(|name| self.resume(name, turn));
@@ -253,4 +278,9 @@ impl World {
     fn names(&self) -> Vec<String> {
         self.services.keys().cloned().collect()
     }
+}
+
+/// A reason with the reference it is about, unless it names that itself.
+fn about(reference: &str, reason: &str) -> String {
+    if reason.contains(reference) { reason.to_string() } else { format!("{reference}: {reason}") }
 }

@@ -3,6 +3,7 @@
 
 use crate::arrival::{Answer, Arrival, Heard, Order, Request};
 use crate::clock::Millis;
+use crate::grow::Grow;
 use crate::record::Record;
 use crate::room::in_words;
 use crate::world::{Numbers, Service, World, container};
@@ -39,10 +40,12 @@ pub struct Turn {
     pub pushes: Vec<(String, Answer)>,
     /// The node was lost, and with it whatever it was making.
     pub node_lost: bool,
+    /// The events of services that are gone: nothing more comes in them.
+    pub ended: Vec<Arc<Grow>>,
     /// Pushes the node has told of.
     pub pushed: Vec<(String, Result<(), String>)>,
     /// Updates that ended, by how.
-    pub ended: Vec<rollout::Verdict>,
+    pub verdicts: Vec<rollout::Verdict>,
 }
 
 impl Turn {
@@ -61,8 +64,9 @@ impl Turn {
         self.orders.extend(part.orders);
         self.answers.extend(part.answers);
         self.pushes.extend(part.pushes);
-        self.pushed.extend(part.pushed);
         self.ended.extend(part.ended);
+        self.pushed.extend(part.pushed);
+        self.verdicts.extend(part.verdicts);
     }
 
     /// Adds a line that concerns no service.
@@ -104,8 +108,8 @@ impl World {
     fn heard(&mut self, heard: Heard, turn: &mut Turn) {
         match heard {
             Heard::Told(report) => self.told(report, turn),
-            Heard::NodeUp { name, capacity, containers } => {
-                self.node_up(name, capacity, containers, turn);
+            Heard::NodeUp { name, capacity, containers, logs } => {
+                self.node_up(name, capacity, containers, &logs, turn);
             }
             Heard::NodeDown { reason } => self.node_down(&reason, turn),
             Heard::StartRefused { container, reason, permanent } => {
@@ -270,7 +274,7 @@ impl World {
 
     /// Writes the end of an update into the history.
     fn ended(&mut self, name: &str, outcome: &rollout::Outcome, turn: &mut Turn) {
-        turn.ended.push(outcome.verdict);
+        turn.verdicts.push(outcome.verdict);
         let Some(service) = self.touch(name, turn) else { return };
         let record = &mut service.record;
         let serves = outcome.to.is_some() && record.rollout.current() == outcome.to;
@@ -296,6 +300,10 @@ impl World {
     /// Forgets a service, but for the numbers that are never used twice.
     pub(crate) fn delete(&mut self, name: &str, turn: &mut Turn) {
         if let Some(service) = self.services.remove(name) {
+            for id in service.kept.keys() {
+                turn.orders.push(Order::DropLog { container: container(name, *id) });
+            }
+            turn.ended.push(service.events);
             let next_id = service.record.rollout.next_id().0;
             let numbers = Numbers { next_id, last_version: service.record.last_version };
             if numbers != Numbers::default() {
@@ -308,6 +316,11 @@ impl World {
     /// Takes back everything a turn did to the records: it could not be saved.
     pub fn undo(&mut self, turn: &Turn) {
         self.unsaved = false;
+        for order in &turn.orders {
+            if let Order::Push { name, .. } = order {
+                self.node.pushing.remove(name);
+            }
+        }
         for (name, before) in &turn.touched {
             match (before, self.services.get_mut(name)) {
                 (Some(record), Some(service)) => {
@@ -353,6 +366,7 @@ impl World {
         if !all.is_empty() {
             self.events.push(&all);
         }
+        turn.ended.iter().for_each(|events| events.end());
         self.revision.send_replace(revision);
     }
 }

@@ -46,6 +46,8 @@ pub enum Verb {
         /// A directory or an executable.
         path: PathBuf,
     },
+    /// Give up a push that goes on.
+    CancelPush(String),
     /// Remove images that nothing uses.
     Collect,
     /// End every instance, the node and the server.
@@ -74,6 +76,10 @@ pub const VERBS: &[Row] = &[
         [name, path] => Some(Verb::Push { name: (*name).to_string(), path: PathBuf::from(*path) }),
         _ => None,
     }),
+    row("cancel-push", "name:tag", "give up a push that goes on", false, |w| match w {
+        [name] => Some(Verb::CancelPush((*name).to_string())),
+        _ => None,
+    }),
     row("gc", "", "remove images that nothing uses", false, |w| none(w, Verb::Collect)),
     row("down", "", "end every instance, the node and the server", false, |w| none(w, Verb::Down)),
 ];
@@ -95,6 +101,9 @@ fn none(words: &[&str], verb: Verb) -> Option<Verb> {
 /// Lines in one write of a `ctl`, at most.
 pub const LINES_MAX: usize = 64;
 
+/// Letters of a line that the answer to it repeats.
+const QUOTED_CHARS: usize = 80;
+
 /// Why a write of a `ctl` was refused before anything was looked at.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Refused {
@@ -102,18 +111,26 @@ pub enum Refused {
     #[error("invalid argument: a ctl takes lines of text")]
     NotText,
     /// Nothing but blanks.
-    #[error("invalid argument: empty; write one of: {}", names())]
-    Empty,
+    #[error("invalid argument: empty; write one of: {}", names(*.at_root))]
+    Empty {
+        /// To the root's `ctl`, which takes more verbs.
+        at_root: bool,
+    },
     /// Too many lines.
     #[error("invalid argument: more than {LINES_MAX} lines in one write")]
     TooMany,
     /// No such verb.
-    #[error("invalid argument: unknown verb \"{word}\" in \"{line}\"; the verbs are: {}", names())]
+    #[error(
+        "invalid argument: unknown verb \"{word}\" in \"{line}\"; the verbs are: {}",
+        names(*.at_root)
+    )]
     Unknown {
         /// The line.
         line: String,
         /// Its first word.
         word: String,
+        /// In the root's `ctl`, which takes more verbs.
+        at_root: bool,
     },
     /// A verb with wrong words.
     #[error("invalid argument: \"{line}\": say: {usage}")]
@@ -158,7 +175,7 @@ pub fn parse(text: &[u8], here: Option<&str>) -> Result<Vec<Line>, Refused> {
     let text = std::str::from_utf8(text).map_err(|_| Refused::NotText)?;
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     match lines.len() {
-        0 => Err(Refused::Empty),
+        0 => Err(Refused::Empty { at_root: here.is_none() }),
         n if n > LINES_MAX => Err(Refused::TooMany),
         _ => lines.into_iter().map(|line| parse_line(line, here)).collect(),
     }
@@ -168,13 +185,14 @@ fn parse_line(line: &str, here: Option<&str>) -> Result<Line, Refused> {
     let mut words: Vec<&str> = line.split_whitespace().collect();
     let word = words.remove(0);
     let text = line.to_string();
+    let at_root = here.is_none();
     let Some(row) = VERBS.iter().find(|row| row.name == word) else {
-        return Err(Refused::Unknown { line: text, word: word.to_string() });
+        return Err(Refused::Unknown { line: quoted(line), word: quoted(word), at_root });
     };
-    let usage = usage(row, here.is_none());
+    let usage = usage(row, at_root);
     let service = match (row.of_service, here) {
         (false, None) => None,
-        (false, Some(_)) => return Err(Refused::NotHere { line: text }),
+        (false, Some(_)) => return Err(Refused::NotHere { line: quoted(line) }),
         (true, Some(name)) => Some(name.to_string()),
         (true, None) if words.is_empty() => {
             return Err(Refused::WhichService { line: text, usage });
@@ -183,7 +201,20 @@ fn parse_line(line: &str, here: Option<&str>) -> Result<Line, Refused> {
     };
     match (row.parse)(&words) {
         Some(verb) => Ok(Line { text, service, verb }),
-        None => Err(Refused::Words { line: text, usage }),
+        None => {
+            let most = manifest::limits::REPLICAS_MAX;
+            let limit =
+                if row.name == "scale" { format!(", N from 0 to {most}") } else { String::new() };
+            Err(Refused::Words { line: quoted(line), usage: usage + &limit })
+        }
+    }
+}
+
+/// As much of a line as an answer repeats.
+fn quoted(line: &str) -> String {
+    match line.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_string(),
     }
 }
 
@@ -194,8 +225,10 @@ pub fn usage(row: &Row, at_root: bool) -> String {
     words.iter().filter(|w| !w.is_empty()).copied().collect::<Vec<_>>().join(" ")
 }
 
-fn names() -> String {
-    VERBS.iter().map(|row| row.name).collect::<Vec<_>>().join(" ")
+/// The verbs that a `ctl` takes.
+fn names(at_root: bool) -> String {
+    let rows = VERBS.iter().filter(|row| at_root || row.of_service);
+    rows.map(|row| row.name).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -232,13 +265,20 @@ mod tests {
         check(None, "apply web\nstop api", "web: Apply; api: Stop");
         check(None, "apply", "invalid argument: \"apply\": which service? say: apply SERVICE");
         check(None, "gc", "Collect");
+        check(None, "cancel-push web:1", "CancelPush(\"web:1\")");
         check(Some("web"), "gc", "invalid argument: \"gc\": write it to the ctl at the root");
     }
 
     #[test]
     fn a_wrong_write_quotes_the_line_and_the_word() {
         check(Some("web"), "puase", "invalid argument: unknown verb \"puase\" in \"puase\"");
-        check(Some("web"), "scale", "invalid argument: \"scale\": say: scale N");
+        check(Some("web"), "scale", "invalid argument: \"scale\": say: scale N, N from 0 to 1000");
+        check(Some("web"), "scale 1000", "web: Scale(1000)");
+        check(
+            Some("web"),
+            "scale 1001",
+            "invalid argument: \"scale 1001\": say: scale N, N from 0 to 1000",
+        );
         check(Some("web"), "scale -1", "invalid argument: \"scale -1\": say: scale N");
         check(Some("web"), "pause now", "invalid argument: \"pause now\": say: pause");
         check(Some("web"), "\n \n", "invalid argument: empty");
@@ -247,6 +287,18 @@ mod tests {
         assert_eq!(refused, Refused::NotText);
         let many = "pause\n".repeat(LINES_MAX + 1);
         check(Some("web"), &many, "invalid argument: more than 64 lines");
+    }
+
+    #[test]
+    fn a_ctl_names_the_verbs_it_takes_itself_and_repeats_no_more_than_a_line() {
+        let told = |here, text: &str| parse(text.as_bytes(), here).unwrap_err().to_string();
+        for text in ["puase", "\n"] {
+            assert!(told(None, text).ends_with(" gc down"), "{}", told(None, text));
+            assert!(told(Some("web"), text).ends_with("scale stop remove"), "{text}");
+        }
+        let long = "x".repeat(10_000);
+        assert!(told(None, &long).len() < 500);
+        assert!(told(Some("web"), &format!("scale {long}")).len() < 500);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use crate::clock::Millis;
 use crate::edges::Edges;
 use crate::grow::Grow;
+use crate::kept::Kept;
 use crate::record::{Edition, Record};
 use crate::report::Container;
 use crate::routes::Routes;
@@ -101,6 +102,8 @@ pub struct Service {
     pub record: Record,
     /// Its containers as the node last told of them.
     pub containers: BTreeMap<Id, Container>,
+    /// Logs the node keeps of its instances that are gone.
+    pub kept: BTreeMap<Id, Kept>,
     /// The lines of its `events`.
     pub events: Arc<Grow>,
     /// The last refused write, in full.
@@ -126,6 +129,8 @@ pub struct NodeMirror {
     pub capacity: Resources,
     /// Digests of images that it has told it has, since it was last connected or collected.
     pub images: BTreeSet<String>,
+    /// Names of pushes it has not told the end of.
+    pub pushing: BTreeSet<String>,
 }
 
 impl Service {
@@ -135,6 +140,7 @@ impl Service {
         let mut service = Service {
             record,
             containers: BTreeMap::new(),
+            kept: BTreeMap::new(),
             events: Arc::default(),
             error: String::new(),
             manifests: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! The world as ledgers: a line is what arrives, the `>` lines below it are what must come of it.
 
 use crate::arrival::{Arrival, Heard, Order, Request};
+use crate::kept::Kept;
 use crate::record::By;
 use crate::turn::Turn;
 use crate::world::World;
@@ -15,6 +16,7 @@ fn arrival(line: &str) -> (Arrival, Option<oneshot::Receiver<Result<(), String>>
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     let by = By { uid: 0, name: "root".to_string() };
     let request = match word {
+        // node-up CONTAINER … [logs CONTAINER …]
         // manifest NAME key value; key value
         "manifest" => {
             let (service, text) = rest.split_once(' ').unwrap();
@@ -28,12 +30,15 @@ fn arrival(line: &str) -> (Arrival, Option<oneshot::Receiver<Result<(), String>>
         }
         "node-up" => {
             let capacity = Resources { cpu_milli: 1_000, memory_bytes: 1_000_000_000 };
+            let (rest, logs) = rest.split_once("logs").unwrap_or((rest, ""));
             let containers = rest.split_whitespace().map(|name| {
                 let status = "state=running\nhealth=healthy\npid=1\nstarted=1\n";
                 (name.to_string(), report::container(status))
             });
             let containers: BTreeMap<_, _> = containers.collect();
-            let up = Heard::NodeUp { name: "n".to_string(), capacity, containers };
+            let kept = |name: &str| (name.to_string(), Kept { at: 0, bytes: 1 });
+            let logs = logs.split_whitespace().map(kept).collect();
+            let up = Heard::NodeUp { name: "n".to_string(), capacity, containers, logs };
             return (Arrival::Heard(up), None);
         }
         other => panic!("no such line: {other}"),
@@ -59,8 +64,10 @@ fn told(world: &mut World, mut turn: Turn, lines: &mut Vec<String>) {
             Order::Start { container, .. } => lines.push(format!("do start {container}")),
             Order::Stop { container } => lines.push(format!("do stop {container}")),
             Order::Remove { container } => lines.push(format!("do remove {container}")),
+            Order::DropLog { container } => lines.push(format!("do drop {container}")),
             Order::Pull { reference } => lines.push(format!("do pull {reference}")),
             other @ (Order::Push { .. }
+            | Order::CancelPush { .. }
             | Order::Collect { .. }
             | Order::Signal { .. }
             | Order::Down) => lines.push(format!("do {other:?}")),
@@ -217,7 +224,12 @@ fn a_batch_is_never_more_than_there_are_and_shrinks_to_the_room_there_is() {
     let read = |text: &str| manifest::parse("web", text).manifest.unwrap();
     let mut world = World::default();
     let capacity = Resources { cpu_milli: 1_000, memory_bytes: 1_000_000_000 };
-    let up = Heard::NodeUp { name: "n".to_string(), capacity, containers: BTreeMap::new() };
+    let up = Heard::NodeUp {
+        name: "n".to_string(),
+        capacity,
+        containers: BTreeMap::new(),
+        logs: BTreeMap::new(),
+    };
     world.arrive(Arrival::Heard(up), &mut Turn::new(1));
     let four = read("image web:1\nport 80\ncpu 0.1\nmemory 6M\nreplicas 4\nupdate_batch 100\n");
     let way = world.way("web", &four, manifest::Outcome::Update).unwrap();
@@ -269,6 +281,48 @@ fn a_node_that_comes_back_is_asked_for_what_is_missing_and_rid_of_what_nobody_ow
 }
 
 #[test]
+fn of_an_instance_that_is_gone_the_log_stays_until_ten_others_are_or_its_service_is() {
+    check(&format!(
+        "{}
+         node-up web-0 logs web-2 web-3 web-4 web-5 web-6 web-7 web-8 web-9 web-10 api-1
+         > -: node n answers
+         > do drop api-1
+         node removed web-11
+         node removed web-12 log=9
+         node removed web-13 log=9
+         > do drop web-2
+         node-up web-0 logs web-5
+         > -: node n answers
+         ctl remove web
+         > web: removing
+         > do stop web-0
+         node exited web-0 code=0 oom=false
+         > web: 0: stopped
+         > do remove web-0
+         node removed web-0 log=9
+         > web: done remove v1 (0.00s)
+         > web: removed
+         > do drop web-5
+         > do drop web-0
+        ",
+        at_v1()
+    ));
+}
+
+#[test]
+fn a_service_of_the_same_name_has_none_of_the_logs_of_the_one_before() {
+    let mut world = World::default();
+    let (write, _) = arrival("manifest web image web:1; port 80");
+    world.arrive(write, &mut Turn::new(1));
+    world.services.get_mut("web").unwrap().record.first_id = rollout::Id(5);
+    let mut turn = Turn::new(2);
+    world.arrive(arrival("node-up logs web-4 web-5").0, &mut turn);
+    assert_eq!(turn.orders, [Order::DropLog { container: "web-4".to_string() }]);
+    let kept: Vec<u64> = world.services["web"].kept.keys().map(|id| id.0).collect();
+    assert_eq!(kept, [5]);
+}
+
+#[test]
 fn a_manifest_with_errors_is_kept_told_and_not_applied() {
     check(
         "manifest web image web:1; replicas many
@@ -289,4 +343,68 @@ fn a_turn_that_could_not_be_saved_leaves_no_trace() {
     assert!(world.services.contains_key("web"));
     world.undo(&turn);
     assert!(world.services.is_empty());
+}
+
+#[test]
+fn a_collection_leaves_what_history_manifests_and_applies_name() {
+    check(&format!(
+        "{}
+         manifest api image api:7; port many
+         > refused: manifest refused: line 2, column 6: port: \"many\" is not a number; write 1 to \
+           65535 (a TCP port)
+         manifest db image db:1
+         ctl apply db
+         > db: pulling db:1
+         > do pull db:1
+         ctl gc
+         > do Collect {{ keep: [\"api:7\", \"db:1\", \"{A}\", \"web:1\"] }}
+         node collected old:1 digest={B} bytes=12
+         > -: collected old:1 {B} 12 bytes
+         node swept images count=1 bytes=12
+         > -: collection done: 1 images, 12 bytes freed
+        ",
+        at_v1()
+    ));
+}
+
+#[test]
+fn one_push_of_a_name_goes_on_at_a_time_and_can_be_given_up() {
+    check(
+        "node-up
+         > -: node n answers
+         ctl push web:1 /srv/web
+         > do Push { name: \"web:1\", path: \"/srv/web\" }
+         ctl push web:1 /srv/other
+         > refused: push web:1 /srv/other: web:1 is being pushed; wait for it, or cancel-push web:1
+         ctl cancel-push web:2
+         > refused: cancel-push web:2: no push of web:2 goes on
+         ctl cancel-push web:1
+         > do CancelPush { name: \"web:1\" }
+         node push-failed web:1 reason='web:1 was given up'
+         ctl cancel-push web:1
+         > refused: cancel-push web:1: no push of web:1 goes on
+         ctl push web:1 /srv/other
+         > do Push { name: \"web:1\", path: \"/srv/other\" }
+        ",
+    );
+}
+
+#[test]
+fn a_reference_stands_once_in_the_reason_it_could_not_be_had() {
+    check(&format!(
+        "{}
+         manifest web image web:2; port 80
+         ctl apply web
+         > web: pulling web:2
+         > do pull web:2
+         node pull-failed web:2 permanent=true reason='no image web:2 was pushed here'
+         > web: failed: no image web:2 was pushed here
+         ctl apply web
+         > web: pulling web:2
+         > do pull web:2
+         node pull-failed web:2 permanent=false reason='no room: needs 2 MB, 1 MB free on /a'
+         > web: failed: web:2: no room: needs 2 MB, 1 MB free on /a
+        ",
+        at_v1()
+    ));
 }

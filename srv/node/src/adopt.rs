@@ -23,6 +23,7 @@ use crate::exe::Exe;
 use crate::fact::{Alive, Found, Phase};
 use crate::id::Id;
 use crate::instance::Written;
+use crate::kept;
 use crate::process::{self, Living};
 use crate::record;
 use crate::spec::Spec;
@@ -44,7 +45,11 @@ enum Sight {
 /// that will want one; dead shims are cleaned up after.
 pub(crate) async fn scan(dirs: &Dirs, exe: &Exe) -> Result<Vec<Found>> {
     let at = dirs.clone();
-    let ids = spawn_blocking(move || ids(&at.instances())).await.map_err(|_| Error::Ended)??;
+    let swept = spawn_blocking(move || {
+        kept::sweep(&at.logs())?;
+        ids(&at.instances())
+    });
+    let ids = swept.await.map_err(|_| Error::Ended)??;
     let found = stream::iter(ids).map(|id| one(dirs, exe, id));
     let mut found: Vec<Found> = found.buffer_unordered(REAPS_MAX).collect().await;
     found.sort_by_key(|found| found.phase == Phase::Intended);

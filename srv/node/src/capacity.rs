@@ -1,6 +1,19 @@
-//! What this machine has to give.
+//! What this machine is called, and what it has to give.
 
 use std::thread::available_parallelism;
+
+/// The machine's name; one that nobody named is `node`.
+pub(crate) fn name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    fitting(&name.to_string_lossy()).to_owned()
+}
+
+/// The kernel says `(none)` where there is no name; a directory is called by it, so it is a word.
+fn fitting(name: &str) -> &str {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let named = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if named && name.chars().all(fits) { name } else { "node" }
+}
 
 /// Thousandths of a processor core: those this process may use.
 pub(crate) fn cpu_milli() -> u64 {
@@ -26,6 +39,15 @@ fn total(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_without_a_name_is_called_node() {
+        for (machine, called) in
+            [("(none)", "node"), ("", "node"), ("..", "node"), ("db-1.example", "db-1.example")]
+        {
+            assert_eq!(fitting(machine), called);
+        }
+    }
 
     #[test]
     fn the_memory_is_the_total() {

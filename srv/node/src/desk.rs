@@ -73,20 +73,26 @@ impl Desk {
                     // The event says how it went.
                     let _ = means.images.fetch(&reference).await;
                 })?,
-                NodeVerb::Push { name, path } => self.job(async move |means: Arc<Means>| {
-                    means.images.push(name, &path).await;
-                })?,
-                NodeVerb::RemoveImage(reference) => self.means.images.remove(reference).await?,
-                NodeVerb::Gc { keep } => {
-                    let mut all = images::digests(&self.world());
-                    all.extend(keep);
-                    let all: Vec<String> = all.into_iter().collect();
-                    self.means.images.collect(&all).await?;
+                NodeVerb::Push { name, path } => {
+                    let push = self.means.images.pushes.begin(name)?;
+                    self.job(async move |means: Arc<Means>| means.images.push(push, &path).await)?;
                 }
+                NodeVerb::CancelPush(name) => self.means.images.pushes.cancel(&name)?,
+                NodeVerb::RemoveImage(reference) => self.means.images.remove(reference).await?,
                 NodeVerb::Down => self.ask(vec![Request::Down]).await?,
             }
         }
         Ok(())
+    }
+
+    /// Removes the images that neither an instance nor `keep` needs.
+    pub(crate) async fn collect(&self, keep: Vec<String>) -> Result<()> {
+        let world = self.world.clone();
+        let keep = move || {
+            let used = images::digests(&world.read().unwrap_or_else(PoisonError::into_inner));
+            used.into_iter().chain(keep).collect()
+        };
+        self.means.images.collect(keep).await
     }
 
     fn job<F: Future<Output = ()> + Send + 'static>(

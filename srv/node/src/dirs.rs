@@ -31,6 +31,7 @@ impl Dirs {
         private(&dirs.root.join("node"))?;
         private(&dirs.images())?;
         private(&dirs.instances())?;
+        private(&dirs.logs())?;
         Ok(dirs)
     }
 
@@ -57,6 +58,16 @@ impl Dirs {
     /// The directory of one instance.
     pub(crate) fn instance(&self, id: &Id) -> PathBuf {
         self.instances().join(id.as_str())
+    }
+
+    /// The directory with the logs of instances that are gone, a directory each.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("node/logs")
+    }
+
+    /// What is kept of one of them.
+    pub(crate) fn kept(&self, id: &Id) -> PathBuf {
+        self.logs().join(id.as_str())
     }
 
     /// The cgroup all instances live under.
@@ -132,7 +143,8 @@ mod tests {
     #[test]
     fn what_an_earlier_node_left_open_to_others_is_closed() {
         let root = tempfile::tempdir().unwrap();
-        let places = ["node", "node/images", "node/instances"].map(|name| root.path().join(name));
+        let places = ["node", "node/images", "node/instances", "node/logs"];
+        let places = places.map(|name| root.path().join(name));
         for dir in &places {
             fs::create_dir(dir).unwrap();
             fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
@@ -142,7 +154,7 @@ mod tests {
         fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
         drop(Dirs::open(root.path()).unwrap().lock().unwrap());
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
-        assert_eq!(places.map(|dir| mode(&dir)), [0o700; 3]);
+        assert_eq!(places.map(|dir| mode(&dir)), [0o700; 4]);
         assert_eq!(mode(&lock), 0o600);
     }
 

@@ -78,6 +78,15 @@ pub(crate) enum Error {
     /// More work on images than the node keeps in mind.
     #[error("{0} pulls and pushes wait already")]
     Busy(usize),
+    /// A push of a name that is being pushed.
+    #[error("{0} is being pushed: wait for it, or cancel-push {0}")]
+    Pushing(String),
+    /// A push that is to be given up has ended, or never was.
+    #[error("no push of {0} goes on")]
+    NoPush(String),
+    /// What a collection is to leave cannot be read.
+    #[error("gc: {0}; nothing was removed")]
+    Keep(String),
     /// More orders than are kept for an instance that takes none at the moment.
     #[error("{waiting} orders wait for instance {id} already")]
     Orders {
@@ -164,6 +173,9 @@ impl Error {
             | Error::TooLong { .. }
             | Error::TooMany(_)
             | Error::Busy(_)
+            | Error::Pushing(_)
+            | Error::NoPush(_)
+            | Error::Keep(_)
             | Error::Orders { .. }
             | Error::GoingDown
             | Error::Ended
@@ -195,6 +207,9 @@ impl Error {
             | Error::Usage(_)
             | Error::Name(_)
             | Error::NoInstance(_)
+            | Error::Pushing(_)
+            | Error::NoPush(_)
+            | Error::Keep(_)
             | Error::Removing(_)
             | Error::Exists(_)
             | Error::SpecFixed(_)
@@ -217,17 +232,20 @@ impl Error {
             Error::NoInstance(_) => Errno::ENOENT,
             Error::Exists(_) => Errno::EEXIST,
             Error::SpecFixed(_) | Error::NotOurs { .. } => Errno::EPERM,
-            Error::NotRunning(_) => Errno::ESRCH,
+            Error::NotRunning(_) | Error::NoPush(_) => Errno::ESRCH,
             Error::TooLong { .. } => Errno::EFBIG,
             Error::TooMany(_) => Errno::ENOSPC,
             Error::Busy(_) | Error::Orders { .. } => Errno::EAGAIN,
-            Error::GoingDown | Error::Removing(_) | Error::Locked { .. } => Errno::EBUSY,
+            Error::GoingDown | Error::Removing(_) | Error::Pushing(_) | Error::Locked { .. } => {
+                Errno::EBUSY
+            }
             Error::Usage(_)
             | Error::Name(_)
             | Error::Spec { .. }
             | Error::NoSpec(_)
             | Error::Verb { .. }
             | Error::Words { .. }
+            | Error::Keep(_)
             | Error::Empty => Errno::EINVAL,
             Error::Ended | Error::Image(_) | Error::Network(_) => Errno::EIO,
             Error::Serve(_) | Error::Shim { .. } => Errno::EIO,

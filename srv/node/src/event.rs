@@ -20,6 +20,10 @@ pub(crate) enum Event {
     Pushed { name: String, digest: String },
     /// It was not.
     PushFailed { name: String, reason: String },
+    /// A collection took a name, and so much with it.
+    Collected { reference: String, digest: String, bytes: u64 },
+    /// A collection has ended: names that went and bytes freed, those of no name included.
+    Swept { images: usize, bytes: u64 },
     /// The program runs.
     Started { id: Id, pid: i32, address: Option<IpAddr>, port: Option<u16>, warnings: Vec<String> },
     /// The program never ran.
@@ -34,8 +38,8 @@ pub(crate) enum Event {
     Exited { id: Id, code: i32, signal: Option<String>, oom: bool, reason: Option<String> },
     /// Its directory could not be removed; it is tried again, until `removed` comes.
     RemoveFailed { id: Id, reason: String },
-    /// Nothing of the instance is left.
-    Removed { id: Id },
+    /// Nothing of the instance is left but its log, of so many bytes.
+    Removed { id: Id, log_bytes: u64 },
 }
 
 impl fmt::Display for Event {
@@ -64,6 +68,12 @@ impl Event {
             Event::PushFailed { name, reason } => {
                 ("push-failed", name, keys.with("reason", reason))
             }
+            Event::Collected { reference, digest, bytes } => {
+                ("collected", reference, keys.with("digest", digest).with("bytes", bytes))
+            }
+            Event::Swept { images, bytes } => {
+                ("swept", "images", keys.with("count", images).with("bytes", bytes))
+            }
             Event::Started { id, pid, address, port, warnings } => {
                 let keys = keys.with("pid", pid).maybe("address", address).maybe("port", port);
                 let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
@@ -84,7 +94,10 @@ impl Event {
             Event::RemoveFailed { id, reason } => {
                 ("remove-failed", id.as_str(), keys.with("reason", reason))
             }
-            Event::Removed { id } => ("removed", id.as_str(), keys),
+            Event::Removed { id, log_bytes } => {
+                let kept = Some(log_bytes).filter(|bytes| **bytes > 0);
+                ("removed", id.as_str(), keys.maybe("log", &kept))
+            }
         }
     }
 }
@@ -147,7 +160,8 @@ mod tests {
             Event::Exited { id: web(), code: 0, signal: None, oom: false, reason: None },
             "exited web-1 code=0 oom=false",
         );
-        check(Event::Removed { id: web() }, "removed web-1");
+        check(Event::Removed { id: web(), log_bytes: 0 }, "removed web-1");
+        check(Event::Removed { id: web(), log_bytes: 7 }, "removed web-1 log=7");
         check(
             Event::RemoveFailed { id: web(), reason: "disk is read-only".into() },
             "remove-failed web-1 reason='disk is read-only'",
@@ -160,5 +174,11 @@ mod tests {
             Event::Pulling { reference: "x:1".into(), layer: "sha256:a".into(), done: 1, total: 2 },
             "pulling x:1 layer=sha256:a done=1 total=2",
         );
+        let (reference, digest) = ("x:1".into(), "sha256:a".into());
+        check(
+            Event::Collected { reference, digest, bytes: 7 },
+            "collected x:1 digest=sha256:a bytes=7",
+        );
+        check(Event::Swept { images: 1, bytes: 9 }, "swept images count=1 bytes=9");
     }
 }

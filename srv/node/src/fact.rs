@@ -43,8 +43,8 @@ pub(crate) enum Fact {
     Probed { id: Id, answer: String, verdict: Verdict },
     /// Its task has ended: no process, mount, link or cgroup of it is left.
     Over(Id),
-    /// Its directory is gone.
-    Erased(Id),
+    /// Its directory is gone; so many bytes of log are kept.
+    Erased { id: Id, log_bytes: u64 },
     /// Its directory could not be removed.
     EraseFailed { id: Id, reason: String },
     /// Something about an image, only to be told.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use image::{Image, Listed, Progress, Store, Usage};
+use image::{Image, Listed, Progress, Removed, Store, Usage};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 
@@ -12,12 +12,17 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::fact::Fact;
 use crate::instance::Instance;
+use crate::pushes::{Push, Pushes};
 use crate::quote::quote;
 use crate::spec::Spec;
 use crate::world::World;
 
 /// Images fetched or made at the same time; their layers come in parallel within each.
 const PULLS_MAX: usize = 4;
+/// Names that a collection took which are told one by one; the sum counts them all.
+const TOLD_MAX: usize = 256;
+/// Bytes of the list of what a collection leaves: more than 100,000 digests.
+pub(crate) const KEEP_BYTES_MAX: usize = 8 << 20;
 
 /// The images of this node.
 #[derive(Debug)]
@@ -25,12 +30,15 @@ pub(crate) struct Images {
     store: Store,
     facts: mpsc::Sender<Fact>,
     turns: Semaphore,
+    /// Those that go on.
+    pub(crate) pushes: Pushes,
 }
 
 impl Images {
     /// Opens the store in `dir`.
     pub(crate) fn open(dir: &Path, facts: mpsc::Sender<Fact>) -> Result<Images> {
-        Ok(Images { store: Store::open(dir)?, facts, turns: Semaphore::new(PULLS_MAX) })
+        let (store, turns) = (Store::open(dir)?, Semaphore::new(PULLS_MAX));
+        Ok(Images { store, facts, turns, pushes: Pushes::default() })
     }
 
     /// The image of a spec, complete and with the digest it must have.
@@ -79,11 +87,19 @@ impl Images {
         Ok(pulled?)
     }
 
-    /// Makes an image of a directory or a program and tells how it went.
-    pub(crate) async fn push(&self, name: String, path: &Path) {
-        let turn = self.turns.acquire().await;
-        let pushed = self.store.push(&name, path).await;
+    /// Makes an image of a directory or a program, unless it is given up, and tells how it went.
+    pub(crate) async fn push(&self, push: Push, path: &Path) {
+        let turn = tokio::select! {
+            biased;
+            () = push.stopped() => None,
+            turn = self.turns.acquire() => Some(turn),
+        };
+        // One that was given up ends at once, in the store's own words.
+        let pushed = self.store.push_until(&push.name, path, push.given_up()).await;
         drop(turn);
+        let name = push.name.clone();
+        // Whoever hears of the end may begin the next.
+        drop(push);
         let event = match pushed {
             Ok(image) => Event::Pushed { name, digest: image.digest },
             Err(error) => Event::PushFailed { name, reason: error.to_string() },
@@ -96,10 +112,18 @@ impl Images {
         self.blocking(move |store| store.remove(&reference)).await
     }
 
-    /// Removes what neither an instance nor a name nor `keep` needs.
-    pub(crate) async fn collect(&self, keep: &[String]) -> Result<()> {
-        let freed = self.store.gc(keep).await?;
-        tracing::info!("collected {} bytes, {} layers", freed.bytes, freed.layers);
+    /// Removes what is not in `keep` and not in use, and tells what went. `keep` is asked once the
+    /// collection has begun: what is handed out from then on stays.
+    pub(crate) async fn collect(
+        &self,
+        keep: impl FnOnce() -> Vec<String> + Send + 'static,
+    ) -> Result<()> {
+        let collected = self.store.gc_all_but(keep).await?;
+        let images = collected.images.len();
+        for Removed { reference, digest, bytes } in collected.images.into_iter().take(TOLD_MAX) {
+            self.tell(Event::Collected { reference, digest, bytes }).await;
+        }
+        self.tell(Event::Swept { images, bytes: collected.bytes }).await;
         Ok(())
     }
 
@@ -125,6 +149,17 @@ impl Images {
         let store = self.store.clone();
         let done = spawn_blocking(move || work(&store)).await;
         Ok(done.map_err(|_| Error::Ended)??)
+    }
+}
+
+/// Reads what a collection is to leave: a digest or a reference a line, and `gc` last, so that a
+/// list which was cut short removes nothing.
+pub(crate) fn keep(bytes: &[u8]) -> Result<Vec<String>> {
+    let text = str::from_utf8(bytes).map_err(|_| Error::Keep("not text".into()))?;
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    match lines.pop() {
+        Some(last) if last == "gc" && text.ends_with('\n') => Ok(lines),
+        Some(_) | None => Err(Error::Keep("the last line is to be 'gc'".into())),
     }
 }
 

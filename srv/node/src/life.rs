@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::error::{Error, Result};
 use crate::exe::NETNS_FD;
@@ -17,23 +17,49 @@ use crate::record;
 use crate::spec::Spec;
 use crate::wire::Config;
 
+/// All that a start needs but the launch, in the making or made; ends when it is dropped. It may
+/// begin before the instance's intent is on disk, since no container comes of it.
+#[derive(Debug)]
+pub(crate) struct Preparing(JoinSet<Result<Ready>>);
+
+impl Preparing {
+    /// Begins it.
+    pub(crate) fn begin(means: Arc<Means>, id: Id, spec: Arc<Spec>) -> Preparing {
+        let mut set = JoinSet::new();
+        set.spawn(async move { prepare(&means, &id, &spec).await });
+        Preparing(set)
+    }
+
+    async fn ready(&mut self) -> Result<Ready> {
+        let joined = self.0.join_next().await;
+        joined.and_then(std::result::Result::ok).unwrap_or(Err(Error::Ended))
+    }
+
+    /// Gives up what was made for an instance that is not started after all.
+    pub(crate) async fn give_back(mut self, means: &Means, id: &Id) {
+        // First, so that the link is not made behind its removal.
+        self.0.shutdown().await;
+        means.net.leave(id).await;
+    }
+}
+
 /// Starts an instance and stays until it is over.
 pub(crate) async fn begin(
     means: Arc<Means>,
     id: Id,
-    spec: Arc<Spec>,
+    mut preparing: Preparing,
     mut orders: mpsc::Receiver<Order>,
 ) {
     let ready = tokio::select! {
         biased;
         () = given_up(&mut orders) => Err(record::never_ran()),
-        ready = prepare(&means, &id, &spec) => ready.map_err(failed),
+        ready = preparing.ready() => ready.map_err(failed),
     };
     match ready.and_then(|ready| launch(&means, &id, ready).map_err(failed)) {
         Ok(shim) => follow(means, id, shim, orders).await,
         Err(exit) => {
             retire(&means, &id, exit).await;
-            means.net.leave(&id).await;
+            preparing.give_back(&means, &id).await;
             means.say(Fact::Over(id)).await;
         }
     }
@@ -76,6 +102,7 @@ async fn given_up(orders: &mut mpsc::Receiver<Order>) {
 }
 
 /// All that a shim needs is there.
+#[derive(Debug)]
 struct Ready {
     place: Place,
     /// Held until the container is made.

@@ -14,10 +14,12 @@ use crate::error::{Error, Result};
 use crate::fact::{Action, Alive, Fact, Order, Request};
 use crate::follow::Shim;
 use crate::id::Id;
-use crate::life;
+use crate::kept;
+use crate::life::{self, Preparing};
 use crate::means::Means;
 use crate::record;
 use crate::ring::Ring;
+use crate::spec::Spec;
 use crate::verb::Verb;
 use crate::warm;
 use crate::world::World;
@@ -52,12 +54,14 @@ pub(crate) struct Node {
     ring: Ring,
     /// The way to the tasks of those that live.
     lives: HashMap<Id, mpsc::Sender<Order>>,
+    /// What was begun for a start beside the syncs of its intent.
+    early: HashMap<Id, Preparing>,
     end: Option<End>,
 }
 
 impl Node {
     pub(crate) fn new(means: Arc<Means>, world: Arc<RwLock<World>>, ring: Ring) -> Node {
-        Node { means, world, ring, lives: HashMap::new(), end: None }
+        Node { means, world, ring, lives: HashMap::new(), early: HashMap::new(), end: None }
     }
 
     /// Works until there is an end.
@@ -85,6 +89,7 @@ impl Node {
                             .map(Fact::Accepted)
                             .for_each(|fact| self.take_in(fact));
                     }
+                    self.give_back().await;
                     // Who asked may have gone; what was asked holds all the same.
                     let _ = answer.send(accepted);
                 }
@@ -109,20 +114,35 @@ impl Node {
     }
 
     /// Refuses, or makes durable what the requests need; then nothing can refuse them any more.
-    async fn accept(&self, requests: &[Request]) -> Result<()> {
-        let mut writes = Vec::new();
+    ///
+    /// Law: no container comes of a start whose intent is not on disk. What goes before the launch
+    /// begins beside the intent's syncs.
+    async fn accept(&mut self, requests: &[Request]) -> Result<()> {
+        let (mut writes, mut starts) = (Vec::new(), Vec::new());
         {
             let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
             for request in requests {
                 world.check(request)?;
                 writes.extend(self.write_of(&world, request));
+                starts.extend(start_of(&world, request));
             }
             self.check_orders(requests)?;
+        }
+        for (id, spec) in starts {
+            let begin = || Preparing::begin(self.means.clone(), id.clone(), spec);
+            self.early.entry(id.clone()).or_insert_with(begin);
         }
         for write in writes {
             spawn_blocking(write).await.map_err(|_| Error::Ended)??;
         }
         Ok(())
+    }
+
+    /// Gives up what was begun for a start that did not come of its request.
+    async fn give_back(&mut self) {
+        for (id, preparing) in self.early.drain() {
+            preparing.give_back(&self.means, &id).await;
+        }
     }
 
     /// Refuses what may be orders when they might find no room on their way to a task: an order
@@ -217,7 +237,9 @@ impl Node {
             return;
         };
         let orders = self.line_to(&id);
-        tokio::spawn(life::begin(self.means.clone(), id, written.spec, orders));
+        let begin = || Preparing::begin(self.means.clone(), id.clone(), written.spec);
+        let preparing = self.early.remove(&id).unwrap_or_else(begin);
+        tokio::spawn(life::begin(self.means.clone(), id, preparing, orders));
     }
 
     fn adopt(&mut self, id: Id, alive: Alive) {
@@ -239,15 +261,22 @@ impl Node {
         let means = self.means.clone();
         tokio::spawn(async move {
             sleep(pause).await;
-            let dir = means.dirs.instance(&id);
-            let fact = match spawn_blocking(move || record::erase(&dir)).await {
-                Ok(Ok(())) => Fact::Erased(id),
+            let (dir, logs) = (means.dirs.instance(&id), means.dirs.logs());
+            let fact = match spawn_blocking(move || kept::erase(&dir, &logs)).await {
+                Ok(Ok(log_bytes)) => Fact::Erased { id, log_bytes },
                 Ok(Err(error)) => Fact::EraseFailed { id, reason: error.to_string() },
                 Err(error) => Fact::EraseFailed { id, reason: error.to_string() },
             };
             means.say(fact).await;
         });
     }
+}
+
+/// The instance a request starts, and its spec.
+fn start_of(world: &World, request: &Request) -> Option<(Id, Arc<Spec>)> {
+    let Request::Do { id, verb: Verb::Start } = request else { return None };
+    let one = world.get(id).ok().filter(|one| one.may_start())?;
+    Some((id.clone(), one.written.as_ref()?.spec.clone()))
 }
 
 /// Something to be written, off the loop's thread.

@@ -76,3 +76,32 @@ async fn going_down_stops_those_as_well_that_take_nothing_at_the_moment() {
     }
     assert!(matches!(slow.orders.recv().await.unwrap(), Order::Stop { .. }));
 }
+
+#[tokio::test]
+async fn a_start_whose_intent_is_not_on_disk_leaves_nothing_of_what_was_begun_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (means, _heard) = means(dir.path());
+    let mut node = Node::new(means.clone(), Arc::default(), Ring::new());
+    let id: Id = "web-1".parse().unwrap();
+    let image = dir.path().join("image");
+    std::fs::create_dir(&image).unwrap();
+    let text = text(json!({"image": format!("dir:{}", image.display()), "network": "host"}));
+    let spec = Box::new(Spec::parse(&id, &text).unwrap());
+    let specify = Request::Specify { id: id.clone(), spec, text: text.into() };
+    for request in [Request::Make(id.clone()), specify] {
+        node.accept(std::slice::from_ref(&request)).await.unwrap();
+        node.take_in(Fact::Accepted(request));
+    }
+    // A directory in the place of the intent is refused to root as well.
+    let home = means.dirs.instance(&id);
+    std::fs::create_dir(home.join(record::INTENT)).unwrap();
+    let held = Arc::strong_count(&means.net);
+    let start = Request::Do { id: id.clone(), verb: Verb::Start };
+    node.accept(std::slice::from_ref(&start)).await.unwrap_err();
+    assert!(node.early.contains_key(&id), "it was begun beside the intent");
+    node.give_back().await;
+    assert!(node.early.is_empty());
+    assert_eq!(Arc::strong_count(&means.net), held, "its place is free again");
+    std::fs::remove_dir(home.join(record::INTENT)).unwrap();
+    node.accept(&[start]).await.unwrap();
+}

@@ -16,7 +16,7 @@ use crate::desk::Desk;
 use crate::error::{Error, Result};
 use crate::fact::Request;
 use crate::id::Id;
-use crate::images;
+use crate::images::{self, KEEP_BYTES_MAX};
 use crate::instance::Instance;
 use crate::quote::value;
 use crate::record;
@@ -59,6 +59,7 @@ pub(crate) fn open(
             let table = images::table(&listed, &desk.world());
             Ok(text(table))
         }),
+        (File::Gc, _) => now(Box::new(Gc { desk, written: Vec::new() })),
         (File::InstanceCtl, Some(one)) => now(Box::new(InstanceCtl { desk, id: one.id.clone() })),
         (File::Spec, Some(one)) => {
             let was = one.written.as_ref().map(|written| written.text.clone());
@@ -77,10 +78,12 @@ pub(crate) fn open(
                 Ok(Box::new(TailFile(tail)) as Box<dyn Open>)
             })
         }
-        (File::Root | File::Instances | File::Instance, _) => Answer::Now(Err(Refusal::IsDir)),
-        (File::InstanceCtl | File::Spec | File::InstanceStatus | File::Log | File::Tail, None) => {
-            Answer::Now(Err(Refusal::NotFound))
+        (File::Root | File::Instances | File::Instance | File::Logs, _) => {
+            Answer::Now(Err(Refusal::IsDir))
         }
+        // Of what is gone there is no instance; the tree opens it by itself.
+        (File::InstanceCtl | File::Spec | File::InstanceStatus | File::Log | File::Tail, None)
+        | (File::Kept, _) => Answer::Now(Err(Refusal::NotFound)),
     }
 }
 
@@ -107,8 +110,7 @@ async fn status(desk: &Desk) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{key}={}", value(&of.to_string()));
     };
-    let name = nix::unistd::gethostname().unwrap_or_default();
-    line("name", &name.to_string_lossy());
+    line("name", &capacity::name());
     line("version", &env!("CARGO_PKG_VERSION"));
     line("capacity_cpu", &capacity::cpu_milli());
     line("capacity_memory", &capacity::memory_bytes());
@@ -202,16 +204,13 @@ impl Open for SpecFile {
 
     fn write(&mut self, offset: u64, data: &[u8]) -> Answer<u32> {
         let Some(written) = &mut self.written else { return Answer::Now(Err(Refusal::BadUse)) };
-        let end = usize::try_from(offset).ok().and_then(|at| at.checked_add(data.len()));
-        let fits = end.filter(|&end| end <= SPEC_BYTES_MAX && offset <= written.len() as u64);
-        let Some(end) = fits else {
-            let error = Error::TooLong { what: "spec", max: SPEC_BYTES_MAX };
-            return Answer::Now(Err(refuse(&self.desk, error)));
-        };
-        let at = end - data.len();
-        written.resize(written.len().max(end), 0);
-        written[at..end].copy_from_slice(data);
-        Answer::Now(Ok(data.len() as u32))
+        match put(written, offset, data, SPEC_BYTES_MAX) {
+            Some(count) => Answer::Now(Ok(count)),
+            None => {
+                let error = Error::TooLong { what: "spec", max: SPEC_BYTES_MAX };
+                Answer::Now(Err(refuse(&self.desk, error)))
+            }
+        }
     }
 
     fn close(&mut self) -> Answer<()> {
@@ -224,6 +223,48 @@ impl Open for SpecFile {
                 let spec = Box::new(Spec::parse(&id, &bytes)?);
                 desk.ask(vec![Request::Specify { id, spec, text: bytes.into() }]).await
             };
+            done.await.map_err(|error| refuse(&desk, error))
+        })
+    }
+}
+
+/// Puts data into a text that is being written; none when it would be longer than that, or have
+/// a hole.
+fn put(text: &mut Vec<u8>, offset: u64, data: &[u8], max: usize) -> Option<u32> {
+    let end = usize::try_from(offset).ok().and_then(|at| at.checked_add(data.len()));
+    let end = end.filter(|&end| end <= max && offset <= text.len() as u64)?;
+    let at = end - data.len();
+    text.resize(text.len().max(end), 0);
+    text[at..end].copy_from_slice(data);
+    u32::try_from(data.len()).ok()
+}
+
+/// The node's `gc`: what is written counts when it is closed.
+struct Gc {
+    desk: Arc<Desk>,
+    written: Vec<u8>,
+}
+
+impl Open for Gc {
+    fn write(&mut self, offset: u64, data: &[u8]) -> Answer<u32> {
+        match put(&mut self.written, offset, data, KEEP_BYTES_MAX) {
+            Some(count) => Answer::Now(Ok(count)),
+            None => {
+                // What came is not all, so it must not count.
+                self.written.clear();
+                let error = Error::TooLong { what: "gc", max: KEEP_BYTES_MAX };
+                Answer::Now(Err(refuse(&self.desk, error)))
+            }
+        }
+    }
+
+    fn close(&mut self) -> Answer<()> {
+        let (desk, written) = (self.desk.clone(), std::mem::take(&mut self.written));
+        if written.is_empty() {
+            return Answer::Now(Ok(()));
+        }
+        Answer::later(async move {
+            let done = async { desk.collect(images::keep(&written)?).await };
             done.await.map_err(|error| refuse(&desk, error))
         })
     }

@@ -3,10 +3,11 @@
 //! Law: what a client was told is on disk. The intent is there before anything is made for it, so
 //! that a later node knows of everything that may exist.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
@@ -164,17 +165,25 @@ pub(crate) fn marked(dir: &Path) -> Option<bool> {
     }
 }
 
-/// Removes the directory. From the rename on the instance does not exist, whatever happens.
-pub(crate) fn erase(dir: &Path) -> Result<()> {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    let away = dir.with_file_name(format!("{REMOVING}{name}"));
-    match fs::rename(dir, &away) {
-        Ok(()) => {
-            remove_tree(&away);
-            Ok(())
-        }
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(why) => Err(Error::io("remove", dir)(why)),
+/// The files of the log in a directory by their numbers, the newest first.
+pub(crate) fn log_files(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries.flatten(),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => return Err(why),
+    };
+    let numbered =
+        entries.filter_map(|entry| Some((log_number(&entry.file_name())?, entry.path())));
+    let mut files: Vec<(u32, PathBuf)> = numbered.collect();
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// 0 for `log`, 3 for `log.3`. The kernel's `log.3 (deleted)` is no number.
+pub(crate) fn log_number(name: &OsStr) -> Option<u32> {
+    match name.to_str()?.strip_prefix(LOG)? {
+        "" => Some(0),
+        rest => rest.strip_prefix('.')?.parse().ok(),
     }
 }
 
@@ -235,17 +244,5 @@ mod tests {
             mark(dir.path(), healthy).unwrap();
             assert_eq!(marked(dir.path()), Some(healthy));
         }
-    }
-
-    #[test]
-    fn erasing_leaves_nothing_and_twice_is_fine() {
-        let dir = tempfile::tempdir().unwrap();
-        let one = dir.path().join("web-1");
-        make(&one).unwrap();
-        make(&one).unwrap();
-        write_loosely(&one, SPEC, b"{}").unwrap();
-        erase(&one).unwrap();
-        erase(&one).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

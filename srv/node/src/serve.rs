@@ -116,6 +116,8 @@ async fn serve(options: Options) -> Result<()> {
     let _ = writeln!(std::io::stdout(), "ready");
 
     let end = node.run(heard, asked).await?;
+    // They cannot end in time, and shall leave nothing half there.
+    means.images.pushes.cancel_all();
     let swept = match end {
         End::Down => take_away(&means).await,
         End::Left => Ok(()),

@@ -10,6 +10,7 @@ pub(crate) enum File {
     Status,
     Events,
     Images,
+    Gc,
     Instances,
     Instance,
     InstanceCtl,
@@ -17,6 +18,8 @@ pub(crate) enum File {
     InstanceStatus,
     Log,
     Tail,
+    Logs,
+    Kept,
 }
 
 /// A row.
@@ -48,18 +51,27 @@ const fn row(
 pub(crate) const TREE: &[Row] = &[
     row("/", 0o555, File::Root, "", ""),
     row("    help", 0o444, File::Help, "this tree and the verbs", ""),
-    row("    ctl", 0o220, File::Ctl, "", "pull, push, remove-image, gc, down: a verb a line"),
+    row(
+        "    ctl",
+        0o220,
+        File::Ctl,
+        "",
+        "pull, push, cancel-push, remove-image, down: a verb a line",
+    ),
     row("    error", 0o444, File::Error, "the last refused write, in full", ""),
     row("    status", 0o444, File::Status, "key=value lines about the node", ""),
     row("    events", 0o444, File::Events, "waits: a line for whatever happens", ""),
     row("    images", 0o444, File::Images, "reference, digest, bytes, used by: a line each", ""),
+    row("    gc", 0o220, File::Gc, "", "what to keep, a line each, and 'gc': removes other images"),
     row("    instances", 0o775, File::Instances, "", "mkdir makes an instance"),
     row("        <id>", 0o555, File::Instance, "", ""),
     row("            ctl", 0o220, File::InstanceCtl, "", "start, stop, signal, remove"),
     row("            spec", 0o664, File::Spec, "the spec as written", "the spec, once"),
     row("            status", 0o444, File::InstanceStatus, "key=value lines", ""),
     row("            log", 0o444, File::Log, "grows: the program's output", ""),
-    row("            tail", 0o444, File::Tail, "waits: the log's last 64 KiB and on", ""),
+    row("            tail", 0o444, File::Tail, "waits: the log's end, an empty line, and on", ""),
+    row("    logs", 0o775, File::Logs, "", ""),
+    row("        <id>", 0o444, File::Kept, "all that one wrote that is gone; can be removed", ""),
 ];
 
 /// The name that stands for every instance's.
@@ -78,7 +90,7 @@ impl Row {
         self.name
     }
 
-    /// Whether any instance's name stands here.
+    /// Whether any instance's name stands here, of one that is there or of one that is gone.
     pub(crate) fn any(&self) -> bool {
         self.name() == ANY
     }
@@ -86,18 +98,20 @@ impl Row {
     /// Whether it is a directory: the only thing that needs to be gone through.
     pub(crate) fn dir(&self) -> bool {
         match self.file {
-            File::Root | File::Instances | File::Instance => true,
+            File::Root | File::Instances | File::Instance | File::Logs => true,
             File::Help
             | File::Ctl
             | File::Error
             | File::Status
             | File::Events
             | File::Images
+            | File::Gc
             | File::InstanceCtl
             | File::Spec
             | File::InstanceStatus
             | File::Log
-            | File::Tail => false,
+            | File::Tail
+            | File::Kept => false,
         }
     }
 
@@ -135,7 +149,10 @@ mod tests {
 
     #[test]
     fn the_indentation_is_the_tree() {
-        check("/", &["help", "ctl", "error", "status", "events", "images", "instances"]);
+        let root =
+            ["help", "ctl", "error", "status", "events", "images", "gc", "instances", "logs"];
+        check("/", &root);
+        check("logs", &["<id>"]);
         check("instances", &["<id>"]);
         check("<id>", &["ctl", "spec", "status", "log", "tail"]);
         check("events", &[]);

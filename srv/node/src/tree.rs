@@ -1,17 +1,20 @@
 //! The table made a 9P tree: walks, stats and listings here, what is open in `open`.
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ninep::tree::Created;
 use ninep::{Answer, Error as Refusal, How, Kind, NewFile, Open, Stat, Tree, User};
+use tokio::task::spawn_blocking;
 
 use crate::desk::Desk;
 use crate::error::Error;
 use crate::fact::Request;
 use crate::id::Id;
 use crate::instance::Instance;
+use crate::kept::{self, Kept, KeptFile};
 use crate::open;
 use crate::record;
 use crate::table::{File, TREE, children, parent};
@@ -69,19 +72,38 @@ impl NodeTree {
     fn stat_log(&self, id: &Id, stat: &mut Stat) {
         let path = self.desk.means.dirs.instance(id).join(record::LOG);
         let Ok(file) = std::fs::metadata(path) else { return };
-        let born = file.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        let born = born.map_or(0, |since| since.as_nanos() as u64);
-        // The top bit keeps these numbers apart from all that are made of serial and row.
-        stat.path = 1 << 63 | (file.ino().rotate_left(40) ^ born ^ stat.path << 20) >> 1;
+        stat.path = number(&file, stat.path);
         stat.length = file.len();
         stat.version = file.len() as u32;
         stat.mtime = u32::try_from(file.mtime()).unwrap_or_default();
+    }
+
+    /// The stat of what is kept of an instance that is gone.
+    fn stat_kept(&self, row: usize, id: &Id) -> Result<Stat, Refusal> {
+        let found = kept::look(&self.desk.means.dirs.kept(id)).ok_or(Refusal::NotFound)?;
+        let Kept { bytes, since, found } = found;
+        let mut stat = self.stat_of(row, None);
+        stat.name = Bytes::copy_from_slice(id.as_str().as_bytes());
+        stat.path = number(&found, row as u64);
+        (stat.length, stat.mtime) = (bytes, u32::try_from(since).unwrap_or_default());
+        Ok(stat)
+    }
+
+    /// The stats of all that stand at a row of any name.
+    fn stats_of_any(&self, row: usize) -> Vec<Stat> {
+        if TREE[row].file == File::Kept {
+            let ids = kept::ids(&self.desk.means.dirs.logs());
+            return ids.iter().filter_map(|id| self.stat_kept(row, id).ok()).collect();
+        }
+        let all: Vec<Instance> = self.desk.world().instances.values().cloned().collect();
+        all.iter().map(|one| self.stat_of(row, Some(one))).collect()
     }
 
     /// The instance a place belongs to, as it is now.
     fn with<T>(&self, at: &Spot, f: impl FnOnce(Option<&Instance>) -> T) -> Result<T, Refusal> {
         let one = match &at.of {
             None => None,
+            Some(_) if TREE[at.row].file == File::Kept => None,
             // A copy, so that nothing is locked while files are looked at.
             Some(id) => {
                 Some(self.desk.world().instances.get(id).cloned().ok_or(Refusal::NotFound)?)
@@ -112,6 +134,10 @@ impl Tree for NodeTree {
         for row in children(at.row) {
             if TREE[row].any() {
                 let name = str::from_utf8(name).map_err(|_| Refusal::NotFound)?;
+                if TREE[row].file == File::Kept {
+                    let id: Id = name.parse().map_err(|_| Refusal::NotFound)?;
+                    return self.stat_kept(row, &id).map(|_| Spot { row, of: Some(id) });
+                }
                 let world = self.desk.world();
                 let (id, _) = world.instances.get_key_value(name).ok_or(Refusal::NotFound)?;
                 return Ok(Spot { row, of: Some(id.clone()) });
@@ -130,7 +156,10 @@ impl Tree for NodeTree {
     }
 
     fn stat(&self, at: &Spot) -> ninep::Result<Stat> {
-        self.with(at, |one| self.stat_of(at.row, one))
+        match &at.of {
+            Some(id) if TREE[at.row].file == File::Kept => self.stat_kept(at.row, id),
+            Some(_) | None => self.with(at, |one| self.stat_of(at.row, one)),
+        }
     }
 
     fn entries(&self, at: &Spot) -> ninep::Result<Vec<Stat>> {
@@ -139,11 +168,7 @@ impl Tree for NodeTree {
         }
         self.with(at, |one| {
             let below = children(at.row).map(|row| match TREE[row].any() {
-                true => {
-                    let all: Vec<Instance> =
-                        self.desk.world().instances.values().cloned().collect();
-                    all.iter().map(|one| self.stat_of(row, Some(one))).collect()
-                }
+                true => self.stats_of_any(row),
                 false => vec![self.stat_of(row, one)],
             });
             below.flatten().collect()
@@ -152,6 +177,11 @@ impl Tree for NodeTree {
 
     fn open(&self, at: &Spot, how: How, _user: &User) -> Answer<Box<dyn Open>> {
         let file = TREE[at.row].file;
+        if let (File::Kept, Some(id)) = (file, &at.of) {
+            let kept = self.desk.means.dirs.kept(id);
+            let open = KeptFile::open(&kept).map(|file| Box::new(file) as Box<dyn Open>);
+            return open.map_err(|error| open::refuse(&self.desk, error)).into();
+        }
         match self.with(at, |one| open::open(&self.desk, file, one, how)) {
             Ok(answer) => answer,
             Err(refusal) => Answer::Now(Err(refusal)),
@@ -182,6 +212,26 @@ impl Tree for NodeTree {
             Ok((Spot { row, of: Some(id) }, None))
         })
     }
+
+    fn remove(&self, at: &Spot, _user: &User) -> Answer<()> {
+        let (File::Kept, Some(id)) = (TREE[at.row].file, &at.of) else {
+            return Answer::Now(Err(Refusal::PermissionDenied));
+        };
+        let (desk, dir) = (self.desk.clone(), self.desk.means.dirs.kept(id));
+        Answer::later(async move {
+            let removed = spawn_blocking(move || kept::remove(&dir)).await;
+            let removed = removed.unwrap_or(Err(Error::Ended));
+            removed.map_err(|error| open::refuse(&desk, error))
+        })
+    }
+}
+
+/// The number of a file that is on the disk, where another of the same name may come to be; the
+/// top bit keeps these apart from all that are made of serial and row.
+fn number(found: &Metadata, own: u64) -> u64 {
+    let born = found.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let born = born.map_or(0, |since| since.as_nanos() as u64);
+    1 << 63 | (found.ino().rotate_left(40) ^ born ^ own << 20) >> 1
 }
 
 #[cfg(test)]

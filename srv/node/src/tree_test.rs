@@ -12,7 +12,7 @@ use super::*;
 use crate::dirs::Dirs;
 use crate::exe::Exe;
 use crate::fact::Fact;
-use crate::images::Images;
+use crate::images::{self, Images};
 use crate::means::Means;
 use crate::node::Node;
 use crate::ring::{Reader, Ring};
@@ -189,6 +189,34 @@ async fn a_start_that_cannot_work_fails_with_its_reason_and_a_removal_leaves_not
 }
 
 #[tokio::test]
+async fn what_an_instance_wrote_stays_when_it_is_gone_until_it_is_removed() {
+    let bench = Bench::new();
+    for name in ["web-1", "web-2"] {
+        bench.mkdir(name).await;
+        let dir = bench.dir.path().join("node/instances").join(name);
+        fs::write(dir.join("log.1"), "a\n").unwrap();
+        fs::write(dir.join("log"), "b\n").unwrap();
+        assert_eq!(bench.write(&format!("instances/{name}/ctl"), b"remove").await, "");
+        let told = bench.until(&format!("removed {name}")).await;
+        assert!(told.ends_with(" log=4"), "{told}");
+    }
+    assert_eq!(bench.read("logs/web-1").await, "a\nb\n");
+    let (logs, one) = (bench.spot("logs").unwrap(), bench.spot("logs/web-1").unwrap());
+    let stat = bench.tree.stat(&one).unwrap();
+    assert_eq!((&stat.name[..], stat.length), (&b"web-1"[..], 4));
+    assert_eq!(bench.tree.entries(&logs).unwrap()[0], stat);
+    assert_eq!(bench.tree.parent(&one).row, logs.row);
+    answer(bench.tree.remove(&one, &bench.root)).await.unwrap();
+    assert!(bench.spot("logs/web-1").is_err() && bench.tree.stat(&one).is_err());
+    let other = bench.spot("logs/web-2").unwrap();
+    assert_ne!(bench.tree.stat(&other).unwrap().path, stat.path);
+    for path in ["logs", "instances", "status"] {
+        let spot = bench.spot(path).unwrap();
+        assert!(answer(bench.tree.remove(&spot, &bench.root)).await.is_err(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_stop_of_what_never_ran_is_an_exit_on_disk() {
     let bench = Bench::new();
     bench.mkdir("web-1").await;
@@ -230,6 +258,58 @@ async fn status_and_help_speak_of_the_node() {
     }
     assert_eq!(bench.read("images").await, "");
     assert!(bench.write("ctl", b"dwon").await.starts_with("no verb 'dwon'"));
+}
+
+/// Makes the image `name` of a directory with one file of so many bytes; gives its digest.
+async fn push(bench: &Bench, name: &str, bytes: usize) -> String {
+    let root = bench.dir.path().join("root");
+    fs::create_dir_all(&root).unwrap();
+    fs::write(root.join("file"), "x".repeat(bytes)).unwrap();
+    let told = format!("push {name} {}", root.display());
+    assert_eq!(bench.write("ctl", told.as_bytes()).await, "");
+    let told = bench.until(&format!("pushed {name}")).await;
+    told.rsplit_once("digest=").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn a_collection_takes_a_list_of_any_length_and_a_list_that_is_cut_short_removes_nothing() {
+    let bench = Bench::new();
+    let digest = push(&bench, "web:1", 1000).await;
+    let mut list: String = (0..5000).map(|n| format!("sha256:{n:064x}\n")).collect();
+    assert!(list.len() > 300_000);
+    let cut = bench.write("gc", list.as_bytes()).await;
+    assert_eq!(cut, "gc: the last line is to be 'gc'; nothing was removed");
+    assert_eq!(
+        bench.write("gc", b"A:1\ngc\n").await.split(':').next(),
+        Some("bad image reference 'A")
+    );
+    list.push_str("gc\n");
+    assert_eq!(bench.write("gc", list.as_bytes()).await, "");
+    let told = bench.until("swept").await;
+    assert_eq!(told, "swept images count=0 bytes=0", "it is an hour old at most");
+    assert!(bench.read("images").await.contains(&digest));
+    let long = vec![b'x'; images::KEEP_BYTES_MAX + 1];
+    assert!(bench.write("gc", &long).await.starts_with("gc takes 8388608 bytes"));
+    assert_eq!(bench.write("gc", b"").await, "");
+}
+
+#[tokio::test]
+async fn a_push_that_is_given_up_says_so_and_leaves_nothing() {
+    let bench = Bench::new();
+    let root = bench.dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    fs::File::create(root.join("file")).unwrap().set_len(1 << 30).unwrap();
+    // Both lines are taken before the archive can have been written.
+    let lines = format!("push web:1 {}\ncancel-push web:1\n", root.display());
+    assert_eq!(bench.write("ctl", lines.as_bytes()).await, "");
+    let told = bench.until("push-failed").await;
+    assert_eq!(told, "push-failed web:1 reason='web:1 was given up, nothing of it is kept'");
+    for part in ["ingest", "blobs/sha256", "layers"] {
+        let left = fs::read_dir(bench.dir.path().join("node/images").join(part)).unwrap().count();
+        assert_eq!(left, 0, "{part}");
+    }
+    let late = bench.write("ctl", b"cancel-push web:1").await;
+    assert_eq!(late, "no push of web:1 goes on");
 }
 
 #[tokio::test]

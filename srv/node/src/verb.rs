@@ -30,10 +30,10 @@ pub(crate) enum NodeVerb {
     Pull(String),
     /// Make an image of a directory or a program.
     Push { name: String, path: PathBuf },
+    /// Give up a push that goes on.
+    CancelPush(String),
     /// Forget a reference.
     RemoveImage(String),
-    /// Remove what no instance, no name and none of these digests needs.
-    Gc { keep: Vec<String> },
     /// Stop all instances, take the network away, end.
     Down,
 }
@@ -55,8 +55,8 @@ pub(crate) enum Verb {
 pub(crate) const NODE: &[Row<NodeVerb>] = &[
     Row { name: "pull", words: "REF", meaning: "fetch an image", read: pull },
     Row { name: "push", words: "NAME:TAG PATH", meaning: "make an image of a path", read: push },
+    Row { name: "cancel-push", words: "NAME:TAG", meaning: "give up a push", read: cancel_push },
     Row { name: "remove-image", words: "REF", meaning: "forget a reference", read: remove_image },
-    Row { name: "gc", words: "[keep=DIGEST,…]", meaning: "remove unneeded images", read: gc },
     Row { name: "down", words: "", meaning: "stop all instances and end", read: down },
 ];
 
@@ -123,27 +123,17 @@ fn push(words: &[&str]) -> Result<NodeVerb, String> {
     }
 }
 
-fn remove_image(words: &[&str]) -> Result<NodeVerb, String> {
+fn cancel_push(words: &[&str]) -> Result<NodeVerb, String> {
     match words {
-        [reference] => Ok(NodeVerb::RemoveImage((*reference).to_owned())),
+        [name] => Ok(NodeVerb::CancelPush((*name).to_owned())),
         _ => unfit(),
     }
 }
 
-fn gc(words: &[&str]) -> Result<NodeVerb, String> {
-    let Some(keep) = (match words {
-        [] => Some(""),
-        [word] => word.strip_prefix("keep="),
-        _ => None,
-    }) else {
-        return unfit();
-    };
-    let keep: Vec<String> =
-        keep.split(',').filter(|digest| !digest.is_empty()).map(str::to_owned).collect();
-    let hex = |rest: &str| rest.len() == 64 && rest.bytes().all(|b| b.is_ascii_hexdigit());
-    match keep.iter().find(|digest| !digest.strip_prefix("sha256:").is_some_and(hex)) {
-        Some(digest) => Err(format!("'{digest}' is not sha256: and 64 hex digits")),
-        None => Ok(NodeVerb::Gc { keep }),
+fn remove_image(words: &[&str]) -> Result<NodeVerb, String> {
+    match words {
+        [reference] => Ok(NodeVerb::RemoveImage((*reference).to_owned())),
+        _ => unfit(),
     }
 }
 
@@ -215,10 +205,8 @@ mod tests {
         check(INSTANCE, "signal HUP\nremove", r#"[Signal("HUP"), Remove]"#);
         check(NODE, "pull 'a b'", r#"[Pull("a b")]"#);
         check(NODE, "push web:1 /srv/web", r#"[Push { name: "web:1", path: "/srv/web" }]"#);
-        check(NODE, "gc", "[Gc { keep: [] }]");
+        check(NODE, "cancel-push web:1", r#"[CancelPush("web:1")]"#);
         check(NODE, "down", "[Down]");
-        let digest = format!("sha256:{}", "a".repeat(64));
-        check(NODE, &format!("gc keep={digest},"), &format!("[Gc {{ keep: [{digest:?}] }}]"));
     }
 
     #[test]
@@ -235,8 +223,7 @@ mod tests {
         check(INSTANCE, "signal", "'signal': signal takes SIGNAL");
         check(INSTANCE, "stop 'a", "'stop 'a': a quote is not closed");
         check(NODE, "push web:1 web", "'push web:1 web': path 'web' does not begin with '/'");
-        check(NODE, "gc keep=x", "'gc keep=x': 'x' is not sha256: and 64 hex digits");
-        check(NODE, "gc all", "'gc all': gc takes [keep=DIGEST,…]");
+        check(NODE, "cancel-push", "'cancel-push': cancel-push takes NAME:TAG");
     }
 
     #[test]

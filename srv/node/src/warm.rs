@@ -2,8 +2,9 @@
 //!
 //! The first process that is moved after a while waits for a grace period of the kernel's
 //! (`percpu_down_write` of the lock behind `cgroup.procs`: about 8 ms), and moves that follow soon
-//! do not. A container's start makes such a move at its end; a move of this process to where it
-//! is already, begun when the start is, lets the wait go on beside all other work.
+//! do not. Where there is only cgroup version 2 a container's start makes such a move at its end;
+//! a move of this process to where it is already, begun when the start is, lets the wait go on
+//! beside all other work. Where there is version 1 a start makes none.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,22 +18,18 @@ pub(crate) fn begin() {
     }
 }
 
-/// The `cgroup.procs` of the cgroup this process is in, in a hierarchy that is mounted.
+/// The `cgroup.procs` of the cgroup this process is in, where there is only version 2.
 fn procs() -> Option<&'static PathBuf> {
     static PATH: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let find = || {
-        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        own.lines().find_map(candidate).filter(|path| path.exists())
-    };
+    let find = || candidate(&fs::read_to_string("/proc/self/cgroup").ok()?);
     PATH.get_or_init(find).as_ref()
 }
 
-/// The file for a line of `/proc/self/cgroup`, if it is of the unified hierarchy (cgroups(7)).
-fn candidate(line: &str) -> Option<PathBuf> {
-    let below = line.strip_prefix("0::/")?;
-    let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
-    let files = roots.map(|root| PathBuf::from(root).join(below).join("cgroup.procs"));
-    files.into_iter().find(|path| path.exists())
+/// The file for a text of `/proc/self/cgroup`, if its one line is of version 2 (cgroups(7)).
+fn candidate(own: &str) -> Option<PathBuf> {
+    let below = own.strip_prefix("0::/")?.strip_suffix('\n').filter(|one| !one.contains('\n'))?;
+    let path = PathBuf::from("/sys/fs/cgroup").join(below).join("cgroup.procs");
+    path.exists().then_some(path)
 }
 
 #[cfg(test)]
@@ -40,16 +37,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_unified_hierarchy_s_line_names_a_file() {
-        assert_eq!(candidate("4:memory:/x"), None);
-        assert_eq!(candidate("0::/there/is/no/such/group"), None);
-    }
-
-    #[tokio::test]
-    async fn this_process_stays_in_the_cgroup_it_is_in() {
-        let before = fs::read_to_string("/proc/self/cgroup").unwrap();
-        let path = procs().expect("this machine has the unified hierarchy");
-        tokio::task::spawn_blocking(move || fs::write(path, "0")).await.unwrap().unwrap();
-        assert_eq!(fs::read_to_string("/proc/self/cgroup").unwrap(), before);
+    fn only_a_machine_with_nothing_but_version_two_names_a_file() {
+        assert_eq!(candidate("4:memory:/x\n"), None);
+        assert_eq!(candidate("4:memory:/x\n0::/\n"), None);
+        assert_eq!(candidate("0::/\n4:memory:/x\n"), None);
+        assert_eq!(candidate("0::/there/is/no/such/group\n"), None);
     }
 }

@@ -120,10 +120,10 @@ impl World {
                 actions.extend(self.end_if_down());
                 actions
             }
-            Fact::Erased(id) => {
+            Fact::Erased { id, log_bytes } => {
                 self.version += 1;
                 let was = self.instances.remove(&id);
-                was.map(|_| Action::Tell(Event::Removed { id })).into_iter().collect()
+                was.map(|_| Action::Tell(Event::Removed { id, log_bytes })).into_iter().collect()
             }
             Fact::EraseFailed { id, reason } => self.change(&id, |one| {
                 one.erase_tries = one.erase_tries.saturating_add(1);

@@ -63,7 +63,7 @@ fn read(line: &str) -> Result<Fact, Request> {
         "exited" => said(Said::Exited(exit(rest.parse().unwrap()))),
         "failed" => said(Said::Failed { reason: rest.to_owned(), permanent: true }),
         "over" => Ok(Fact::Over(id(word))),
-        "erased" => Ok(Fact::Erased(id(word))),
+        "erased" => Ok(Fact::Erased { id: id(word), log_bytes: rest.parse().unwrap_or(0) }),
         "kept" => Ok(Fact::EraseFailed { id: id(word), reason: rest.to_owned() }),
         "yes" | "no" | "well" | "ill" => {
             let verdict = match kind {
@@ -165,8 +165,8 @@ fn an_instance_lives_once_from_new_to_removed() {
          do a remove
          > erase a
          do a remove
-         erased a
-         > tell removed a
+         erased a 5
+         > tell removed a log=5
          erased a
          do a start
          ! no instance a",

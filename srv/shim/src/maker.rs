@@ -6,10 +6,12 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, pipe};
+use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::parent_id;
 
 use container::{Report, Reporter, Stdio};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::prctl::set_pdeathsig;
@@ -21,6 +23,9 @@ use crate::setup::close_others;
 
 /// More bytes than this without an end of line are no report.
 const REPORT_MAX: usize = 64 << 10;
+
+/// Of clone(2); the C library's constant has too few bits for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// A running fork.
 #[derive(Debug)]
@@ -39,10 +44,11 @@ pub(crate) struct Outputs {
 }
 
 impl Maker {
-    /// Forks; the child runs `work` and ends. `lock` stays open in it, so that whoever waits for
-    /// the lock waits for it too.
+    /// Forks, into the version 2 cgroup `beside` when there is one; the child runs `work` and
+    /// ends. `lock` stays open in it, so that whoever waits for the lock waits for it too.
     pub(crate) fn fork(
         lock: &File,
+        beside: Option<BorrowedFd<'_>>,
         work: impl FnOnce(Stdio, Reporter) -> Result<(), container::Error>,
     ) -> Result<(Maker, Outputs), Error> {
         let failed = || Error::io("make pipe", "");
@@ -55,8 +61,7 @@ impl Maker {
         let null = "/dev/null";
         let stdin = File::open(null).map_err(Error::io("open", null))?;
         let parent = std::process::id();
-        // SAFETY: this process has one thread, so the child may do whatever the parent could.
-        match unsafe { fork() }.map_err(Error::call("fork"))? {
+        match fork_into(beside).map_err(Error::call("fork"))? {
             ForkResult::Parent { child } => {
                 let maker = Maker { pid: child.as_raw(), reports, buffer: Vec::new() };
                 Ok((maker, Outputs { stdout, stderr }))
@@ -120,6 +125,28 @@ pub(crate) enum Heard {
 /// Makes reads return at once.
 pub(crate) fn unblock(fd: BorrowedFd<'_>) -> Result<(), Error> {
     fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(|_| ()).map_err(Error::call("fcntl"))
+}
+
+/// fork(2), into a version 2 cgroup where there is one and the kernel can (Linux 5.7): to be moved
+/// there may take a grace period.
+fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> Result<ForkResult, Errno> {
+    if let Some(cgroup) = cgroup {
+        // SAFETY: zeros are a value of this structure of numbers, by clone(2) that of "none".
+        let mut args: libc::clone_args = unsafe { zeroed() };
+        args.flags = CLONE_INTO_CGROUP;
+        args.exit_signal = libc::SIGCHLD as u64;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+        // SAFETY: the memory is not shared, as by fork; this process has one thread, so the child
+        // may do whatever the parent could, but for what needs the C library's idea of its own
+        // number, which here nothing does.
+        match unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) } {
+            0 => return Ok(ForkResult::Child),
+            pid if pid > 0 => return Ok(ForkResult::Parent { child: Pid::from_raw(pid as i32) }),
+            _ => {}
+        }
+    }
+    // SAFETY: this process has one thread, so the child may do whatever the parent could.
+    unsafe { fork() }
 }
 
 fn be_maker(

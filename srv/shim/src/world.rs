@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -89,7 +90,8 @@ pub(crate) fn begin(dir: &Path, config: Config, lock: File) -> Result<Begun, Err
     site.prepare()?;
     let cgroup = Cgroup::at(&plan.cgroup)?;
     let log = Log::open(&dir.join("log"), config.spec.log_size_bytes, config.spec.log_files);
-    let made = Maker::fork(&lock, |stdio, reporter| {
+    let beside = cgroup.beside();
+    let made = Maker::fork(&lock, beside.as_ref().map(AsFd::as_fd), |stdio, reporter| {
         container::bring_up(&plan, &site, stdio, Some(oom_score_adj), reporter)
     })?;
     let stopping = Stopping::new(&config);

@@ -1,16 +1,19 @@
 //! The layer of a directory: all that is in it, in order of names, with owners, modes and whole
 //! seconds of the last change. Sockets and devices are left out, and what is mounted below too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{OFlags, fgetxattr, flistxattr};
 use rustix::io::Errno;
 
+use super::Size;
 use super::layer::{Layer, Look};
+use crate::pull::given_up;
 
 /// Directories within each other.
 const DEPTH_MAX: usize = 200;
@@ -23,6 +26,33 @@ pub(super) fn write(out: impl Write, root: &Path) -> io::Result<()> {
     let mut walk = Walk { layer: Layer::new(out), root, device, seen: HashMap::new() };
     walk.directory(Path::new(""), 0)?;
     walk.layer.finish()
+}
+
+/// What the layer of the directory `root` will take.
+pub(super) fn size(root: &Path, stop: &AtomicBool) -> io::Result<Size> {
+    let device = fs::symlink_metadata(root)?.dev();
+    let (mut size, mut seen) = (Size::default(), HashSet::new());
+    let mut todo = vec![(root.to_owned(), 0)];
+    while let Some((dir, depth)) = todo.pop() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(given_up());
+        }
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            let found = match entry.metadata() {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                found => found?,
+            };
+            size.entries += 1;
+            // One that is too deep is refused when it is written.
+            if found.is_dir() && found.dev() == device && depth < DEPTH_MAX {
+                todo.push((entry.path(), depth + 1));
+            } else if found.is_file() && (found.nlink() == 1 || seen.insert(found.ino())) {
+                size.bytes = size.bytes.saturating_add(found.size());
+            }
+        }
+    }
+    Ok(size)
 }
 
 struct Walk<'a, W: Write> {

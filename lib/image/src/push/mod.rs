@@ -10,19 +10,22 @@ mod tree;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
 use crate::digest::{Digest, Hashed};
-use crate::disk::rename_durably;
+use crate::disk::{Disk, RESERVE_BYTES, RESERVE_INODES};
 use crate::document::{self, Config, Descriptor, Manifest};
-use crate::pull::Pull;
+use crate::pull::{Pull, given_up};
 use crate::{Error, Result, rootfs};
 
 /// The layers are kept as they are: the bytes of a compressed one change with the compressor.
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
+/// What an entry takes besides its bytes: a header, and the rest of a file's last block.
+const ENTRY_BYTES: u64 = 4096;
 
 /// An image whose documents and layer are in the store, not yet unpacked.
 pub(crate) struct Built {
@@ -37,18 +40,38 @@ struct Shape {
     env: Vec<String>,
 }
 
-/// Makes the image `name` of what is at `path`.
-pub(crate) fn build(pull: &Pull, name: &str, path: &Path) -> Result<Built> {
-    let disk = &pull.shared.disk;
+/// What the archive of a layer will take, found out before anything is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
+    /// Of the files in it.
+    bytes: u64,
+    /// Files, directories and links.
+    entries: u64,
+}
+
+impl Size {
+    /// Fails when there is no room for the archive, what it unpacks to, and the reserve.
+    fn check_room(self, disk: &Disk) -> Result<()> {
+        let plain = self.bytes.saturating_add(self.entries.saturating_mul(ENTRY_BYTES));
+        let bytes = plain.saturating_mul(2).saturating_add(RESERVE_BYTES);
+        disk.check_room(bytes, self.entries.saturating_add(RESERVE_INODES))
+    }
+}
+
+/// Makes the image of what is at `path`.
+pub(crate) fn build(pull: &Pull, path: &Path) -> Result<Built> {
+    let (disk, name) = (&pull.shared.disk, pull.what.as_str());
     let path = &fs::canonicalize(path).map_err(|e| source(path, &e.to_string()))?;
     let scratch = disk.scratch();
     let file = File::create(&scratch.0).map_err(|e| disk.fail("make", &scratch.0, e))?;
-    let mut out = Hashed::new(BufWriter::with_capacity(BUFFER_BYTES, file));
+    let out = Out { pull, file };
+    let mut out = Hashed::new(BufWriter::with_capacity(BUFFER_BYTES, out));
     let failed = |error: io::Error| {
         disk.full(&error)
             .unwrap_or_else(|| Error::Source { path: path.clone(), why: error.to_string() })
     };
     let shape = if path.is_dir() {
+        directory::size(path, &pull.stop).map_err(failed)?.check_room(disk)?;
         directory::write(&mut out, path).map_err(failed)?;
         let config = rootfs::config(path);
         let entry = config.pointer("/config/Entrypoint").and_then(Value::as_array);
@@ -59,6 +82,7 @@ pub(crate) fn build(pull: &Pull, name: &str, path: &Path) -> Result<Built> {
         let base = name.split(':').next().unwrap_or(name);
         let base = base.rsplit('/').next().unwrap_or(base);
         let made = program::gather(base, path)?;
+        made.tree.size().map_err(failed)?.check_room(disk)?;
         made.tree.write(&mut out).map_err(failed)?;
         Shape { entry: vec![format!("/{base}")], env: made.env }
     };
@@ -68,10 +92,29 @@ pub(crate) fn build(pull: &Pull, name: &str, path: &Path) -> Result<Built> {
         .and_then(|file| file.sync_all())
         .map_err(|e| disk.fail("sync", &scratch.0, e))?;
     pull.lease.hold(&digest);
-    let blob = disk.blob(&digest);
-    rename_durably(&scratch.0, &blob).map_err(|e| disk.fail("write", &blob, e))?;
+    pull.name_blob(&digest, &scratch.0)?;
     let layer = Descriptor { digest, size, media_type: LAYER_TYPE.into() };
     describe(pull, &shape, layer)
+}
+
+/// The archive on the disk, which leaves the reserve and can be given up.
+struct Out<'a> {
+    pull: &'a Pull,
+    file: File,
+}
+
+impl Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.pull.stop.load(Ordering::Relaxed) {
+            return Err(given_up());
+        }
+        self.pull.budget.charge(&self.pull.shared.disk, bytes.len() as u64, 0)?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Makes configuration and manifest.

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::Size;
 use super::layer::{Layer, Look};
 
 /// Links followed on the way to one file, Linux' own limit.
@@ -113,6 +114,17 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// What its layer will take.
+    pub(super) fn size(&self) -> io::Result<Size> {
+        let mut size = Size { bytes: 0, entries: self.0.len() as u64 };
+        for node in self.0.values() {
+            if let Node::Copy(_, host) = node {
+                size.bytes = size.bytes.saturating_add(fs::metadata(host)?.len());
+            }
+        }
+        Ok(size)
     }
 
     /// Writes it as a layer; a directory comes before what is in it.

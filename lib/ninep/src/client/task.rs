@@ -99,5 +99,5 @@ where
 }
 
 pub(super) fn lost(error: &io::Error) -> ClientError {
-    ClientError::Lost(error.to_string())
+    ClientError::Lost(crate::error::words(error))
 }

@@ -2,7 +2,7 @@
 
 use super::world::World;
 use super::{laws, script};
-use crate::{Action, Event, Fact, Id, Outcome, Service};
+use crate::{Action, Event, Fact, How, Id, Outcome, Service};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Breaks something in a world with three serving instances; the law of that number must say so.
@@ -44,7 +44,7 @@ fn every_law_catches_what_breaks_it() {
         *before = world.service.clone();
         let (from, to) = (None, crate::Version(1));
         world.bounds.rolling_back = true;
-        vec![Action::Tell(Fact::RollbackStarted { from, to, reason: None })]
+        vec![Action::Tell(Fact::RollbackStarted { from, to, how: How::Surge, reason: None })]
     });
     check("7", |world, _| {
         script::run(world, "! apply v2\n! placed 3");

@@ -150,7 +150,8 @@ fn with_update_failure_rollback_it_ends_rolled_back() {
         ! exited 0
         ! started 1
         exited 1 1
-        > '1: failed: exited with status 1'; 'rollback started v2→v1: exited with status 1'
+        > '1: failed: exited with status 1'
+        > 'rollback started v2→v1, replace: exited with status 1'
         > place 2
         well
         > '0: scheduled on n1'; '0: starting'; '0: healthy (0.05s)'
@@ -191,7 +192,7 @@ fn restart_of_a_stateful_service_stops_all_first() {
         ! apply v1 replicas=2 replace
         ! well
         restart
-        > 'restart started v1'; place 2; place 3
+        > 'restart started v1, replace'; place 2; place 3
         well
         > '2: scheduled on n1'; '3: scheduled on n1'; '0: old instance stopped'
         > '1: old instance stopped'; '2: starting'; '3: starting'; '2: healthy (0.05s)'

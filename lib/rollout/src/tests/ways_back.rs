@@ -111,6 +111,20 @@ fn cancel_while_the_old_one_leaves_brings_it_back_as_a_new_run() {
 }
 
 #[test]
+fn a_way_back_without_room_for_a_surge_says_so() {
+    check(
+        "
+        ! apply v1 replicas=2
+        ! well
+        ! apply v2
+        ! well
+        rollback v1 turn-round
+        > 'rollback started v2→v1, one stops before one starts'; publish 7: 2
+        ",
+    );
+}
+
+#[test]
 fn rollback_with_nothing_in_flight_goes_to_the_version_given() {
     check(
         "

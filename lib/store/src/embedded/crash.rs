@@ -94,7 +94,7 @@ async fn a_full_disk_stops_the_store_until_there_is_room() {
             Err(error) => break error,
         }
     };
-    let text = "disk: no space left on the disk: make room and start the server again";
+    let text = "disk: no space left on the disk: make room and try again";
     assert_eq!(error.to_string(), text);
     assert!(error.unknown() && acked > 0, "{acked}");
     assert_eq!(store.get("key/0").await.unwrap_err(), error);
@@ -107,6 +107,13 @@ async fn a_full_disk_stops_the_store_until_there_is_room() {
     store.transact(vec![], vec![Op::put("a", "b")]).await.unwrap();
 }
 
+#[test]
+fn the_systems_words_come_without_its_number() {
+    let why = ::redb::Error::Io(std::io::Error::from_raw_os_error(30));
+    let error = super::open::refused(Path::new("/s"), why);
+    assert_eq!(error.to_string(), "/s: read-only file system: mend it and try again");
+}
+
 #[tokio::test]
 async fn a_broken_disk_stops_the_store_and_wakes_its_watches() {
     let disk = Disk::holding(Vec::new());
@@ -116,7 +123,7 @@ async fn a_broken_disk_stops_the_store_and_wakes_its_watches() {
     disk.break_down();
     let write = store.transact(vec![], vec![Op::put("a", "2")]);
     let (written, watched) = tokio::join!(write, watch.next());
-    let text = "disk: the disk does not answer: mend it and start the server again";
+    let text = "disk: the disk does not answer: mend it and try again";
     assert_eq!(written.unwrap_err().to_string(), text);
     assert_eq!(watched.unwrap_err().to_string(), text);
     assert_eq!(store.grant(10).await.unwrap_err().to_string(), text);

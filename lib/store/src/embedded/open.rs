@@ -105,8 +105,22 @@ fn io_refused(path: PathBuf, why: &io::Error) -> Error {
     if kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded {
         Error::Full(path)
     } else if kind == io::ErrorKind::InvalidData || kind == io::ErrorKind::UnexpectedEof {
-        Error::Corrupt { path, why: why.to_string() }
+        Error::Corrupt { path, why: words(why) }
     } else {
-        Error::Io { path, why: why.to_string() }
+        Error::Io { path, why: words(why) }
+    }
+}
+
+/// What the system says, as our texts are written: in lower case, and without its number.
+fn words(why: &io::Error) -> String {
+    let text = why.to_string();
+    let text = text.split(" (os error ").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        // `I/O error` stays.
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
     }
 }

@@ -43,22 +43,26 @@ impl Open for Follow {
     }
 }
 
-/// A log: a growing file that is there for as long as it is read.
+/// A file of a log, which is gathered for as long as it is open.
 #[derive(Debug)]
-pub(super) struct Log {
-    follow: Follow,
+pub(super) struct Held<F> {
+    file: F,
     _view: Arc<View>,
 }
 
-impl Log {
-    pub(super) fn new(view: Arc<View>) -> Log {
-        Log { follow: Follow::new(Arc::clone(&view.grow)), _view: view }
+impl<F> Held<F> {
+    pub(super) fn new(file: F, view: Arc<View>) -> Held<F> {
+        Held { file, _view: view }
     }
 }
 
-impl Open for Log {
+impl<F: Open> Open for Held<F> {
     fn read(&mut self, offset: u64, count: u32) -> Answer<Bytes> {
-        self.follow.read(offset, count)
+        self.file.read(offset, count)
+    }
+
+    fn stream(&self) -> bool {
+        self.file.stream()
     }
 }
 

@@ -142,11 +142,11 @@ impl Files {
             Shape::Grow => Kind::Append,
             Shape::Text | Shape::Wait | Shape::Ctl | Shape::Draft => Kind::File,
         };
-        let (length, generation) = self.length(at);
+        let (length, which) = self.length(at);
         let world = self.world.lock();
         let service = at.service_in(&world);
         let mut path = DefaultHasher::new();
-        (at.file, at.service.as_deref(), at.item.as_deref(), generation).hash(&mut path);
+        (at.file, at.service.as_deref(), at.item.as_deref(), which).hash(&mut path);
         service.map(|service| service.record.incarnation).hash(&mut path);
         service.and_then(|service| at.instance(service)).map(|i| i.id).hash(&mut path);
         let name = at.name().as_bytes().to_vec();
@@ -165,11 +165,14 @@ impl Files {
     }
 
     /// The true length of files that have one, and which file of that name it is.
-    fn length(&self, at: &Place) -> (u64, u32) {
+    fn length(&self, at: &Place) -> (u64, u64) {
         match at.file.row().shape {
             Shape::Grow => match self.whose_log(at) {
                 Some(whose) => self.logs.length(&whose),
-                None => self.events(at).map_or((0, 0), |grow| grow.length()),
+                None => self.events(at).map_or((0, 0), |grow| {
+                    let (length, generation) = grow.length();
+                    (length, u64::from(generation))
+                }),
             },
             Shape::Draft => {
                 let text = at.service.as_deref().and_then(|name| self.draft_text(name));
@@ -192,15 +195,19 @@ impl Files {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other file is a log")]
     pub(super) fn whose_log(&self, at: &Place) -> Option<Whose> {
-        let service = at.service.as_deref()?.to_string();
-        match at.file {
-            File::Log => Some(Whose { service, id: None }),
-            File::InstanceLog => {
-                let (service, id) = self.instance_of(at)?;
-                Some(Whose { service, id: Some(id) })
-            }
-            _ => None,
-        }
+        let of_instance = match at.file {
+            File::Log | File::Tail => false,
+            File::InstanceLog | File::InstanceTail => true,
+            _ => return None,
+        };
+        let world = self.world.lock();
+        let service = at.service_in(&world)?;
+        let id = match of_instance {
+            true => Some(at.instance(service)?.id),
+            false => None,
+        };
+        let incarnation = service.record.incarnation;
+        Some(Whose { service: at.service.as_deref()?.to_string(), incarnation, id })
     }
 
     pub(super) fn instance_of(&self, at: &Place) -> Option<(String, Id)> {

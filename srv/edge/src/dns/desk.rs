@@ -1,13 +1,13 @@
 //! Where every message comes, by whichever way: who may ask, what is answered at once, and what
 //! another has to be asked for.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
-
-use super::allowed::Allowed;
+use super::allowed::Guests;
 use super::chance::Chance;
+use super::crowd::Crowd;
 use super::figures::{Dropped, Figures};
 use super::forward::Forward;
 use super::names::Names;
@@ -16,6 +16,11 @@ use super::rcode::Rcode;
 use super::record::Kind;
 use super::reply::bare;
 use super::zone;
+
+/// Connections of TCP.
+const STREAMS_MAX: usize = 256;
+/// The same from one address.
+const STREAMS_EACH_MAX: usize = 32;
 
 /// What is to be done with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,33 +52,45 @@ impl Way {
     }
 }
 
+/// Where the names are found, in whatever is swapped.
+pub(crate) struct Source(pub(crate) Box<dyn Fn() -> Arc<Names> + Send + Sync>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
 /// What all listeners share.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    names: Arc<ArcSwap<Names>>,
-    allowed: Allowed,
+    names: Source,
+    guests: Guests,
     /// Where we listen: what seems to come from there is forged.
     own: Vec<SocketAddr>,
     forward: Forward,
+    /// Connections of TCP, of all listeners.
+    pub(crate) streams: Crowd<()>,
     /// What is counted.
     pub(crate) figures: Arc<Figures>,
 }
 
 impl Desk {
-    /// A desk for listeners at `own`, which forwards by the resolvers of `file`.
+    /// A desk for listeners at `own`.
     pub(crate) fn new(
-        names: Arc<ArcSwap<Names>>,
-        allowed: Allowed,
+        names: Source,
+        guests: Guests,
         own: Vec<SocketAddr>,
         forward: Forward,
         figures: Arc<Figures>,
     ) -> Desk {
-        Desk { names, allowed, own, forward, figures }
+        let streams = Crowd::new(STREAMS_MAX, STREAMS_EACH_MAX);
+        Desk { names, guests, own, forward, streams, figures }
     }
 
     /// The names as they are now; to be held for no longer than some answers take.
-    pub(crate) fn names(&self) -> Guard<Arc<Names>> {
-        self.names.load()
+    pub(crate) fn names(&self) -> Arc<Names> {
+        (self.names.0)()
     }
 
     /// Look at `message` from `peer`, and write what can be answered at once to `out`.
@@ -93,7 +110,7 @@ impl Desk {
         let (kind, rcode) = match Query::read(message) {
             Err(Fault::Short) => return self.drop(Dropped::Short),
             Err(Fault::Answer) => return self.drop(Dropped::Answer),
-            Ok(_) | Err(Fault::Told(_)) if !self.allowed.may(peer.ip()) => {
+            Ok(_) | Err(Fault::Told(_)) if !self.guests.may(peer.ip()) => {
                 bare(message, Rcode::Refused, out);
                 (None, Rcode::Refused)
             }

@@ -4,10 +4,8 @@
 //! Signatures are not asked for: answers come without, and never claim to be checked (the bit AD
 //! is not set). Whoever checks signatures himself must ask a resolver himself.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hickory_proto::ProtoError;
@@ -15,8 +13,9 @@ use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::{Name, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder, BinEncodable as _, BinEncoder};
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
+use super::crowd::Crowd;
 use super::figures::{Figures, Forwarded};
 use super::query::Query;
 use super::rcode::Rcode;
@@ -25,8 +24,12 @@ use super::resolvers::{Known, Resolvers};
 
 /// Questions under way. Each costs a socket for every resolver that is asked.
 const OPEN_MAX: usize = 256;
-/// Questions under way for one who asks.
+/// Questions under way for one who asks: names that nobody answers are not to hold up the others.
 const OPEN_EACH_MAX: usize = 64;
+/// Questions under way or waiting to be.
+const TAKEN_MAX: usize = 4096;
+/// The same for one who asks.
+const TAKEN_EACH_MAX: usize = 1024;
 /// How long an answer may take: the C library's first try ends after 5 s.
 const ANSWER_WITHIN: Duration = Duration::from_millis(4500);
 /// Bytes of the longest answer that is kept, so that what is kept has a bound.
@@ -39,40 +42,26 @@ type Told = Result<Message, NetError>;
 #[derive(Debug)]
 pub(crate) struct Forward {
     resolvers: Resolvers,
+    taken: Crowd<Lane>,
     open: Semaphore,
-    each: Mutex<HashMap<IpAddr, usize>>,
     figures: Arc<Figures>,
 }
 
-/// A place among the questions under way, free again when it is dropped.
-struct Place<'a> {
-    forward: &'a Forward,
-    from: IpAddr,
-    _one: SemaphorePermit<'a>,
-}
+/// The places of one who asks.
+#[derive(Debug)]
+struct Lane(Semaphore);
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut each = self.forward.each.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = each.get_mut(&self.from) {
-            *open -= 1;
-            if *open == 0 {
-                each.remove(&self.from);
-            }
-        }
+impl Default for Lane {
+    fn default() -> Lane {
+        Lane(Semaphore::new(OPEN_EACH_MAX))
     }
 }
 
 impl Forward {
-    /// To the resolvers in `file`, which listen at `port`; we do at `own`.
-    pub(crate) fn new(
-        file: PathBuf,
-        port: u16,
-        own: Vec<SocketAddr>,
-        figures: Arc<Figures>,
-    ) -> Forward {
-        let resolvers = Resolvers::new(file, port, own);
-        Forward { resolvers, open: Semaphore::new(OPEN_MAX), each: Mutex::default(), figures }
+    /// To `resolvers`.
+    pub(crate) fn new(resolvers: Resolvers, figures: Arc<Figures>) -> Forward {
+        let taken = Crowd::new(TAKEN_MAX, TAKEN_EACH_MAX);
+        Forward { resolvers, taken, open: Semaphore::new(OPEN_MAX), figures }
     }
 
     /// Answer `query` at once where nobody need be asked; `None`: somebody has to be.
@@ -106,14 +95,19 @@ impl Forward {
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Rcode {
-        let Some(_place) = self.place(from) else {
+        let Some(lane) = self.taken.enter(from) else {
             self.figures.forwarded(Forwarded::Busy);
             Reply::to(query, limit, out).end(query, Rcode::ServFail);
             return Rcode::ServFail;
         };
         let known = self.resolvers.now();
-        let told = tokio::time::timeout(ANSWER_WITHIN, look_up(&known, query)).await;
-        let told = told.unwrap_or(Err(NetError::Timeout));
+        let told = tokio::time::timeout(ANSWER_WITHIN, async {
+            // The semaphores are never closed.
+            let _own = lane.0.acquire().await;
+            let _one = self.open.acquire().await;
+            look_up(&known, query).await
+        });
+        let told = told.await.unwrap_or(Err(NetError::Timeout));
         let rcode = write(query, &told, limit, out);
         self.figures.forwarded(match rcode {
             Rcode::NoError | Rcode::NxDomain => Forwarded::Answered,
@@ -129,17 +123,6 @@ impl Forward {
             asked.kept.insert(name, told, Instant::now());
         }
         rcode
-    }
-
-    fn place(&self, from: IpAddr) -> Option<Place<'_>> {
-        let one = self.open.try_acquire().ok()?;
-        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = each.entry(from).or_default();
-        if *open >= OPEN_EACH_MAX {
-            return None;
-        }
-        *open += 1;
-        Some(Place { forward: self, from, _one: one })
     }
 }
 

@@ -5,7 +5,10 @@
 //! answers an answer.
 
 mod allowed;
+#[cfg(test)]
+mod asking;
 mod chance;
+mod crowd;
 mod desk;
 mod figures;
 mod forward;
@@ -17,5 +20,7 @@ mod rcode;
 mod record;
 mod reply;
 mod resolvers;
+mod server;
+mod tcp;
 mod udp;
 mod zone;

@@ -4,12 +4,13 @@
 //! `web.deploy.`, an instance `0.web.deploy.`, and `_http._tcp.web.deploy.` tells the ports.
 //! A service without healthy instances exists and has no records.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 
 use super::label::{ZONE, arpa, push};
 use super::record::{A_BYTES, AAAA_BYTES, Kind, QUESTION, address, pointer, srv};
+use crate::table::Table;
 
 /// The labels before a service's name that ask for its ports.
 const PORTS: [&str; 2] = ["_http", "_tcp"];
@@ -78,6 +79,20 @@ impl Names {
             }
         }
         names
+    }
+
+    /// The names of `table`.
+    pub(crate) fn of_table(table: &Table) -> Names {
+        let mut services: BTreeMap<&str, BTreeSet<Instance>> = BTreeMap::new();
+        for route in &table.routes {
+            let healthy = route.backends.iter().filter_map(|id| table.backends.get(id));
+            let instances = services.entry(&route.service).or_default();
+            instances.extend(healthy.map(|backend| Instance {
+                number: backend.number,
+                address: backend.address,
+            }));
+        }
+        Names::of(table.generation, services)
     }
 
     /// Which table they are of.

@@ -21,6 +21,9 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{ResponseCache, TokioResolver, TtlConfig, system_conf};
 
+/// Where the machine names its resolvers, and the port at which they listen.
+const FILE: &str = "/etc/resolv.conf";
+const PORT: u16 = 53;
 /// Answers that are kept.
 const KEPT_MAX: u64 = 4096;
 /// How long one try of a resolver may take.
@@ -72,10 +75,20 @@ impl Known {
 }
 
 impl Resolvers {
-    /// Those that `file` names, but for ourselves, who listen at `own`.
-    pub(crate) fn new(file: PathBuf, port: u16, own: Vec<SocketAddr>) -> Resolvers {
+    /// Those of this machine.
+    pub(crate) fn of_machine() -> Resolvers {
+        Resolvers::named_in(FILE.into(), PORT)
+    }
+
+    /// Those that `file` names, at `port`.
+    pub(crate) fn named_in(file: PathBuf, port: u16) -> Resolvers {
         let (now, circling) = (ArcSwap::from_pointee(Known::default()), Mutex::default());
-        Resolvers { file, port, own, now, circling }
+        Resolvers { file, port, own: Vec::new(), now, circling }
+    }
+
+    /// The same but for ourselves, who listen at `own`.
+    pub(crate) fn without(self, own: &[SocketAddr]) -> Resolvers {
+        Resolvers { own: own.to_vec(), ..self }
     }
 
     /// Those that were last found, without looking at the file.
@@ -136,6 +149,11 @@ impl Resolvers {
         known
     }
 
+    fn is_own(&self, ip: IpAddr) -> bool {
+        let every = |at: &SocketAddr| at.ip().is_unspecified() && ip.is_loopback();
+        self.own.iter().any(|at| at.port() == self.port && (at.ip() == ip || every(at)))
+    }
+
     /// The resolvers that the file names, without ourselves and those who ask us.
     fn servers(&self, stamp: Stamp) -> io::Result<Vec<NameServerConfig>> {
         let text = fs::read(&self.file)?;
@@ -143,9 +161,7 @@ impl Resolvers {
         let circling = self.circling.lock().unwrap_or_else(PoisonError::into_inner);
         let circles = |ip: &IpAddr| circling.0 == stamp && circling.1.contains(ip);
         let mut servers = config.name_servers().to_vec();
-        servers.retain(|server| {
-            !self.own.contains(&SocketAddr::new(server.ip, self.port)) && !circles(&server.ip)
-        });
+        servers.retain(|server| !self.is_own(server.ip) && !circles(&server.ip));
         for connection in servers.iter_mut().flat_map(|server| &mut server.connections) {
             connection.port = self.port;
         }

@@ -10,6 +10,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::chance::Chance;
 use super::desk::{Desk, Step, Way};
@@ -22,27 +24,33 @@ const BATCH: usize = 32;
 /// Bytes of a query: what is longer is cut, and is malformed then.
 const MESSAGE_BYTES_MAX: usize = DATAGRAM_BYTES_MAX as usize;
 
-/// Answer what comes to `socket`, until the task is ended.
-pub(crate) async fn serve(socket: Arc<UdpSocket>, desk: Arc<Desk>) -> io::Error {
+/// Answer what comes to `socket` until `stop` says so, and then what is still open.
+pub(crate) async fn serve(socket: Arc<UdpSocket>, desk: Arc<Desk>, mut stop: watch::Receiver<()>) {
     let mut batch = Batch::new();
+    let mut open = JoinSet::new();
     loop {
-        if let Err(error) = socket.readable().await {
-            return error;
+        tokio::select! {
+            ready = socket.readable() => if ready.is_err() { break },
+            _ = stop.changed() => break,
         }
         // An error is of one datagram: what a sender's host said of an answer of ours.
         if socket.try_io(Interest::READABLE, || batch.take(socket.as_raw_fd(), &desk)).is_ok() {
             for (question, from) in batch.open.drain(..) {
-                let (socket, desk) = (Arc::clone(&socket), Arc::clone(&desk));
-                tokio::spawn(async move {
-                    if let Some(answer) = desk.ask(&question, from.ip(), Way::Datagram).await
-                        && socket.send_to(&answer, from).await.is_err()
-                    {
-                        desk.figures.dropped(Dropped::Unsent, 1);
-                    }
-                });
+                open.spawn(ask(Arc::clone(&socket), Arc::clone(&desk), question, from));
             }
             batch.send(&socket, &desk).await;
         }
+        while open.try_join_next().is_some() {}
+    }
+    while open.join_next().await.is_some() {}
+}
+
+/// Send the answer that another is asked for.
+async fn ask(socket: Arc<UdpSocket>, desk: Arc<Desk>, question: Vec<u8>, from: SocketAddr) {
+    if let Some(answer) = desk.ask(&question, from.ip(), Way::Datagram).await
+        && socket.send_to(&answer, from).await.is_err()
+    {
+        desk.figures.dropped(Dropped::Unsent, 1);
     }
 }
 

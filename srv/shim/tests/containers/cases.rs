@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::trial::{Ended, Talk, Trial, cgroups, log, root};
+use crate::trial::{Ended, Talk, Trial, WAIT_MAX, cgroups, log, root};
 
 type Case = (&'static str, fn());
 
@@ -34,6 +34,8 @@ pub(crate) const ALL: &[Case] = &[
     ("an end is recorded on a full disk", crate::scarce::full_disk),
     ("what fills the disk goes before an end is given up", crate::scarce::full_disk_without_room),
     ("a shim keeps nothing open that it was not given by name", crate::scarce::descriptors),
+    ("the least limits are enough to start", crate::scarce::least_limits),
+    ("a cgroup has the program from the first and nothing of the runtime", alone_in_its_cgroup),
 ];
 
 fn none() -> Value {
@@ -82,7 +84,7 @@ fn by_signal() {
 
 /// Waits for a line of the log: the shim's loop has written it before it takes the next command.
 fn line_of(talk: &mut Talk, trial: &Trial, line: &str) {
-    let until = Instant::now() + crate::trial::WAIT_MAX;
+    let until = Instant::now() + WAIT_MAX;
     while !log(trial.dir.path(), "log").iter().any(|have| have == line) {
         assert!(Instant::now() < until, "{line:?} did not come");
         talk.exec(&["true"], 5000);
@@ -455,4 +457,21 @@ fn own_network() {
     let devices = ended.log.iter().filter(|line| line.contains(':')).count();
     assert_eq!(devices, 1, "only lo: {:?}", ended.log);
     ended.said("stdout 0").was(&json!({"code": 0}));
+}
+
+fn alone_in_its_cgroup() {
+    let trial = Trial::command(&["sleep", "100"], none());
+    let (mut talk, news) = trial.running();
+    let dirs = cgroups(&trial.id);
+    assert!(!dirs.is_empty());
+    for dir in dirs {
+        // The maker goes out of version 1 before the program runs, and ends with the news of it.
+        let pids = || fs::read_to_string(dir.join("cgroup.procs")).expect("its processes");
+        let until = Instant::now() + WAIT_MAX;
+        while pids() != format!("{}\n", news["pid"]) {
+            assert!(Instant::now() < until, "{} has {:?}, not {news}", dir.display(), pids());
+        }
+    }
+    talk.say(&json!({"kill": true}));
+    trial.end();
 }

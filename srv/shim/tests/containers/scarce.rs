@@ -51,3 +51,13 @@ pub(crate) fn descriptors() {
     talk.say(&json!({"kill": true}));
     trial.end();
 }
+
+pub(crate) fn least_limits() {
+    let least = json!({"cpu_milli": 10, "memory_bytes": 6 << 20, "pids": 1});
+    for _ in 0..3 {
+        let trial = Trial::command(&["sleep", "100"], json!({ "spec": least }));
+        let (mut talk, _) = trial.running();
+        talk.say(&json!({"kill": true}));
+        trial.end();
+    }
+}

@@ -1,0 +1,247 @@
+//! Images that are pushed, missed, given up and collected.
+
+use crate::rig::{PATIENCE, Rig, bin, web};
+use ninep::client::Mode;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// A directory whose image takes a while: its file is so many megabytes long and takes nothing.
+fn large(rig: &Rig, megabytes: u64) -> PathBuf {
+    let dir = rig.state().join("large");
+    std::fs::create_dir_all(&dir).expect("made");
+    let file = std::fs::File::create(dir.join("file")).expect("created");
+    file.set_len(megabytes << 20).expect("long");
+    dir
+}
+
+/// What the node's store has on its way, and in blobs and layers.
+fn stored(rig: &Rig) -> [usize; 3] {
+    let count = |part: &str| {
+        let dir = rig.state().join("node/images").join(part);
+        std::fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).count()
+    };
+    ["ingest", "blobs/sha256", "layers"].map(count)
+}
+
+/// Returns when something is written in a directory.
+async fn written(dir: &Path) {
+    use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+    let notices = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify");
+    notices.add_watch(dir, AddWatchFlags::IN_MODIFY).expect("watched");
+    let read = tokio::task::spawn_blocking(move || notices.read_events().map(drop));
+    timeout(PATIENCE, read).await.expect("in time").expect("no panic").expect("read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
+    let rig = Rig::start().await;
+    let dir = large(&rig, 1024);
+    let path = dir.to_str().expect("UTF-8");
+    let ingest = rig.state().join("node/images/ingest");
+
+    let push = Command::new(bin("deploy"))
+        .args(["push", "web:v1", path])
+        .env("DEPLOY_ADDR", rig.address().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("deploy starts");
+    written(&ingest).await;
+    let pid = i32::try_from(push.id().expect("it runs")).expect("a pid");
+    kill(Pid::from_raw(pid), Signal::SIGINT).expect("told");
+    let output =
+        timeout(PATIENCE, push.wait_with_output()).await.expect("it ends").expect("waited");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    assert!(err.ends_with("  given up: nothing of web:v1 is kept\n"), "{err}");
+    assert_eq!(stored(&rig), [0; 3]);
+
+    // The same by files.
+    let client = rig.client().await;
+    let line = format!("push web:v1 {path}\n");
+    let push = tokio::spawn(async move { client.write("ctl", line.as_bytes()).await });
+    written(&ingest).await;
+    let again = rig.echo(&format!("push web:v1 {path}"), "ctl").await.expect_err("one at a time");
+    assert!(
+        again.contains("web:v1 is being pushed; wait for it, or cancel-push web:v1"),
+        "{again}"
+    );
+    rig.echo("cancel-push web:v1", "ctl").await.expect("taken");
+    let refused = push.await.expect("no panic").expect_err("given up").to_string();
+    assert_eq!(refused, "push web:v1: web:v1 was given up, nothing of it is kept");
+    assert_eq!(stored(&rig), [0; 3]);
+    let late = rig.echo("cancel-push web:v1", "ctl").await.expect_err("none goes on");
+    assert!(late.contains("no push of web:v1 goes on"), "{late}");
+    rig.push(&["v1"]).await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_whose_server_or_node_ends_is_whole_or_not_there() {
+    let mut rig = Rig::start().await;
+    let dir = large(&rig, 1024);
+    let ingest = rig.state().join("node/images/ingest");
+    let push = |rig: &Rig| {
+        let (address, path) = (rig.address().to_string(), dir.clone());
+        tokio::spawn(async move {
+            let mut command = Command::new(bin("deploy"));
+            command.arg("push").arg("web:v1").arg(path).env("DEPLOY_ADDR", address);
+            command.kill_on_drop(true).output().await.expect("deploy starts")
+        })
+    };
+    // The node is told to end: it is given up, and the next node has nothing of it.
+    let told = push(&rig);
+    written(&ingest).await;
+    let events = rig.cat("events").await.matches(" answers").count();
+    kill(rig.node_pid(), Signal::SIGTERM).expect("told");
+    let output = timeout(PATIENCE, told).await.expect("it ends").expect("no panic");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && err.contains("push"), "{err}");
+    rig.until("events", |text| text.matches(" answers").count() > events).await;
+    assert_eq!(stored(&rig), [0; 3]);
+    assert_eq!(rig.cat("images").await, "");
+
+    // The server is told to end: the push goes on at the node, and the next server hears its end.
+    large(&rig, 256);
+    let told = push(&rig);
+    written(&ingest).await;
+    rig.end_server().await;
+    let output = timeout(PATIENCE, told).await.expect("it ends").expect("no panic");
+    // Lost in the middle, unless it had ended by then.
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!([Some(69), Some(0)].contains(&output.status.code()), "{err}");
+    rig.serve().await;
+    let events = rig.until("images", |text| text.starts_with("web:v1 sha256:")).await;
+    assert!(events.contains("268435456"), "{events}");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_takes_pushed_names_too_and_lists_them_with_their_bytes() {
+    let mut rig = Rig::start().await;
+    rig.push(&["v1", "v2", "v3"]).await;
+    rig.manifest("web", &web("web:v1")).await.expect("right");
+    rig.deploy(&["apply", "web"]).await.fine();
+    rig.manifest("api", &web("web:v2")).await.expect("right");
+    // They are new: whoever pushed them may be about to use them.
+    let told = rig.deploy(&["gc"]).await;
+    assert!(told.err.contains("  0 images removed, 0 bytes freed"), "{told:?}");
+    assert_eq!(told.fine(), "");
+
+    // An hour later, which is a word in a file to the node.
+    rig.end_server().await;
+    end_node(&rig).await;
+    let tags = rig.state().join("node/images/tags");
+    let text = std::fs::read_to_string(&tags).expect("read");
+    let mut names: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for tag in names["references"].as_object_mut().expect("names").values_mut() {
+        tag["at_s"] = (tag["at_s"].as_u64().expect("seconds") - 3700).into();
+    }
+    std::fs::write(&tags, names.to_string()).expect("written");
+    rig.serve().await;
+    rig.until("active/web/replicas", |text| text == "3/3").await;
+
+    let told = rig.deploy(&["gc"]).await;
+    assert!(told.err.contains("  1 images removed, "), "{told:?}");
+    let text = told.fine();
+    let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["REFERENCE", "DIGEST", "BYTES"], "{text}");
+    assert_eq!((rows.len(), rows[1][0]), (2, "web:v3"), "{text}");
+    assert!(rows[1][2].parse::<u64>().expect("bytes") > 100_000, "{text}");
+    let images = rig.cat("images").await;
+    assert!(images.contains("web:v1 ") && images.contains("web:v2 "), "{images}");
+    assert!(!images.contains("web:v3"), "{images}");
+    assert_eq!(rig.cat("active/web/replicas").await, "3/3");
+    rig.deploy(&["apply", "api"]).await.fine();
+    rig.end().await;
+}
+
+/// Has the node end as an upgrade does.
+async fn end_node(rig: &Rig) {
+    kill(rig.node_pid(), Signal::SIGTERM).expect("told");
+    let lock = std::fs::File::open(rig.state().join("node/lock")).expect("the node's lock");
+    // The node holds it for as long as it lives.
+    let gone = tokio::task::spawn_blocking(move || lock.lock());
+    timeout(PATIENCE, gone).await.expect("in time").expect("no panic").expect("locked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_was_never_pushed_is_told_with_those_that_were() {
+    let rig = Rig::start().await;
+    rig.push(&["v1", "v2"]).await;
+    rig.manifest("web", &web("web:v9")).await.expect("right");
+    let told = rig.deploy(&["apply", "web"]).await;
+    told.refused(4, "no image web:v9 was pushed here (there are web:v1, web:v2), and ");
+    told.refused(4, "; push it: deploy push web:v9 DIR");
+    assert_eq!(rig.wait("web").await.matches("docker.io/library/web:v9").count(), 1);
+    assert_eq!(rig.wait("web").await.lines().count(), 1);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_does_not_fit_is_no_room_for_a_push_and_for_an_apply() {
+    let dir = tempfile::Builder::new().prefix("deploy-test-").tempdir().expect("tempdir");
+    let state = dir.path().canonicalize().expect("canonical");
+    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=256m"))
+        .expect("a small tmpfs");
+    let rig = Rig::at(state.clone()).await;
+    let large = large(&rig, 1024);
+    let client = rig.client().await;
+    let mut watch = client.open("watch", Mode::Read).await.expect("watch");
+    let told = rig.deploy(&["push", "web:v1", large.to_str().expect("UTF-8")]).await;
+    told.refused(8, "no room: needs 2215 MB");
+    told.refused(8, &format!(" MB free on {}", state.join("node/images").display()));
+    assert_eq!(stored(&rig), [0; 3]);
+
+    // An archive of the same that is unpacked by an apply.
+    let archive = state.join("layout");
+    layout(&archive, 200);
+    rig.manifest("web", &web(&format!("oci:{}", archive.display()))).await.expect("right");
+    rig.deploy(&["apply", "web"]).await.refused(8, "no room: needs ");
+    let events = watch.read_next(8192).await.expect("events");
+    assert!(String::from_utf8_lossy(&events).contains("web pulling oci:"), "{events:?}");
+    rig.end().await;
+    umount2(&state, MntFlags::empty()).expect("nothing uses it any more");
+}
+
+/// An OCI layout of one plain layer that its documents say is of so many megabytes.
+fn layout(dir: &Path, megabytes: u64) {
+    use std::fmt::Write as _;
+    let blobs = dir.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).expect("made");
+    let put = |text: String| {
+        use sha2::Digest as _;
+        let mut hex = String::new();
+        sha2::Sha256::digest(&text).iter().for_each(|b| write!(hex, "{b:02x}").expect("a string"));
+        std::fs::write(blobs.join(&hex), &text).expect("written");
+        (format!("sha256:{hex}"), text.len())
+    };
+    let layer = format!("sha256:{}", "7".repeat(64));
+    let (os, size) = ("linux", megabytes << 20);
+    let arch = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let config = serde_json::json!({
+        "os": os, "architecture": arch, "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [layer]},
+    });
+    let (config, length) = put(config.to_string());
+    let kind = |what: &str| format!("application/vnd.oci.image.{what}");
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": kind("manifest.v1+json"),
+        "config": {"mediaType": kind("config.v1+json"), "digest": config, "size": length},
+        "layers": [{"mediaType": kind("layer.v1.tar"), "digest": layer, "size": size}],
+    });
+    let (manifest, length) = put(manifest.to_string());
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "manifests": [{"mediaType": kind("manifest.v1+json"), "digest": manifest, "size": length}],
+    });
+    std::fs::write(dir.join("index.json"), index.to_string()).expect("written");
+    std::fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("written");
+}
