@@ -193,4 +193,4 @@ fn encode(message: &Message, room: usize, out: &mut Vec<u8>) -> Result<(), Proto
 
 #[cfg(test)]
 #[path = "forward_test.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -23,4 +23,10 @@ mod resolvers;
 mod server;
 mod tcp;
 mod udp;
+mod verify;
 mod zone;
+
+pub(crate) use desk::Source;
+pub(crate) use names::Names;
+pub(crate) use resolvers::Resolvers;
+pub(crate) use server::{Listener, Server};

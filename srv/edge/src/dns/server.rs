@@ -92,3 +92,5 @@ impl Server {
 #[cfg(test)]
 #[path = "server_test.rs"]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::{Alone, at_loopback, with_resolvers_at};
