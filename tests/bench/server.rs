@@ -31,6 +31,7 @@ impl Server {
         let dir = dir.map_err(|error| format!("no temporary directory: {error}"))?;
         let mut command = Command::new(bin.join("deployfs"));
         command.arg("-r").arg(dir.path()).arg("-s").arg(address(dir.path()).to_string());
+        command.arg("--no-edge");
         // In a group of its own: the terminal's interrupt is for this program, which then ends
         // the server in good order.
         command.process_group(0).stdin(Stdio::null()).stderr(Stdio::piped());

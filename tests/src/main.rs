@@ -4,9 +4,11 @@
 //! Never: waits for something by sleeping; leaves a process, mount, link or cgroup behind.
 
 mod crash;
+mod edges;
 mod files;
 mod house;
 mod images;
+mod loss;
 mod refusals;
 mod registry;
 mod rig;
