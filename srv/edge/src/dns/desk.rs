@@ -145,3 +145,7 @@ impl Desk {
         Step::Drop
     }
 }
+
+#[cfg(test)]
+#[path = "desk_test.rs"]
+mod tests;

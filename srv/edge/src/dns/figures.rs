@@ -22,13 +22,8 @@ pub(crate) enum Dropped {
 }
 
 impl Dropped {
-    const ALL: [Dropped; 5] = [
-        Dropped::Short,
-        Dropped::Answer,
-        Dropped::Sender,
-        Dropped::Unsent,
-        Dropped::Connection,
-    ];
+    const ALL: [Dropped; 5] =
+        [Dropped::Short, Dropped::Answer, Dropped::Sender, Dropped::Unsent, Dropped::Connection];
 
     fn name(self) -> &'static str {
         match self {
@@ -57,13 +52,8 @@ pub(crate) enum Forwarded {
 }
 
 impl Forwarded {
-    const ALL: [Forwarded; 5] = [
-        Forwarded::Kept,
-        Forwarded::Answered,
-        Forwarded::Failed,
-        Forwarded::Busy,
-        Forwarded::Loop,
-    ];
+    const ALL: [Forwarded; 5] =
+        [Forwarded::Kept, Forwarded::Answered, Forwarded::Failed, Forwarded::Busy, Forwarded::Loop];
 
     fn name(self) -> &'static str {
         match self {

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use hickory_proto::ProtoError;
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::{Name, Record, RecordType};
-use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder, BinEncodable as _, BinEncoder};
+use hickory_proto::serialize::binary::{
+    BinDecodable as _, BinDecoder, BinEncodable as _, BinEncoder,
+};
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use tokio::sync::Semaphore;
 
@@ -111,11 +113,9 @@ impl Forward {
         let rcode = write(query, &told, limit, out);
         self.figures.forwarded(match rcode {
             Rcode::NoError | Rcode::NxDomain => Forwarded::Answered,
-            Rcode::FormErr
-            | Rcode::ServFail
-            | Rcode::NotImp
-            | Rcode::Refused
-            | Rcode::BadVers => Forwarded::Failed,
+            Rcode::FormErr | Rcode::ServFail | Rcode::NotImp | Rcode::Refused | Rcode::BadVers => {
+                Forwarded::Failed
+            }
         });
         if let Some((name, asked)) = asked(query).zip(known.asked())
             && out.len() <= KEPT_BYTES_MAX
@@ -152,10 +152,13 @@ fn write(query: &Query<'_>, told: &Told, limit: usize, out: &mut Vec<u8>) -> Rco
         }
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
             message.authorities = authority(none);
-            match none.response_code {
-                ResponseCode::NXDomain => Rcode::NxDomain,
-                ResponseCode::NoError => Rcode::NoError,
-                _ => Rcode::ServFail,
+            // The type has many more values, and no end of them.
+            if none.response_code == ResponseCode::NXDomain {
+                Rcode::NxDomain
+            } else if none.response_code == ResponseCode::NoError {
+                Rcode::NoError
+            } else {
+                Rcode::ServFail
             }
         }
         Err(_) => Rcode::ServFail,

@@ -40,15 +40,3 @@ pub(crate) fn arpa(ip: IpAddr) -> Vec<u8> {
     name.push(0);
     name
 }
-
-/// The labels with dots, for people and logs; what is not printable ASCII stands as `?`.
-pub(crate) fn dotted(name: &[u8]) -> String {
-    let (mut text, mut rest) = (String::new(), name);
-    while let Some((count, tail)) = rest.split_first().filter(|(count, _)| **count > 0) {
-        let (label, after) = tail.split_at(usize::from(*count).min(tail.len()));
-        text.extend(label.iter().map(|&b| if b.is_ascii_graphic() { char::from(b) } else { '?' }));
-        text.push('.');
-        rest = after;
-    }
-    if text.is_empty() { ".".into() } else { text }
-}

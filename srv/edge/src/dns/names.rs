@@ -4,8 +4,8 @@
 //! `web.deploy.`, an instance `0.web.deploy.`, and `_http._tcp.web.deploy.` tells the ports.
 //! A service without healthy instances exists and has no records.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use super::label::{ZONE, arpa, push};
@@ -58,7 +58,10 @@ pub(crate) enum Found<'a> {
 impl Names {
     /// The names of `generation`: every service with its healthy instances, maybe none. A name
     /// that is no label of DNS has no names.
-    pub(crate) fn of<'a, I>(generation: u64, services: impl IntoIterator<Item = (&'a str, I)>) -> Names
+    pub(crate) fn of<'a, I>(
+        generation: u64,
+        services: impl IntoIterator<Item = (&'a str, I)>,
+    ) -> Names
     where
         I: IntoIterator<Item = Instance>,
     {
@@ -87,10 +90,10 @@ impl Names {
         for route in &table.routes {
             let healthy = route.backends.iter().filter_map(|id| table.backends.get(id));
             let instances = services.entry(&route.service).or_default();
-            instances.extend(healthy.map(|backend| Instance {
-                number: backend.number,
-                address: backend.address,
-            }));
+            instances.extend(
+                healthy
+                    .map(|backend| Instance { number: backend.number, address: backend.address }),
+            );
         }
         Names::of(table.generation, services)
     }

@@ -54,7 +54,10 @@ fn a_name_that_is_no_label_has_no_names_and_spoils_no_others() {
     let names = Names::of(1, services);
     assert!(there(&names, "ok.deploy.") && there(&names, "0.ok.deploy."));
     assert_eq!(names.nodes.len(), 5);
-    assert_eq!(names.pointed(&key("1.0.0.10.in-addr.arpa.")), Some(&*pointer(&key("0.ok.deploy."))));
+    assert_eq!(
+        names.pointed(&key("1.0.0.10.in-addr.arpa.")),
+        Some(&*pointer(&key("0.ok.deploy.")))
+    );
 }
 
 #[test]

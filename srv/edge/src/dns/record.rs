@@ -37,16 +37,8 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, in the order of their places in figures.
-    pub(crate) const ALL: [Kind; 8] = [
-        Kind::A,
-        Kind::Aaaa,
-        Kind::Srv,
-        Kind::Ptr,
-        Kind::Soa,
-        Kind::Any,
-        Kind::Meta,
-        Kind::Other,
-    ];
+    pub(crate) const ALL: [Kind; 8] =
+        [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Ptr, Kind::Soa, Kind::Any, Kind::Meta, Kind::Other];
 
     /// By the number of the type (IANA, DNS parameters).
     pub(crate) fn of(number: u16) -> Kind {

@@ -20,10 +20,7 @@ pub(crate) struct Alone {
 }
 
 /// A server of `names` alone, whose machine names its resolvers by `resolv_conf`.
-pub(crate) async fn at_loopback(
-    names: Names,
-    resolv_conf: &str,
-) -> (Alone, Arc<ArcSwap<Names>>) {
+pub(crate) async fn at_loopback(names: Names, resolv_conf: &str) -> (Alone, Arc<ArcSwap<Names>>) {
     with_resolvers_at(names, resolv_conf, 53).await
 }
 

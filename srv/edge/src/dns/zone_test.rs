@@ -119,7 +119,9 @@ fn what_does_not_exist_is_said_not_to_and_may_not_be_kept() {
 
 #[test]
 fn names_outside_are_asked_of_others() {
-    for name in ["example.com. A", ". A", "xdeploy. A", "deploy.com. A", "1.0.0.10.in-addr.arpa. PTR"] {
+    for name in
+        ["example.com. A", ". A", "xdeploy. A", "deploy.com. A", "1.0.0.10.in-addr.arpa. PTR"]
+    {
         check(&format!("{name}\n> elsewhere"));
     }
     // A label that ends in the bytes of the zone is another label.
@@ -270,7 +272,8 @@ fn model(services: &BTreeMap<String, Vec<Instance>>, name: &str, kind: RecordTyp
         for (at, instance) in instances.iter().enumerate() {
             let number = instance.number.to_string();
             let ip = RData::from(instance.address.ip());
-            let owner = [&[service.as_str()][..], &[&number, service]].contains(&&labels[..labels.len() - 1]);
+            let owner = [&[service.as_str()][..], &[&number, service]]
+                .contains(&&labels[..labels.len() - 1]);
             if owner && ip.record_type() == kind {
                 told.push(format!("answer {name} 0 IN {kind} {ip}"));
             }
