@@ -35,6 +35,7 @@ impl Stage {
             .arg(dir.path())
             .arg("-s")
             .arg(format!("unix!{}/deploy.sock", dir.path().display()))
+            .arg("--no-edge")
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             // ^C is for the demonstration, which then ends the server in good order.

@@ -3,7 +3,7 @@
 use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -142,7 +142,7 @@ pub fn parse(
         let dns = text("DEPLOYFS_DNS").unwrap_or_default();
         config.edge.dns = dns.split_whitespace().map(String::from).collect();
     }
-    places(&mut config.edge)?;
+    places(&config.edge)?;
     for address in addresses {
         let parsed = address.parse::<Address>();
         config.addresses.push(parsed.map_err(|e| Error::Address(address, e.to_string()))?);
@@ -153,15 +153,14 @@ pub fn parse(
     Ok(config)
 }
 
-/// Checks where the edge is to listen; without a host it is every address of the machine.
-fn places(edge: &mut Edge) -> Result<(), Error> {
-    let web = [("--http", &mut edge.http), ("--https", &mut edge.https)];
-    let dns = edge.dns.iter_mut().map(|place| ("--dns", place));
+/// Checks where the edge is to listen, as far as it can be told without looking.
+fn places(edge: &Edge) -> Result<(), Error> {
+    let web = [("--http", &edge.http), ("--https", &edge.https)];
+    let dns = edge.dns.iter().map(|place| ("--dns", place));
     for (flag, place) in web.into_iter().chain(dns) {
-        if place.starts_with(':') {
-            place.insert_str(0, "0.0.0.0");
-        }
-        if place != "-" && place.parse::<SocketAddr>().is_err() {
+        let port = place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let address = flag == "--dns" && place.parse::<IpAddr>().is_ok();
+        if place != "-" && !port && !address {
             return Err(Error::Listen(flag, place.clone()));
         }
     }
@@ -205,7 +204,7 @@ mod tests {
         assert_eq!((edge.http.as_str(), edge.https.as_str()), ("127.0.0.1:81", "-"));
         assert_eq!(edge.dns, ["127.0.0.1:54", "[::1]:54"]);
         let edge = words("--http :82 --dns -", &env).unwrap().edge;
-        assert_eq!((edge.http.as_str(), edge.runs), ("0.0.0.0:82", true));
+        assert_eq!((edge.http.as_str(), edge.runs), (":82", true));
         assert_eq!(edge.dns, ["-"]);
         assert!(!words("--no-edge", &[]).unwrap().edge.runs);
         assert!(!words("", &[("DEPLOYFS_NO_EDGE", "1")]).unwrap().edge.runs);
@@ -220,7 +219,7 @@ mod tests {
             ("-r here", "-r here: give an absolute path"),
             ("-s nowhere", "-s nowhere"),
             ("--http 80", "--http 80: say HOST:PORT"),
-            ("--dns here:53", "--dns here:53: say HOST:PORT"),
+            ("--dns here", "--dns here: say HOST:PORT"),
         ] {
             let told = words(line, &[]).unwrap_err().to_string();
             assert!(told.starts_with(want), "{line}: {told}");

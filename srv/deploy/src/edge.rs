@@ -136,7 +136,7 @@ async fn follow(
         status = self::status(&client).await?;
     }
     for warning in &status.warnings {
-        let text = format!("edge {NAME}: {warning}");
+        let text = format!("edge {NAME} does without {warning}");
         let _ = arrivals.send(Arrival::Heard(Heard::Noted { text })).await;
     }
     let serves = |at: &String| status.dns.iter().any(|on| *on == format!("{at}:{DNS_PORT}"));
@@ -165,8 +165,8 @@ fn read_status(text: &str) -> Status {
     for (key, value) in report::lines(text) {
         match key {
             "build" => status.build = Some(value),
-            "dns" => status.dns.extend(value.split([' ', ',']).map(String::from)),
-            "warning" => status.warnings.push(value),
+            "dns" => status.dns.push(value),
+            "missing" | "warning" => status.warnings.push(value),
             _ => {}
         }
     }
@@ -199,6 +199,10 @@ async fn start(config: &Config, gateway: Option<&str>) -> Result<(), Error> {
     made.map_err(|e| Error::Process(format!("{}: {e}", dir.display())))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("deployfs").arg("edge").arg("-r").arg(&config.state);
+    command.arg("-s").arg(server_address(&config.state).to_string());
+    if config.verbose {
+        command.arg("-v");
+    }
     command.args(words(config, gateway));
     link::until_ready(command, &dir.join("edge.log"), "edge").await
 }
@@ -208,9 +212,8 @@ fn words(config: &Config, gateway: Option<&str>) -> Vec<String> {
     let edge = &config.edge;
     let mut words = vec!["--http".to_string(), edge.http.clone()];
     words.extend(["--https".to_string(), edge.https.clone()]);
-    let local = format!("127.0.0.1:{DNS_PORT}");
-    let bridge = gateway.map(|gateway| format!("{gateway}:{DNS_PORT}"));
-    let usual = || bridge.into_iter().chain([local]).collect();
+    // Without a port it takes the one for names, or where it may not have that, another.
+    let usual = || gateway.into_iter().chain(["127.0.0.1"]).map(String::from).collect();
     let dns: Vec<String> = if edge.dns.is_empty() { usual() } else { edge.dns.clone() };
     words.extend(dns.into_iter().flat_map(|at| ["--dns".to_string(), at]));
     words
@@ -227,21 +230,21 @@ mod tests {
             let config = crate::config::parse(line, |_| None).unwrap();
             assert_eq!(words(&config, gateway).join(" "), want);
         };
-        let usual = "--http 0.0.0.0:80 --https 0.0.0.0:443 --dns 10.89.0.1:53 --dns 127.0.0.1:53";
+        let usual = "--http :80 --https :443 --dns 10.89.0.1 --dns 127.0.0.1";
         check("", Some("10.89.0.1"), usual);
-        check("--dns -", Some("10.89.0.1"), "--http 0.0.0.0:80 --https 0.0.0.0:443 --dns -");
-        let own = "--http :8080 --https - --dns 127.0.0.1:0";
-        check(own, None, "--http 0.0.0.0:8080 --https - --dns 127.0.0.1:0");
+        check("--dns -", Some("10.89.0.1"), "--http :80 --https :443 --dns -");
+        let own = "--http 127.0.0.1:0 --https - --dns 127.0.0.1:0";
+        check(own, None, own);
     }
 
     #[test]
     fn an_edge_s_status_says_its_build_where_it_answers_for_names_and_what_is_wrong() {
-        let text = "build=0.1.0-1-2\nhttp=127.0.0.1:80\ndns=10.89.0.1:53 127.0.0.1:53\n\
-                    warning=port 443 is in use\n";
+        let text = "build=0.1.0-1-2\nhttp=127.0.0.1:80\ndns=10.89.0.1:53\n\
+                    dns=127.0.0.1:53\nmissing=https :443: address in use\n";
         let want = Status {
             build: Some("0.1.0-1-2".to_string()),
             dns: vec!["10.89.0.1:53".to_string(), "127.0.0.1:53".to_string()],
-            warnings: vec!["port 443 is in use".to_string()],
+            warnings: vec!["https :443: address in use".to_string()],
         };
         assert_eq!(read_status(text), want);
         assert_eq!(read_status("generation=7\n"), Status::default());
