@@ -115,7 +115,12 @@ pub(crate) const VERBS: &[Verb] = &[
     verb(Is::Events, "events", "[SERVICE]", (0, 1), &[FOLLOW, SINCE],
         "what happened, a line an event", "", "cat /deploy/active/web/events"),
     verb(Is::Logs, "logs", "[SERVICE[/N]]", (0, 1), &[FOLLOW, SINCE],
-        "what the instances wrote: of all services, of one, or of one instance", "",
+        "what the instances wrote: of all services, of one, or of one instance",
+        "N is the number that status shows. It is a place, and another instance may take it; a\n\
+         line has the instance's id behind its time, as web-9, which never changes and is the\n\
+         instance's host name too. status shows both, and logs web-9 takes the id, also that of\n\
+         an instance that is gone: the last ten of a service are kept, 32 MiB at most. With -f\n\
+         it goes on over restarts and updates until the service is removed.",
         "tail -f /deploy/active/web/log"),
     verb(Is::Wait, "wait", "SERVICE", (1, 1), &[TIMEOUT],
         "wait until no update is in flight, and say how the last one ended",
