@@ -63,6 +63,20 @@ async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
     assert!(err.ends_with("  given up: nothing of web:v1 is kept\n"), "{err}");
     assert_eq!(stored(&rig), [0; 3]);
 
+    // One that is killed has no last word.
+    let push = Command::new(bin("deploy"))
+        .args(["push", "web:v1", path])
+        .env("DEPLOY_ADDR", rig.address().to_string())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut push = push.expect("deploy starts");
+    written(&ingest).await;
+    push.kill().await.expect("killed");
+    let given_up = "push web:v1: web:v1 was given up, nothing of it is kept";
+    let failed = "push web:v1 failed: web:v1 was given up";
+    rig.until("events", |text| text.matches(failed).count() == 2).await;
+    assert_eq!(stored(&rig), [0; 3]);
+
     // The same by files.
     let client = rig.client().await;
     let line = format!("push web:v1 {path}\n");
@@ -75,7 +89,7 @@ async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
     );
     rig.echo("cancel-push web:v1", "ctl").await.expect("taken");
     let refused = push.await.expect("no panic").expect_err("given up").to_string();
-    assert_eq!(refused, "push web:v1: web:v1 was given up, nothing of it is kept");
+    assert_eq!(refused, given_up);
     assert_eq!(stored(&rig), [0; 3]);
     let late = rig.echo("cancel-push web:v1", "ctl").await.expect_err("none goes on");
     assert!(late.contains("no push of web:v1 goes on"), "{late}");

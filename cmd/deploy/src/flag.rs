@@ -35,13 +35,7 @@ pub(crate) enum Is {
 /// Flags of every verb; they may also stand before it.
 pub(crate) const EVERYWHERE: &[Flag] = &[
     flag(Is::Address, Some('a'), Some("address"), Some("ADDR"), "the server's address"),
-    flag(
-        Is::Json,
-        None,
-        Some("json"),
-        None,
-        "one JSON object a line on standard output, failures too",
-    ),
+    flag(Is::Json, None, Some("json"), None, "one JSON object a line, failures too"),
     flag(Is::Quiet, Some('q'), Some("quiet"), None, "say nothing but what went wrong"),
     flag(Is::Help, Some('h'), Some("help"), None, "explain the verb"),
     flag(Is::Version, Some('V'), Some("version"), None, "print name and version"),
@@ -55,7 +49,7 @@ pub(crate) const DETACH: Flag =
     flag(Is::Detach, None, Some("detach"), None, "end when the verb is accepted");
 /// `--timeout`.
 pub(crate) const TIMEOUT: Flag =
-    flag(Is::Timeout, None, Some("timeout"), Some("TIME"), "follow no longer than that; exit 7");
+    flag(Is::Timeout, None, Some("timeout"), Some("TIME"), "follow no longer: 30s, 5m, 2h; exit 7");
 /// `--exit-code`.
 pub(crate) const EXIT_CODE: Flag =
     flag(Is::ExitCode, None, Some("exit-code"), None, "exit 2 when there are changes");

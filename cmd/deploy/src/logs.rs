@@ -1,18 +1,20 @@
 //! `logs`: what instances wrote, of all services, of one, or of one instance.
 
 use crate::error::{Error, Result};
-use crate::link::{Grown, Link};
+use crate::link::Link;
 use crate::out::Out;
+use crate::row::values;
 use crate::since::is_since;
+use crate::source::{Source, time};
 use serde_json::json;
-use std::time::Duration;
-use tokio::time::sleep;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-/// Between two looks at a log that is followed: the tree has it as a growing file alone, and
-/// this is what `tail -f` would do, four times as often.
-const LOOK: Duration = Duration::from_millis(250);
+/// Lines that were read and not printed yet, in batches.
+const BATCHES_MAX: usize = 16;
 
-/// Prints logs in the order of their lines' times; with `follow` also what is written from now.
+/// Prints logs in the order of their lines' times; with `follow` also what is written from now,
+/// until the services are gone.
 pub(crate) async fn run(
     link: &Link,
     out: Out,
@@ -20,77 +22,169 @@ pub(crate) async fn run(
     follow: bool,
     from: Option<&str>,
 ) -> Result<()> {
-    let mut sources = Vec::new();
-    for path in paths(link, what).await? {
-        sources.push(Source { grown: Grown::open(link, &path).await?, path, last: String::new() });
+    let wanted = Wanted::read(link, what).await?;
+    let print = |mut lines: Vec<String>| -> Result<()> {
+        lines.retain(|line| is_since(line, from) && wanted.has(line));
+        lines.iter().try_for_each(|line| match out.json {
+            true => out.object(&object(line)),
+            false => out.foreign(format!("{line}\n").as_bytes()),
+        })
+    };
+    let (mut sources, mut lines) = (Vec::new(), Vec::new());
+    for directory in wanted.directories() {
+        let mut source = Source::open(link, &directory, follow).await?;
+        lines.extend(source.more(link).await?);
+        sources.push(source);
     }
+    lines.sort_by(|a, b| time(a).cmp(time(b)));
+    print(lines)?;
+    if !follow {
+        return Ok(());
+    }
+    let (batches, mut come) = mpsc::channel(BATCHES_MAX);
+    let mut tasks = JoinSet::new();
+    for source in sources {
+        let (link, batches, wanted) = (link.clone(), batches.clone(), wanted.clone());
+        tasks.spawn(async move {
+            let ended = follow_one(&link, source, &wanted, &batches).await;
+            if let Err(error) = ended {
+                // Nobody listens any more when printing has failed.
+                let _ = batches.send(Err(error)).await;
+            }
+        });
+    }
+    drop(batches);
+    while let Some(lines) = come.recv().await {
+        print(lines?)?;
+    }
+    Ok(())
+}
+
+type Batches = mpsc::Sender<Result<Vec<String>>>;
+
+/// Follows one log to its end, and of an instance the next ones at its place, for as long as the
+/// service is there.
+async fn follow_one(
+    link: &Link,
+    mut source: Source,
+    wanted: &Wanted,
+    batches: &Batches,
+) -> Result<()> {
     loop {
-        let mut lines = Vec::new();
-        for source in &mut sources {
-            lines.extend(source.more(link).await?);
-        }
-        lines.sort_by(|a, b| time(a).cmp(time(b)));
-        for line in lines.iter().filter(|line| is_since(line, from)) {
-            match out.json {
-                true => out.object(&object(line))?,
-                false => out.foreign(format!("{line}\n").as_bytes())?,
+        while let Some(lines) = source.next(link).await? {
+            if batches.send(Ok(lines)).await.is_err() {
+                return Ok(());
             }
         }
-        if !follow {
+        let Wanted::Place { service, number, .. } = wanted else { return Ok(()) };
+        let Some(next) = next_at(link, service, *number, &source).await? else { return Ok(()) };
+        source = next;
+        let lines = source.more(link).await?;
+        if batches.send(Ok(lines)).await.is_err() {
             return Ok(());
         }
-        sleep(LOOK).await;
     }
 }
 
-/// The files: of `web`, of `web/3`, or of every service there is.
-async fn paths(link: &Link, what: Option<&str>) -> Result<Vec<String>> {
-    match what.map(|what| what.split_once('/').ok_or(what)) {
-        None => {
-            let names = link.names("active").await?;
-            Ok(names.iter().map(|name| format!("active/{name}/log")).collect())
+/// Waits until another instance is at that place; none when the service is gone.
+async fn next_at(
+    link: &Link,
+    service: &str,
+    number: u32,
+    before: &Source,
+) -> Result<Option<Source>> {
+    // Each change of places is told; opened before the look, so that none is missed.
+    let mut watch = match crate::link::Lines::open(link, &format!("active/{service}/watch")).await {
+        Err(Error::Refused { .. }) => return Ok(None),
+        other => other?,
+    };
+    let directory = format!("active/{service}/instances/{number}");
+    loop {
+        match Source::open(link, &directory, true).await {
+            Ok(source) if source.id() != before.id() => return Ok(Some(source)),
+            Ok(_) | Err(Error::Refused { .. }) => {}
+            Err(error) => return Err(error),
         }
-        Some(Err(service)) => Ok(vec![format!("active/{service}/log")]),
-        Some(Ok((service, number))) if number.parse::<u32>().is_ok() => {
-            Ok(vec![format!("active/{service}/instances/{number}/log")])
+        if watch.next().await?.is_empty() {
+            return Ok(None);
         }
-        Some(Ok((_, other))) => Err(Error::Other(format!(
-            "{other:?} is not an instance; say its number: deploy logs web/0"
-        ))),
     }
 }
 
-/// One log.
-#[derive(Debug)]
-struct Source {
-    path: String,
-    grown: Grown,
-    /// The last line that came, to go on behind it in a file that was turned over.
-    last: String,
+/// Whose logs are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// `web`, or every service.
+    Services(Vec<String>),
+    /// `web/0`: the number is that of `status`.
+    Place { service: String, number: u32 },
+    /// `web-9`: the name on the lines, also of an instance that is gone.
+    Named { service: String, name: String },
 }
 
-impl Source {
-    async fn more(&mut self, link: &Link) -> Result<Vec<String>> {
-        let mut lines = self.grown.more().await?;
-        if lines.is_empty() && self.grown.is_turned_over(link).await? {
-            self.grown = Grown::open(link, &self.path).await?;
-            lines = behind(self.grown.more().await?, &self.last);
+impl Wanted {
+    async fn read(link: &Link, what: Option<&str>) -> Result<Wanted> {
+        let services = link.names("active").await?;
+        let Some(what) = what else { return Ok(Wanted::Services(services)) };
+        let wanted = Wanted::of(what, &services)?;
+        if let Wanted::Place { service, number } = &wanted {
+            let places = link.names(&format!("active/{service}/instances")).await?;
+            if !places.contains(&number.to_string()) {
+                return Err(Error::Other(format!(
+                    "{service} has no instance {number}; deploy status {service} shows those it \
+                     has, and deploy logs {service} has also what instances wrote that are gone"
+                )));
+            }
         }
-        if let Some(last) = lines.last() {
-            self.last.clone_from(last);
+        Ok(wanted)
+    }
+
+    fn of(what: &str, services: &[String]) -> Result<Wanted> {
+        if let Some((service, number)) = what.split_once('/') {
+            let service = service.to_string();
+            return match number.parse() {
+                Ok(number) => Ok(Wanted::Place { service, number }),
+                Err(_) => Err(Error::Other(format!(
+                    "{number:?} is not an instance; say its number: deploy logs web/0"
+                ))),
+            };
         }
-        Ok(lines)
+        let named = what.rsplit_once('-').filter(|(service, id)| {
+            id.parse::<u64>().is_ok() && services.iter().any(|name| name == service)
+        });
+        Ok(match named.filter(|_| !services.iter().any(|name| name == what)) {
+            Some((service, _)) => {
+                Wanted::Named { service: service.to_string(), name: what.to_string() }
+            }
+            None => Wanted::Services(vec![what.to_string()]),
+        })
+    }
+
+    fn directories(&self) -> Vec<String> {
+        match self {
+            Wanted::Services(names) => names.iter().map(|name| format!("active/{name}")).collect(),
+            Wanted::Place { service, number } => {
+                vec![format!("active/{service}/instances/{number}")]
+            }
+            Wanted::Named { service, .. } => vec![format!("active/{service}")],
+        }
+    }
+
+    fn has(&self, line: &str) -> bool {
+        match self {
+            Wanted::Services(_) | Wanted::Place { .. } => true,
+            Wanted::Named { name, .. } => line.split(' ').nth(1) == Some(name),
+        }
     }
 }
 
-/// The lines behind the last one that is known; all when it is not among them.
-fn behind(mut lines: Vec<String>, last: &str) -> Vec<String> {
-    let seen = lines.iter().rposition(|line| line == last).map_or(0, |at| at + 1);
-    lines.split_off(seen)
-}
-
-fn time(line: &str) -> &str {
-    line.split(' ').next().unwrap_or_default()
+/// The name of the instance that a directory is of; none for a service's.
+pub(crate) async fn id_of(link: &Link, directory: &str) -> Result<Option<String>> {
+    if !directory.contains("/instances/") {
+        return Ok(None);
+    }
+    let status = link.read(&format!("{directory}/status")).await?;
+    Ok(values(&status).get("id").map(ToString::to_string))
 }
 
 /// `TIME [INSTANCE] STREAM TEXT` as an object.
@@ -109,11 +203,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_turned_over_goes_on_behind_the_last_line() {
-        let lines = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
-        assert_eq!(behind(lines("b c d"), "c"), lines("d"));
-        assert_eq!(behind(lines("b c d"), "a"), lines("b c d"));
-        assert!(behind(lines("b c"), "c").is_empty());
+    fn what_is_asked_for_is_services_a_place_or_the_name_on_the_lines() {
+        let services = ["web", "web-2"].map(String::from);
+        let check = |what: &str, want: Wanted| {
+            assert_eq!(Wanted::of(what, &services).unwrap(), want, "{what}");
+        };
+        let (web, some) = ("web".to_string(), |name: &str| vec![name.to_string()]);
+        check("web", Wanted::Services(some("web")));
+        check("web-2", Wanted::Services(some("web-2")));
+        check("nobody", Wanted::Services(some("nobody")));
+        check("nobody-9", Wanted::Services(some("nobody-9")));
+        check("web/3", Wanted::Place { service: web.clone(), number: 3 });
+        let named = Wanted::Named { service: web, name: "web-9".to_string() };
+        check("web-9", named.clone());
+        assert!(Wanted::of("web/x", &services).is_err());
+        assert!(named.has("2026-11-20T12:34:05.123Z web-9 stdout web-8"));
+        assert!(!named.has("2026-11-20T12:34:05.123Z web-8 stdout web-9"));
     }
 
     #[test]

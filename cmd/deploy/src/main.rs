@@ -45,6 +45,7 @@ mod run;
 mod screen;
 mod show;
 mod since;
+mod source;
 mod status;
 mod stdio;
 mod verb;

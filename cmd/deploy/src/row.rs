@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Row {
     /// Its place.
     pub(crate) number: u32,
+    /// Its name for as long as it lives: `web-9`.
+    pub(crate) id: String,
     /// The name of its version.
     pub(crate) version: String,
     /// Where it runs.
@@ -32,6 +34,7 @@ impl Row {
         let of = |key: &str| values.get(key).map(ToString::to_string).unwrap_or_default();
         Row {
             number,
+            id: of("id"),
             version: of("version"),
             node: of("node"),
             address: of("address"),

@@ -138,13 +138,15 @@ impl Seen {
     }
 
     fn instances(&self) -> String {
-        let head = ["INSTANCE", "VERSION", "STATE", "HEALTH", "NODE", "ADDRESS", "RESTARTS", ""];
+        let head =
+            ["INSTANCE", "ID", "VERSION", "STATE", "HEALTH", "NODE", "ADDRESS", "RESTARTS", ""];
         let mut cells = vec![head.map(String::from)];
         cells.extend(self.rows.iter().map(|row| {
             let end = [row.exit.as_str(), row.reason.as_str()];
             let end: Vec<&str> = end.into_iter().filter(|text| !text.is_empty()).collect();
             [
                 format!("{}/{}", self.service, row.number),
+                row.id.clone(),
                 self.number(&row.version),
                 row.state.clone(),
                 row.health.clone(),
@@ -162,7 +164,7 @@ impl Seen {
             values(&self.state).into_iter().map(|(k, v)| (k.to_string(), json!(v))).collect();
         let row = |row: &Row| {
             json!({
-                "instance": row.number, "version": row.version, "state": row.state,
+                "instance": row.number, "id": row.id, "version": row.version, "state": row.state,
                 "health": row.health, "node": row.node, "address": row.address,
                 "restarts": row.restarts.parse::<u32>().ok(), "exit": row.exit,
                 "reason": row.reason,
@@ -198,7 +200,8 @@ mod tests {
         let next = Past::read("# version cd v8\n".to_string());
         let state = "status=rolling\nphase=health\nstarted=2026-11-20T12:34:05Z\nby=ann\n\
                      previous=\ncurrent=ab\ntarget=cd\nreason=\n";
-        let row = "version=cd\nnode=node-1\nstate=checking\nhealth=starting\nrestarts=0\n";
+        let row =
+            "id=web-9\nversion=cd\nnode=node-1\nstate=checking\nhealth=starting\nrestarts=0\n";
         let seen = Seen {
             service: "web".to_string(),
             state: state.to_string(),
@@ -212,8 +215,8 @@ mod tests {
         };
         let want = "web  v7 ab  4/4 healthy\n\
             update  rolling to v8 cd, health, 1/4 serve, since 2026-11-20T12:34:05Z by ann\n\n\
-            INSTANCE  VERSION  STATE     HEALTH    NODE    ADDRESS  RESTARTS\n\
-            web/4     v8       checking  starting  node-1           0\n\n\
+            INSTANCE  ID     VERSION  STATE     HEALTH    NODE    ADDRESS  RESTARTS\n\
+            web/4     web-9  v8       checking  starting  node-1           0\n\n\
             2026-11-20T12:34:05Z rolling update started v7→v8\n";
         assert_eq!(seen.text(), want);
         assert_eq!(seen.json()["instances"][0]["instance"], 4);

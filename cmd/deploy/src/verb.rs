@@ -64,15 +64,16 @@ const FOLLOWED: &[Flag] = &[DETACH, TIMEOUT];
 #[rustfmt::skip]
 pub(crate) const VERBS: &[Verb] = &[
     verb(Is::Apply, "apply", "[SERVICE…]", (0, ANY), &[FILE, DETACH, TIMEOUT],
-        "make services what their manifests say, and follow each update to its end",
+        "make services what their manifests say",
         "With -f the files are checked here first; all errors of all files are told, and nothing\n\
          is written unless there are none. The service is what the key `name` says, else the\n\
-         file's name without what follows its first dot. Without -f, what is in manifests/ is\n\
-         applied: the services named, or all. Services go side by side and do not wait for each\n\
+         file's name without what follows its first dot; - is standard input, which must say.\n\
+         Without -f, what is in manifests/ is applied: the services named, or all.\n\
+         Each update is followed to its end. Services go side by side and do not wait for each\n\
          other. Ctrl-C stops following, never the update.",
         "cp web /deploy/manifests/web; echo apply > /deploy/active/web/ctl"),
     verb(Is::Plan, "plan", "[SERVICE…]", (0, ANY), &[FILE, EXIT_CODE],
-        "what apply would do: what changes, how, and whether there is room",
+        "what apply would do, and whether there is room",
         "A tag is resolved when it is applied, not before: an image under the tag that is\n\
          deployed already counts as the same.",
         "diff /deploy/active/web/manifest web; cat /deploy/nodes/*/allocated"),
@@ -80,16 +81,17 @@ pub(crate) const VERBS: &[Verb] = &[
         "what differs from what is deployed, key by key", "",
         "diff /deploy/active/web/manifest web"),
     verb(Is::Status, "status", "[SERVICE]", (0, 1), &[],
-        "a table of all services, or one with its update, instances and last events", "",
+        "a table of all services, or one in full",
+        "One is told with its update, its instances and its last events.",
         "cat /deploy/status"),
     verb(Is::Pause, "pause", "SERVICE…", (1, ANY), FOLLOWED,
         "hold the update in flight; repairs go on", "", "echo pause > /deploy/active/web/ctl"),
     verb(Is::Resume, "resume", "SERVICE…", (1, ANY), FOLLOWED,
         "go on with a paused update, and follow it", "", "echo resume > /deploy/active/web/ctl"),
     verb(Is::Cancel, "cancel", "SERVICE…", (1, ANY), FOLLOWED,
-        "give up the update in flight and go back to what is deployed",
-        "It ends with 0 when the update was given up; whoever follows that update is told so,\n\
-         and ends with 1.",
+        "give up the update in flight",
+        "What is deployed serves as before. It ends with 0 when the update was given up; who\n\
+         follows that update is told so, and ends with 1.",
         "echo cancel > /deploy/active/web/ctl"),
     verb(Is::Rollback, "rollback", "SERVICE [VERSION]", (1, 2), FOLLOWED,
         "go back to an earlier version",
@@ -98,54 +100,61 @@ pub(crate) const VERBS: &[Verb] = &[
          or name.",
         "echo rollback > /deploy/active/web/ctl"),
     verb(Is::Restart, "restart", "SERVICE…", (1, ANY), FOLLOWED,
-        "replace every instance by a fresh one of the same version", "",
+        "replace every instance, same version", "",
         "echo restart > /deploy/active/web/ctl"),
     verb(Is::Scale, "scale", "SERVICE N", (2, 2), FOLLOWED,
-        "run N instances", "", "echo scale 4 > /deploy/active/web/ctl"),
+        "run N instances, 0 to 1000", "", "echo scale 4 > /deploy/active/web/ctl"),
     verb(Is::Stop, "stop", "SERVICE…", (1, ANY), FOLLOWED,
-        "end all instances, keep the service; apply starts it again", "",
+        "end all instances, keep the service", "Apply starts it again.",
         "echo stop > /deploy/active/web/ctl"),
     verb(Is::Remove, "remove", "SERVICE…", (1, ANY), FOLLOWED,
-        "end all instances and forget the service, its history too", "",
+        "end all instances, forget the service", "Its history is forgotten, too.",
         "echo remove > /deploy/active/web/ctl"),
     verb(Is::History, "history", "SERVICE [VERSION]", (1, 2), &[],
-        "the versions that are kept: who, when, and how each ended",
+        "the versions kept: who, when, how each ended",
         "With a version, by number (v3) or name, its manifest as it was applied.",
         "ls /deploy/active/web/history"),
     verb(Is::Events, "events", "[SERVICE]", (0, 1), &[FOLLOW, SINCE],
         "what happened, a line an event", "", "cat /deploy/active/web/events"),
     verb(Is::Logs, "logs", "[SERVICE[/N]]", (0, 1), &[FOLLOW, SINCE],
-        "what the instances wrote: of all services, of one, or of one instance", "",
+        "what instances wrote: of all services, or of one",
+        "N is the number that status shows. It is a place, and another instance may take it; a\n\
+         line has the instance's id behind its time, as web-9, which never changes and is the\n\
+         instance's host name too. status shows both, and logs web-9 takes the id, also that of\n\
+         an instance that is gone: the last ten of a service are kept, 32 MiB at most. With -f\n\
+         it goes on over restarts and updates until the service is removed.",
         "tail -f /deploy/active/web/log"),
     verb(Is::Wait, "wait", "SERVICE", (1, 1), &[TIMEOUT],
-        "wait until no update is in flight, and say how the last one ended",
-        "It ends with the status that apply would end with, and with 0 also when the last\n\
-         update was cancelled or rolled back because somebody asked for it.",
+        "wait for an update's end, and say how it ended",
+        "Without one in flight it says how the last one ended. It ends with the status of an\n\
+         apply that was followed, but with 0 also when the update was cancelled or rolled back\n\
+         because somebody asked for it.",
         "cat /deploy/active/web/wait"),
     verb(Is::Push, "push", "NAME:TAG PATH", (2, 2), &[],
-        "make an image of a directory, or of one program with the libraries it needs",
-        "PATH is read by the server, on its machine. The image's digest is printed. Ctrl-C gives\n\
-         the push up; so does cancel-push NAME:TAG in the ctl at the root.",
+        "make an image of a directory or a program",
+        "PATH is read by the server, on its machine; with a program go the libraries it needs.\n\
+         The image's digest is printed. Ctrl-C gives the push up; so does cancel-push NAME:TAG\n\
+         in the ctl at the root.",
         "echo push app:1.0 /srv/app > /deploy/ctl"),
     verb(Is::Images, "images", "", (0, 0), &[],
-        "the images in store: reference, digest, bytes, used by", "", "cat /deploy/images"),
+        "the images: reference, digest, bytes, used by", "", "cat /deploy/images"),
     verb(Is::Gc, "gc", "", (0, 0), &[],
         "remove images that nothing uses, and list them",
         "What instances run from stays, what any history or manifest names, and for an hour what\n\
          was pushed or pulled.", "echo gc > /deploy/ctl"),
     verb(Is::Cat, "cat", "PATH…", (1, ANY), &[],
-        "print files of the tree; one that waits is printed as it comes", "", "cat /deploy/PATH"),
+        "print files of the tree", "One that waits is printed as it comes, until Ctrl-C.", "cat /deploy/PATH"),
     verb(Is::Write, "write", "PATH [WORD…]", (1, ANY), &[],
-        "write words, or standard input, into a file of the tree", "", "echo WORD > /deploy/PATH"),
+        "write words, or standard input, into a file", "", "echo WORD > /deploy/PATH"),
     verb(Is::Ls, "ls", "[PATH…]", (0, ANY), &[LONG],
         "list directories of the tree", "", "ls -l /deploy/PATH"),
     verb(Is::Tree, "tree", "[PATH]", (0, 1), &[],
         "every file below a directory, indented by depth", "", "find /deploy"),
     verb(Is::Stdio, "stdio", "", (0, 0), &[],
-        "carry standard input and output to the server, byte for byte",
+        "carry standard input and output to the server",
         "The address ssh!user@host runs this at its other end.", ""),
     verb(Is::Help, "help", "[VERB | manifest]", (0, 1), &[],
-        "this, one verb in full, or the keys of a manifest", "", "cat /deploy/help"),
+        "this, a verb in full, or the keys of a manifest", "", "cat /deploy/help"),
 ];
 
 #[allow(clippy::too_many_arguments, reason = "the columns of one table")]

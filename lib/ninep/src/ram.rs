@@ -287,6 +287,10 @@ impl Open for Opened {
         }
     }
 
+    fn interrupt(&mut self) {
+        self.ram.note(format!("interrupt {}", self.name));
+    }
+
     fn stream(&self) -> bool {
         self.ram.manner(self.path) == Manner::Stream
     }

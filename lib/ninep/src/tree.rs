@@ -178,6 +178,11 @@ pub trait Open: Send {
         false
     }
 
+    /// Nobody wants what runs on this file any more: a `write` that takes time was flushed, or
+    /// the peer sends nothing more. It is run to its end and answered all the same; a file that
+    /// can bring the end about sooner may do so.
+    fn interrupt(&mut self) {}
+
     /// The last call, exactly once, when the fid is given up or its connection lost; then the
     /// value is dropped. Its result is the answer to Tclunk. When a connection is lost a `write`
     /// answered `Later` may still be under way.

@@ -3,7 +3,7 @@
 use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -87,6 +87,9 @@ pub enum Error {
     /// A place to listen that is none.
     #[error("{0} {1}: say HOST:PORT, :PORT, or - for nowhere")]
     Listen(&'static str, String),
+    /// A range that no instances can be in.
+    #[error("--net {0}: give a network of IPv4 and its length, 8 to 30, like 10.89.0.0/16")]
+    Net(String),
     /// A state directory must not depend on where the server was started.
     #[error("-r {0}: give an absolute path")]
     Relative(PathBuf),
@@ -147,6 +150,9 @@ pub fn parse(
         let parsed = address.parse::<Address>();
         config.addresses.push(parsed.map_err(|e| Error::Address(address, e.to_string()))?);
     }
+    if let Some(net) = config.net.as_ref().filter(|net| !is_net(net)) {
+        return Err(Error::Net(net.clone()));
+    }
     if config.state.is_relative() {
         return Err(Error::Relative(config.state));
     }
@@ -165,6 +171,13 @@ fn places(edge: &Edge) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether the node will take it; a node that is not there yet could only refuse to start.
+fn is_net(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return false };
+    let bits = bits.parse::<u8>().is_ok_and(|bits| (8..=30).contains(&bits));
+    bits && address.parse::<Ipv4Addr>().is_ok()
 }
 
 #[cfg(test)]
@@ -220,6 +233,9 @@ mod tests {
             ("-s nowhere", "-s nowhere"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),
+            ("--net frob", "--net frob: give a network"),
+            ("--net 10.0.0.0/4", "--net 10.0.0.0/4: give a network"),
+            ("--net 10.0.0/16", "--net 10.0.0/16: give a network"),
         ] {
             let told = words(line, &[]).unwrap_err().to_string();
             assert!(told.starts_with(want), "{line}: {told}");

@@ -265,6 +265,7 @@ impl Tree for Files {
                 arrivals: self.arrivals.clone(),
                 service: at.service.as_deref().map(String::from),
                 by: open::by(user),
+                push: None,
             }))),
             Shape::Draft => self.open_draft(at, how),
         }

@@ -1,6 +1,7 @@
 //! `deployfs`: one binary, its programs chosen by the first word.
 
 use std::ffi::OsString;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -23,17 +24,19 @@ fn main() -> ExitCode {
         "node" => node::run(words.skip(1)),
         "shim" => shim::run(words.skip(1)),
         "down" => deployfs::server::down(words.skip(1)),
-        "help" | "-h" | "--help" => {
-            print!("{HELP}{}", flags());
-            0
-        }
-        "-V" | "--version" => {
-            println!("deployfs {}", env!("CARGO_PKG_VERSION"));
-            0
-        }
+        "help" | "-h" | "--help" => tell(&format!("{HELP}{}", flags())),
+        "-V" | "--version" => tell(concat!("deployfs ", env!("CARGO_PKG_VERSION"), "\n")),
         _ => deployfs::server::run(words.collect::<Vec<OsString>>()),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// Prints what was asked for; whoever reads no more, `deployfs help | head`, has what he wanted.
+fn tell(text: &str) -> i32 {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(why) if why.kind() != ErrorKind::BrokenPipe => 1,
+        Ok(()) | Err(_) => 0,
+    }
 }
 
 fn flags() -> String {

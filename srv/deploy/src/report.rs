@@ -276,6 +276,10 @@ mod tests {
                     permanent: true,
                 },
             ),
+            (
+                "9 1 push-failed web:1 reason='/x: no such file (os error 2)'",
+                Report::PushFailed { name: "web:1".into(), reason: "/x: no such file".into() },
+            ),
             ("9 1 removed web-3", Report::Removed { container: web(), log_bytes: 0 }),
             ("9 1 removed web-3 log=7", Report::Removed { container: web(), log_bytes: 7 }),
             (

@@ -91,7 +91,10 @@ impl World {
                 turn.note(format!("pushed {name} {digest}"));
                 Ok(())
             }
-            Err(reason) => Err(self.refused(None, format!("push {name}: {reason}"))),
+            Err(reason) => {
+                turn.note(format!("push {name} failed: {reason}"));
+                Err(self.refused(None, format!("push {name}: {reason}")))
+            }
         };
         turn.pushed.push((name, answer));
     }

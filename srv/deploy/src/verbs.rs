@@ -54,6 +54,14 @@ pub enum Verb {
     Down,
 }
 
+impl Verb {
+    /// The name it makes an image of.
+    #[must_use]
+    pub fn pushes(&self) -> Option<&str> {
+        if let Verb::Push { name, .. } = self { Some(name) } else { None }
+    }
+}
+
 /// Every verb, in the order help shows them.
 pub const VERBS: &[Row] = &[
     row("apply", "", "make the service what manifests/ says", true, |w| none(w, Verb::Apply)),

@@ -381,6 +381,7 @@ fn one_push_of_a_name_goes_on_at_a_time_and_can_be_given_up() {
          ctl cancel-push web:1
          > do CancelPush { name: \"web:1\" }
          node push-failed web:1 reason='web:1 was given up'
+         > -: push web:1 failed: web:1 was given up
          ctl cancel-push web:1
          > refused: cancel-push web:1: no push of web:1 goes on
          ctl push web:1 /srv/other

@@ -123,7 +123,10 @@ impl<T: Tree> Connection<T> {
             }
             match self.received.poll_fill(stream, cx) {
                 // What was asked before is still answered, as far as it need not be waited for.
-                Poll::Ready(Ok(0)) => self.eof = true,
+                Poll::Ready(Ok(0)) => {
+                    self.eof = true;
+                    self.session.interrupt_all();
+                }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
                 Poll::Pending => return Poll::Pending,

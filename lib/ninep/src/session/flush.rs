@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::tree::Tree;
 use crate::wire::Rmsg;
 
+use super::fid::{Opened, What};
 use super::request::Flush;
 use super::{Command, Effects, Session};
 
@@ -16,12 +17,27 @@ impl<T: Tree> Session<T> {
     /// never done.
     pub(super) fn flush(&mut self, tag: u16, oldtag: u16, fx: &mut Effects<T::Node>) {
         match self.requests.flush(tag, oldtag) {
-            Flush::Later => return,
+            Flush::Later(fids) => {
+                fids.into_iter().flatten().for_each(|fid| self.interrupt(fid));
+                return;
+            }
             Flush::TagInUse => return self.refuse(tag, &Error::TagInUse, fx),
             Flush::Nothing => {}
             Flush::Drop(ticket) => fx.commands.push(Command::Drop(ticket)),
         }
         self.reply(tag, &Rmsg::Flush {}, fx);
+    }
+
+    /// The peer sends nothing more: nobody wants what it has asked for.
+    pub fn interrupt_all(&mut self) {
+        self.requests.changing().into_iter().for_each(|fid| self.interrupt(fid));
+    }
+
+    fn interrupt(&mut self, fid: u32) {
+        let opened = self.fids.get_mut(&fid).and_then(|fid| fid.open.as_mut());
+        if let Some(Opened { what: What::File(open, _), .. }) = opened {
+            open.interrupt();
+        }
     }
 
     /// Answers the flushes of a request that has been answered; those of one that goes on with

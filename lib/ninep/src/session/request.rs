@@ -85,6 +85,15 @@ pub(super) enum Holds {
     Stream(u32),
 }
 
+impl Holds {
+    fn fids(self) -> Fids {
+        match self {
+            Self::Fids(fids) => fids,
+            Self::Stream(_) => [None, None],
+        }
+    }
+}
+
 struct Waiting {
     tag: u16,
     /// The fid it gives up.
@@ -106,8 +115,8 @@ pub(super) enum Flush {
     Nothing,
     /// This job is to be dropped, and the flush answered.
     Drop(Ticket),
-    /// It is answered after what it flushes.
-    Later,
+    /// It is answered after what it flushes, which holds these fids.
+    Later(Fids),
     TagInUse,
 }
 
@@ -198,8 +207,9 @@ impl Requests {
                 return Flush::TagInUse;
             }
             running.flushes.push(tag);
+            let fids = running.holds.fids();
             self.tags.insert(tag, Place::Flush(ticket));
-            return Flush::Later;
+            return Flush::Later(fids);
         }
         let Some(running) = self.running.remove(&ticket) else { return Flush::Nothing };
         self.let_go(&running);
@@ -220,6 +230,12 @@ impl Requests {
             self.tags.remove(flush);
         }
         flushes
+    }
+
+    /// The fids of what runs and changes something.
+    pub(super) fn changing(&self) -> Vec<u32> {
+        let changing = self.running.values().filter(|one| one.must_end);
+        changing.flat_map(|one| one.holds.fids()).flatten().collect()
     }
 
     /// Takes out the reads of the *wait* file that is open on `fid`.

@@ -5,13 +5,14 @@ use crate::arrival::{Arrival, InstanceVerb, Request};
 use crate::grow::{Grow, Read};
 use crate::logs::View;
 use crate::record::By;
-use crate::verbs;
+use crate::verbs::{self, Verb};
 use crate::world::{Shared, World};
 use bytes::Bytes;
 use ninep::{Answer, Error, Open, User};
 use nix::sys::signal::Signal;
 use rollout::Id;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 /// Who a user is, for the history.
@@ -152,6 +153,15 @@ pub(super) struct Ctl {
     pub(super) arrivals: mpsc::Sender<Arrival>,
     pub(super) service: Option<String>,
     pub(super) by: By,
+    /// The push that was written here last.
+    pub(super) push: Option<Pushing>,
+}
+
+/// A push, and whether it goes on.
+#[derive(Debug)]
+pub(super) struct Pushing {
+    name: String,
+    going: Arc<AtomicBool>,
 }
 
 impl Open for Ctl {
@@ -164,7 +174,36 @@ impl Open for Ctl {
                 return Answer::Now(Err(Error::invalid(text)));
             }
         };
-        answer(&self.arrivals, Request::Verbs { lines, by: self.by.clone() }, data.len())
+        let pushed = lines.iter().find_map(|line| line.verb.pushes().map(String::from));
+        let done =
+            answer(&self.arrivals, Request::Verbs { lines, by: self.by.clone() }, data.len());
+        let (name, done) = match (pushed, done) {
+            (Some(name), Answer::Later(done)) => (name, done),
+            (_, done) => return done,
+        };
+        let going = Arc::new(AtomicBool::new(true));
+        self.push = Some(Pushing { name, going: Arc::clone(&going) });
+        Answer::later(async move {
+            let done = done.await;
+            going.store(false, Ordering::SeqCst);
+            done
+        })
+    }
+
+    /// A push is answered when it has ended, and who wants no answer wants no image.
+    fn interrupt(&mut self) {
+        let push = self.push.take().filter(|push| push.going.load(Ordering::SeqCst));
+        let Some(Pushing { name, .. }) = push else { return };
+        let text = format!("cancel-push {name}");
+        let lines = vec![verbs::Line { text, service: None, verb: Verb::CancelPush(name) }];
+        let (arrivals, by) = (self.arrivals.clone(), self.by.clone());
+        // It may have ended by itself meanwhile.
+        tokio::spawn(async move { drop(send(&arrivals, Request::Verbs { lines, by }).await) });
+    }
+
+    fn close(&mut self) -> Answer<()> {
+        self.interrupt();
+        Answer::Now(Ok(()))
     }
 }
 

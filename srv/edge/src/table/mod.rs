@@ -47,7 +47,7 @@ pub(crate) struct Route {
 }
 
 /// What comes to a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     /// Requests of HTTP for a host and a path.
     Http {
@@ -66,7 +66,7 @@ pub(crate) enum Place {
 }
 
 /// Which hosts a route is for; names are in lower case and have no dot at the end.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Host {
     /// This name.
     Exact(Arc<str>),

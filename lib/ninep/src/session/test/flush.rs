@@ -112,7 +112,16 @@ fn a_write_is_answered_before_its_flushes_and_theirs_for_it_will_have_happened()
             6: stat 0
             > 6: Rstat stat \"/\" (0 0 80) 20000000775 0 0 \"root\" \"root\"
             jobs
-            > 0"
+            > 0
+            log
+            > open slow
+            > opened slow
+            > read slow
+            > write slow \"x\"
+            > interrupt slow
+            > interrupt slow
+            > interrupt slow
+            > wrote slow"
         ),
     );
 }

@@ -1,0 +1,146 @@
+//! A request on its way: what it holds, and what is counted and logged when it ends, however
+//! that is.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use hyper::StatusCode;
+
+use super::pool::Lent;
+use crate::backend::Backend;
+use crate::gate::Claim;
+use crate::metrics::{Class, Reason};
+use crate::worker::{Line, View, Worker};
+
+/// From the head of a request to the end of its answer.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    worker: Rc<Worker>,
+    /// The table it was routed by, and its route there.
+    pub(crate) view: Rc<View>,
+    pub(crate) route: usize,
+    began: Instant,
+    claim: Option<Claim<Backend>>,
+    claimed: Option<Instant>,
+    /// The connection it uses, to be given back.
+    pub(crate) lent: Option<Lent>,
+    status: Option<StatusCode>,
+    sent_bytes: u64,
+    line: Option<Box<Line>>,
+    ended: bool,
+}
+
+impl Flight {
+    /// A request begins, on this route.
+    pub(crate) fn begin(
+        worker: &Rc<Worker>,
+        view: Rc<View>,
+        route: usize,
+        began: Instant,
+        line: Option<Box<Line>>,
+    ) -> Self {
+        view.live.routes[route].figures.begin(worker.number);
+        Self {
+            worker: Rc::clone(worker),
+            view,
+            route,
+            began,
+            claim: None,
+            claimed: None,
+            lent: None,
+            status: None,
+            sent_bytes: 0,
+            line,
+            ended: false,
+        }
+    }
+
+    /// It goes by a newer table.
+    pub(crate) fn reroute(&mut self, view: Rc<View>, route: usize) {
+        let figures = |view: &View, route: usize| {
+            let live = &view.live;
+            std::sync::Arc::clone(&live.routes[route].figures)
+        };
+        figures(&self.view, self.route).leave(self.worker.number);
+        figures(&view, route).begin(self.worker.number);
+        (self.view, self.route) = (view, route);
+    }
+
+    /// It goes to this instance.
+    pub(crate) fn to(&mut self, claim: Claim<Backend>) {
+        self.unclaim();
+        claim.figures.begin(self.worker.number);
+        (self.claim, self.claimed) = (Some(claim), Some(Instant::now()));
+    }
+
+    /// It goes elsewhere.
+    pub(crate) fn unclaim(&mut self) {
+        self.lent = None;
+        if let Some(claim) = self.claim.take() {
+            claim.figures.leave(self.worker.number);
+        }
+    }
+
+    /// The instance it goes to.
+    pub(crate) fn backend(&self) -> Option<&Backend> {
+        self.claim.as_deref().map(|backend| &**backend)
+    }
+
+    /// Its answer has begun.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// So many bytes more of the answer have gone.
+    pub(crate) fn moved(&mut self, bytes: usize) {
+        self.sent_bytes += bytes as u64;
+    }
+
+    /// The whole answer has gone; the connection serves the next.
+    pub(crate) fn land(&mut self) {
+        if let Some(lent) = self.lent.take() {
+            lent.give_back();
+        }
+        let class = self.status.map_or(Class::Edge, |status| Class::of(status.as_u16()));
+        self.end(class);
+    }
+
+    /// The edge itself answers.
+    pub(crate) fn refused(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.end(Class::Edge);
+    }
+
+    /// The instance broke off in the middle of its answer.
+    pub(crate) fn broke(&mut self) {
+        if !self.backend().is_some_and(Backend::is_cut) {
+            // What the drain cut, it has counted.
+            self.worker.shared.cuts.add(Reason::Instance, 1);
+        }
+        self.end(Class::Instance);
+    }
+
+    fn end(&mut self, class: Class) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let took = self.began.elapsed();
+        self.lent = None;
+        self.view.live.routes[self.route].figures.end(self.worker.number, class, took);
+        let claim = self.claim.take();
+        if let (Some(claim), Some(claimed)) = (&claim, self.claimed) {
+            claim.figures.end(self.worker.number, class, claimed.elapsed());
+        }
+        if let Some(line) = self.line.take() {
+            let service = &self.view.live.routes[self.route].service;
+            let backend = claim.as_deref().map(|backend| &**backend);
+            self.worker.log(&line, service, backend, self.status, self.sent_bytes, took);
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.end(Class::Gone);
+    }
+}

@@ -1,0 +1,255 @@
+//! The way of a request: routed, claimed, sent, and sent again where that can do no harm.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use hyper::body::{Body, Incoming};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode, Version};
+use tokio::time::timeout_at;
+
+use super::answer::Refusal;
+use super::body::{Download, Upload};
+use super::choose::{TRIES_MAX, Tried, choose};
+use super::flight::Flight;
+use super::head::{self, Peer};
+use super::host::{self, Name};
+use super::outgoing::{self, Switch};
+use super::send::{Sent, send};
+use super::tunnel;
+use crate::backend::Backend;
+use crate::gate::Claim;
+use crate::metrics::Class;
+use crate::worker::{Line, Worker};
+
+/// Tries of one request, all together.
+const SENDS_MAX: usize = TRIES_MAX + 1;
+
+/// Answers one request.
+pub(crate) async fn forward(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    request: Request<Incoming>,
+) -> Response<Download> {
+    let began = Instant::now();
+    let (mut head, body) = request.into_parts();
+    let name = match host::of(&head) {
+        Ok(name) => name,
+        Err(why) => return unrouted(&worker, &peer, &head, Refusal::Bad(why), began),
+    };
+    let view = worker.view();
+    let Some(route) = view.live.index.find(name.as_str(), head.uri.path()) else {
+        return unrouted(&worker, &peer, &head, Refusal::NoRoute, began);
+    };
+    worker.earn();
+    let options = &view.live.routes[route].options;
+    let http2 = outgoing::over_http2(&head, options);
+    let target = worker.shared.access.is_kept().then(|| Line::of(peer.ip, &head));
+    let switch = outgoing::prepare(&worker, &peer, &mut head, options, http2);
+    let line = target.map(|line| Box::new(line.with(&head.headers)));
+    let flight = Flight::begin(&worker, view, route, began, line);
+    let request = Request::from_parts(head, Upload::of(body));
+    fly(&worker, flight, &name, request, http2, switch).await
+}
+
+/// Tries until an instance has answered, or nothing is left to try.
+async fn fly(
+    worker: &Rc<Worker>,
+    mut flight: Flight,
+    name: &Name,
+    mut request: Request<Upload>,
+    http2: bool,
+    switch: Option<Switch>,
+) -> Response<Download> {
+    let copy = copy(&request);
+    let (mut tried, mut count): (Tried, usize) = ([0; TRIES_MAX], 0);
+    let mut fresh = false;
+    let mut why = Refusal::Unreachable;
+    for _ in 0..SENDS_MAX {
+        let path = request.uri().path();
+        let claim = match claim(worker, &mut flight, name, path, &tried).await {
+            Ok(claim) => claim,
+            // What was tried before says more than that there is nothing else.
+            Err(Refusal::NoInstance) if count > 0 => break,
+            Err(refusal) => return refuse(flight, refusal),
+        };
+        let (pool, serial) = (worker.pool(&claim), claim.serial);
+        flight.to(claim);
+        let sent = send(&mut flight, &pool, request, http2, fresh, &worker.shared.limits).await;
+        let reused = flight.lent.as_ref().is_some_and(|lent| lent.reused);
+        let cut = flight.backend().is_some_and(Backend::is_cut);
+        fresh = true;
+        request = match sent {
+            Sent::Answered(answer) => return finish(worker, flight, &pool, answer, switch),
+            Sent::Late => return refuse(flight, Refusal::TooSlow),
+            Sent::Unsent(request) => request,
+            Sent::Unreached(request) => {
+                worker.doubt(&pool);
+                tried[count.min(TRIES_MAX - 1)] = serial;
+                count += 1;
+                request
+            }
+            Sent::Broken if cut => return refuse(flight, Refusal::Cut),
+            Sent::Broken => {
+                why = Refusal::Broken;
+                match &copy {
+                    Some(copy) if worker.may_retry() => {
+                        if !reused {
+                            tried[count.min(TRIES_MAX - 1)] = serial;
+                            count += 1;
+                        }
+                        again(copy)
+                    }
+                    Some(_) | None => break,
+                }
+            }
+        };
+        flight.unclaim();
+    }
+    refuse(flight, why)
+}
+
+/// A claim on an instance, by the newest table if the one at hand has none to give; a request
+/// that may be held waits for one.
+async fn claim(
+    worker: &Rc<Worker>,
+    flight: &mut Flight,
+    name: &Name,
+    path: &str,
+    tried: &Tried,
+) -> Result<Claim<Backend>, Refusal> {
+    loop {
+        if let Some(claim) = choose(worker, &flight.view.live.routes[flight.route], tried) {
+            return Ok(claim);
+        }
+        if !newer(worker, flight, name, path)? {
+            break;
+        }
+    }
+    let options = &flight.view.live.routes[flight.route].options;
+    if !options.hold || tried[0] != 0 {
+        return Err(Refusal::NoInstance);
+    }
+    let deadline = tokio::time::Instant::now() + options.drain;
+    let _place = Place::take(worker).ok_or(Refusal::TooManyHeld)?;
+    let mut generations = worker.shared.generations();
+    loop {
+        // Marked as seen first: a table that comes after the look wakes this up.
+        generations.borrow_and_update();
+        newer(worker, flight, name, path)?;
+        if let Some(claim) = choose(worker, &flight.view.live.routes[flight.route], tried) {
+            return Ok(claim);
+        }
+        match timeout_at(deadline, generations.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(Refusal::NoInstance),
+        }
+    }
+}
+
+/// Routes by the newest table; false when it is the one at hand.
+fn newer(
+    worker: &Rc<Worker>,
+    flight: &mut Flight,
+    name: &Name,
+    path: &str,
+) -> Result<bool, Refusal> {
+    let view = worker.view();
+    if Rc::ptr_eq(&view, &flight.view) {
+        return Ok(false);
+    }
+    let route = view.live.index.find(name.as_str(), path).ok_or(Refusal::NoRoute)?;
+    flight.reroute(view, route);
+    Ok(true)
+}
+
+/// A place among those who wait for an instance.
+struct Place<'a>(&'a Worker);
+
+impl<'a> Place<'a> {
+    fn take(worker: &'a Worker) -> Option<Self> {
+        let place = Self(worker);
+        let before = worker.shared.held.fetch_add(1, Ordering::Relaxed);
+        (before < worker.shared.limits.held).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.shared.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The head of a request that may be sent twice: its method says so, and it has no body
+/// (RFC 9110, section 9.2.2).
+fn copy(request: &Request<Upload>) -> Option<Request<()>> {
+    let idempotent = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+    );
+    if !idempotent || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+fn again(copy: &Request<()>) -> Request<Upload> {
+    copy.clone().map(|()| Upload::None)
+}
+
+/// The instance has answered: its head goes back, and its body as it comes.
+fn finish(
+    worker: &Rc<Worker>,
+    mut flight: Flight,
+    pool: &Rc<super::Pool>,
+    answer: Response<Incoming>,
+    switch: Option<Switch>,
+) -> Response<Download> {
+    let status = answer.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return match switch {
+            Some(switch) => tunnel::open(worker, flight, pool, answer, switch),
+            None => refuse(flight, Refusal::Broken),
+        };
+    }
+    flight.answered(status);
+    let (mut head, body) = answer.into_parts();
+    head::strip(&mut head.headers);
+    head.version = Version::HTTP_11;
+    let body = if body.is_end_stream() {
+        flight.land();
+        Download::Text(None)
+    } else {
+        Download::Streaming(body, flight)
+    };
+    Response::from_parts(head, body)
+}
+
+fn refuse(mut flight: Flight, refusal: Refusal) -> Response<Download> {
+    flight.refused(refusal.status());
+    refusal.answer()
+}
+
+/// Answers what no route is for.
+fn unrouted(
+    worker: &Rc<Worker>,
+    peer: &Peer,
+    head: &Parts,
+    refusal: Refusal,
+    began: Instant,
+) -> Response<Download> {
+    let (answer, took) = (refusal.answer(), began.elapsed());
+    worker.shared.unrouted.begin(worker.number);
+    worker.shared.unrouted.end(worker.number, Class::Edge, took);
+    if worker.shared.access.is_kept() {
+        let line = Line::of(peer.ip, head).with(&head.headers);
+        worker.log(&line, "-", None, Some(answer.status()), 0, took);
+    }
+    answer
+}

@@ -1,0 +1,156 @@
+//! What is taken out of heads on their way and what is put in (RFC 9110, section 7.6).
+
+use std::net::IpAddr;
+
+use hyper::HeaderMap;
+use hyper::header::{
+    CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::http::request::Parts;
+
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Bytes of a request ID that is passed on; a longer one is replaced.
+const ID_BYTES_MAX: usize = 128;
+
+/// Whether a field is meant for one connection only. `TE` and `Trailer` are told apart from these
+/// by [`strip`], for trailers go all the way.
+fn is_for_one_hop(name: &HeaderName) -> bool {
+    // Comparing well-known names is comparing numbers.
+    *name == CONNECTION
+        || *name == TRANSFER_ENCODING
+        || *name == UPGRADE
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+        || *name == PROXY_AUTHENTICATE
+        || *name == PROXY_AUTHORIZATION
+        || *name == TE
+}
+
+/// Takes out what is for one connection only, also what `Connection` names.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    let mut doomed: [Option<HeaderName>; 8] = [const { None }; 8];
+    let mut many = 0;
+    let mut trailers = false;
+    let named = headers.contains_key(CONNECTION);
+    for name in headers.keys().filter(|name| is_for_one_hop(name)) {
+        doomed[many] = Some(name.clone());
+        many += 1;
+    }
+    if many == 0 {
+        return;
+    }
+    if let Some(value) = headers.get(TE) {
+        trailers = tokens(value).any(|token| token.eq_ignore_ascii_case("trailers"));
+    }
+    if named {
+        let listed: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(tokens)
+            .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+            // These are not anybody's to take away: who is served, and how long the body is.
+            .filter(|name| *name != HOST && *name != hyper::header::CONTENT_LENGTH)
+            .collect();
+        listed.iter().for_each(|name| _ = headers.remove(name));
+    }
+    doomed.iter().flatten().for_each(|name| _ = headers.remove(name));
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// The words of a list with commas.
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// Whether a list names a word.
+pub(crate) fn names(headers: &HeaderMap, list: &HeaderName, word: &str) -> bool {
+    headers.get_all(list).iter().flat_map(tokens).any(|token| token.eq_ignore_ascii_case(word))
+}
+
+/// Where a request comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// The user's address.
+    pub(crate) ip: IpAddr,
+    /// The same, as it stands in a head.
+    pub(crate) shown: HeaderValue,
+    /// Over TLS or not.
+    pub(crate) scheme: Scheme,
+}
+
+/// How a user reaches the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a head.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(ip: IpAddr, scheme: Scheme) -> Self {
+        let ip = ip.to_canonical();
+        let shown = HeaderValue::try_from(ip.to_string());
+        // An address is printed in letters that a head may have.
+        let shown = shown.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { ip, shown, scheme }
+    }
+}
+
+/// Says for whom the request is made. What the user says of himself is replaced, unless he is
+/// trusted; then it is kept and, for addresses, added to.
+pub(crate) fn forwarded(head: &mut Parts, peer: &Peer, trusted: bool) {
+    let headers = &mut head.headers;
+    if !trusted {
+        headers.remove(FORWARDED);
+    }
+    let before = headers.get(X_FORWARDED_FOR).filter(|_| trusted);
+    let for_whom = match before.and_then(|value| value.to_str().ok()) {
+        Some(before) => {
+            let list = format!("{before}, {}", peer.ip);
+            HeaderValue::try_from(list).unwrap_or_else(|_| peer.shown.clone())
+        }
+        None => peer.shown.clone(),
+    };
+    headers.insert(X_FORWARDED_FOR, for_whom);
+    if !(trusted && headers.contains_key(X_FORWARDED_PROTO)) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(peer.scheme.word()));
+    }
+    if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
+        match headers.get(HOST).cloned() {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host),
+            None => headers.remove(X_FORWARDED_HOST),
+        };
+    }
+    // The edge itself says `100 Continue` when the instance takes the body.
+    headers.remove(EXPECT);
+}
+
+/// The request's ID: the user's, if it is one, else this one.
+pub(crate) fn identify(headers: &mut HeaderMap, make: impl FnOnce() -> HeaderValue) {
+    let fine = |value: &HeaderValue| {
+        (1..=ID_BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    if !headers.get(X_REQUEST_ID).is_some_and(fine) {
+        headers.insert(X_REQUEST_ID, make());
+    }
+}

@@ -1,0 +1,24 @@
+//! HTTP/1.1 and HTTP/2: a request comes in, an instance is claimed, the request goes out on a
+//! connection of that instance's pool, and the answer comes back as it is made.
+
+mod answer;
+mod body;
+mod choose;
+mod flight;
+mod forward;
+mod head;
+mod host;
+mod index;
+mod outgoing;
+mod pool;
+mod send;
+mod serve;
+#[cfg(test)]
+mod test;
+mod tunnel;
+
+pub(crate) use head::Scheme;
+pub(crate) use index::Index;
+pub(crate) use choose::{TRIES_MAX, Tried, choose};
+pub(crate) use pool::Pool;
+pub(crate) use serve::{Taken, accept, begin, serve};

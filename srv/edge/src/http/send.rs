@@ -1,0 +1,97 @@
+//! One try: a request goes out to one instance, and what came of it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::{Request, Response};
+use tokio::time::{Instant, timeout_at};
+
+use super::body::{Progress, Upload};
+use super::flight::Flight;
+use super::pool::Pool;
+use crate::limits::Limits;
+
+/// What came of a try.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// The head of the answer.
+    Answered(Response<Incoming>),
+    /// No connection could be made; nothing was sent.
+    Unreached(Request<Upload>),
+    /// The connection was closed before anything was sent.
+    Unsent(Request<Upload>),
+    /// The connection was closed after something had been sent.
+    Broken,
+    /// No answer began in time.
+    Late,
+}
+
+/// Sends `request`; `fresh` asks for a connection that has not served before.
+pub(crate) async fn send(
+    flight: &mut Flight,
+    pool: &Rc<Pool>,
+    request: Request<Upload>,
+    http2: bool,
+    fresh: bool,
+    limits: &Limits,
+) -> Sent {
+    let progress = request.body().progress();
+    if http2 {
+        return match pool.share(limits).await {
+            Ok(mut sender) => told(wait(sender.try_send_request(request), progress, limits).await),
+            Err(_) => Sent::Unreached(request),
+        };
+    }
+    match pool.lend(limits, fresh).await {
+        Ok(mut lent) => {
+            let sending = lent.sender().try_send_request(request);
+            flight.lent = Some(lent);
+            told(wait(sending, progress, limits).await)
+        }
+        Err(_) => Sent::Unreached(request),
+    }
+}
+
+type Outcome = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
+
+fn told(outcome: Option<Outcome>) -> Sent {
+    match outcome {
+        Some(Ok(answer)) => Sent::Answered(answer),
+        Some(Err(mut failed)) => failed.take_message().map_or(Sent::Broken, Sent::Unsent),
+        None => Sent::Late,
+    }
+}
+
+/// Waits for the answer's head: for so long after the request has gone out, and while it goes
+/// out for as long as it moves.
+async fn wait<F: Future>(
+    sending: F,
+    progress: Option<Rc<Progress>>,
+    limits: &Limits,
+) -> Option<F::Output> {
+    let mut sending = std::pin::pin!(sending);
+    let mut deadline = Instant::now() + first(&progress, limits);
+    loop {
+        if let Ok(outcome) = timeout_at(deadline, &mut sending).await {
+            return Some(outcome);
+        }
+        let progress = progress.as_ref()?;
+        let next = match progress.done.get() {
+            true => progress.last.get() + limits.answer_time,
+            false => progress.last.get() + limits.stall_time,
+        };
+        if next <= deadline {
+            return None;
+        }
+        deadline = next;
+    }
+}
+
+fn first(progress: &Option<Rc<Progress>>, limits: &Limits) -> Duration {
+    match progress {
+        None => limits.answer_time,
+        Some(_) => limits.answer_time.min(limits.stall_time),
+    }
+}

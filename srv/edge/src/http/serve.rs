@@ -1,0 +1,212 @@
+//! Connections of users: taken by whichever worker is awake, served by the one that has fewest,
+//! and ended in peace when the edge leaves.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_local;
+use tokio::time::sleep;
+
+use super::body::Download;
+use super::forward::forward;
+use super::head::Peer;
+use crate::limits::Limits;
+use crate::swap::Shared;
+use crate::users::Seat;
+use crate::worker::{Kind, Local, Order, Worker};
+use crate::{Error, tcp};
+
+/// How long taking connections rests when the process may have no more descriptors.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Serves what is spoken at `listener` until `leave` ends and all that came from there has ended.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    kind: Kind,
+    shared: Arc<Shared>,
+    leave: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let failed = |why: io::Error| Error::Io { what: "listening socket".into(), why };
+    listener.set_nonblocking(true).map_err(failed)?;
+    let (leaving, heard) = watch::channel(false);
+    let (done, mut ended) = mpsc::channel(1);
+    for number in 0..shared.limits.workers {
+        let (listener, leave) = (listener.try_clone().map_err(failed)?, heard.clone());
+        shared.tell(number, Order::Listen { listener, kind, leave, done: done.clone() });
+    }
+    drop((listener, done));
+    leave.await;
+    leaving.send_replace(true);
+    // Nobody sends; the last one who might goes when the last connection has ended.
+    let _: Option<()> = ended.recv().await;
+    Ok(())
+}
+
+/// Takes connections until told to leave.
+pub(crate) async fn accept(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    kind: Kind,
+    mut leave: watch::Receiver<bool>,
+    done: mpsc::Sender<()>,
+) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    loop {
+        let taken = tokio::select! {
+            taken = listener.accept() => taken,
+            _ = leave.wait_for(|leaves| *leaves) => return,
+        };
+        match taken {
+            Ok(taken) => place(&worker, taken, kind, leave.clone(), done.clone()),
+            // No descriptors, or no memory, are left: others must end first.
+            Err(why) if !is_of_one(&why) => sleep(BACK_OFF).await,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Whether taking a connection failed because that one had gone already.
+fn is_of_one(why: &io::Error) -> bool {
+    matches!(
+        why.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Gives a connection to the worker that has fewest.
+fn place(
+    worker: &Rc<Worker>,
+    (stream, from): (TcpStream, SocketAddr),
+    kind: Kind,
+    leave: watch::Receiver<bool>,
+    done: mpsc::Sender<()>,
+) {
+    let shared = &worker.shared;
+    // Too many: the connection is closed at once.
+    let Some(seat) = shared.users.come(from.ip(), worker.number, &shared.limits) else { return };
+    let there = seat.worker();
+    let taken = Taken { from, kind, seat, leave, _done: done };
+    if there == worker.number {
+        begin(worker, stream, taken);
+    } else if let Ok(stream) = stream.into_std() {
+        shared.tell(there, Order::Serve { stream, taken });
+    }
+}
+
+/// A connection of a user, but for the connection itself.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    from: SocketAddr,
+    kind: Kind,
+    seat: Seat,
+    /// Becomes true when this process is to go.
+    leave: watch::Receiver<bool>,
+    /// Is dropped when the connection has ended.
+    _done: mpsc::Sender<()>,
+}
+
+/// Serves a connection.
+pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
+    let worker = Rc::clone(worker);
+    // A request must not wait for a packet to fill.
+    let _ = stream.set_nodelay(true);
+    match taken.kind {
+        Kind::Http(scheme) => {
+            let peer = Peer::new(taken.from.ip(), scheme);
+            spawn_local(async move {
+                let Taken { leave, seat, .. } = &taken;
+                self::stream(worker, stream, peer, leave.clone()).await;
+                let _ = seat;
+            });
+        }
+        Kind::Tcp(port) => {
+            spawn_local(async move {
+                tcp::stream(worker, stream, port).await;
+                drop(taken);
+            });
+        }
+    }
+}
+
+/// Serves HTTP on a stream that is ready for it, until either side ends it or, when the edge
+/// leaves, until its requests are answered and it has rested for a while.
+pub(crate) async fn stream(
+    worker: Rc<Worker>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    mut leave: watch::Receiver<bool>,
+) {
+    let limits = &worker.shared.limits;
+    let (peer, leaves, http2) = (Rc::new(peer), Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+    let service = service_fn(|request: Request<Incoming>| {
+        http2.set(request.version() == Version::HTTP_2);
+        let (worker, peer, leaves) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&leaves));
+        async move { Ok::<_, Infallible>(answer(worker, peer, request, &leaves).await) }
+    });
+    let builder = builder(limits);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        // How a connection ended, its requests have heard.
+        _ = serving.as_mut() => return,
+        _ = leave.wait_for(|leaves| *leaves) => leaves.set(true),
+    }
+    if !http2.get() {
+        // A user's next request may be on the wire already; its answer says that it is the last.
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            () = sleep(limits.linger_time) => {}
+        }
+    }
+    serving.as_mut().graceful_shutdown();
+    let _ = serving.await;
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    request: Request<Incoming>,
+    leaves: &Cell<bool>,
+) -> Response<Download> {
+    let old = request.version() < Version::HTTP_2;
+    let mut answer = forward(worker, peer, request).await;
+    if old && leaves.get() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+fn builder(limits: &Limits) -> auto::Builder<Local> {
+    let mut builder = auto::Builder::new(Local);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle_time)
+        .max_buf_size(limits.head_bytes);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(limits.resets)
+        .max_header_list_size(limits.head_bytes as u32)
+        .keep_alive_interval(limits.idle_time)
+        .adaptive_window(true);
+    builder
+}

@@ -1,0 +1,62 @@
+//! What heads lose and gain on their way.
+
+use super::rig::{Instance, Rig};
+use crate::access::Access;
+use crate::limits::Limits;
+
+/// The head that the instance saw, for these lines of a request.
+async fn seen(rig: &Rig, lines: &str) -> String {
+    rig.ask(&format!("GET /head HTTP/1.1\nHost: Shop.Example:80\n{lines}\n")).await.body
+}
+
+#[tokio::test]
+async fn an_instance_learns_who_asks_and_for_what() {
+    let (mut rig, a) = (Rig::new().await, Instance::new("a").await);
+    rig.table(&format!("* / a - {}", a.line()));
+    let head = seen(&rig, "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\nForwarded: for=x\n").await;
+    let mut lines: Vec<&str> = head.lines().filter(|line| !line.starts_with("x-request-id")).collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "GET /head HTTP/1.1",
+            "host: Shop.Example:80",
+            "x-forwarded-for: 127.0.0.1",
+            "x-forwarded-host: Shop.Example:80",
+            "x-forwarded-proto: http",
+        ],
+        "what a user says of himself is replaced"
+    );
+    let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).expect("an ID");
+    assert!(id.len() == 16 && !seen(&rig, "").await.contains(id), "an ID is given once: {id}");
+    let head = seen(&rig, "X-Request-Id: abc-1\n").await;
+    assert!(head.contains("x-request-id: abc-1\n"), "an ID of the user's is passed on: {head}");
+}
+
+#[tokio::test]
+async fn a_proxy_in_front_is_believed_when_it_is_trusted() {
+    let limits = Limits { workers: 1, trusted: true, ..Limits::default() };
+    let (mut rig, a) = (Rig::with(limits, Access::none()).await, Instance::new("a").await);
+    rig.table(&format!("* / a - {}", a.line()));
+    let head = seen(&rig, "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\n").await;
+    assert!(head.contains("x-forwarded-for: 6.6.6.6, 127.0.0.1\n"), "{head}");
+    assert!(head.contains("x-forwarded-proto: https\n"), "{head}");
+}
+
+#[tokio::test]
+async fn what_is_for_one_connection_goes_no_further() {
+    let (mut rig, a) = (Rig::new().await, Instance::new("a").await);
+    rig.table(&format!("* / a - {}", a.line()));
+    let sent = "Connection: keep-alive, X-Mine\nX-Mine: 1\nX-Yours: 2\nKeep-Alive: 5\n\
+                Proxy-Connection: x\nProxy-Authorization: y\nTE: trailers, gzip\nUpgrade: h2c\n";
+    let head = seen(&rig, sent).await;
+    for gone in ["connection", "x-mine", "keep-alive", "proxy-", "upgrade", "gzip"] {
+        assert!(!head.contains(gone), "{gone} in {head}");
+    }
+    assert!(head.contains("te: trailers\n") && head.contains("x-yours: 2\n"), "{head}");
+    let head = seen(&rig, "Connection: host, content-length\n").await;
+    assert!(head.contains("host: "), "nobody takes the host away: {head}");
+    let answer = rig.ask("GET /hop HTTP/1.1\nHost: a\n\n").await;
+    assert_eq!((answer.field("x-one"), answer.field("keep-alive")), (None, None));
+    assert_eq!(answer.field("x-two"), Some("2"));
+}

@@ -1,0 +1,8 @@
+//! The proxy from outside: users' bytes in, instances' answers out.
+
+mod heads;
+mod passes;
+mod retries;
+pub(crate) mod rig;
+mod shapes;
+mod swaps;

@@ -1,0 +1,11 @@
+//! Figures of routes and instances. Each worker counts in a shard of its own, so that counting
+//! is a plain store; who reads adds the shards up.
+
+mod cuts;
+mod figures;
+mod histogram;
+mod text;
+
+pub(crate) use cuts::{Cuts, Reason};
+pub(crate) use figures::{Class, Figures};
+pub(crate) use text::text;

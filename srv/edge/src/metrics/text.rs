@@ -1,0 +1,156 @@
+//! All figures as Prometheus reads them.
+
+use std::fmt::Write;
+
+use super::figures::{Class, Sum};
+use super::histogram::{BUCKETS, ends_us};
+use super::Reason;
+use crate::swap::Shared;
+use crate::table::{Host, Place};
+
+/// Every how many buckets one is told: each that ends a doubling.
+const TOLD: usize = 4;
+
+/// The text of `metrics`.
+pub(crate) fn text(shared: &Shared) -> String {
+    let mut out = Text(String::with_capacity(64 * 1024));
+    let live = shared.live();
+    out.head("deploy_route_requests_total", "counter", "Requests of a route, by how they ended.");
+    let routes: Vec<(String, Sum)> = live
+        .table
+        .routes
+        .iter()
+        .zip(&live.routes)
+        .filter_map(|(line, route)| Some((place(&line.place, &line.service)?, route.figures.sum())))
+        .collect();
+    let backends: Vec<(String, Sum)> = live
+        .backends
+        .values()
+        .map(|it| {
+            let (id, version) = (&it.is.id, &it.is.version);
+            let service = &it.service;
+            let labels = format!("service=\"{service}\",instance=\"{id}\",version=\"{version}\"");
+            (labels, it.figures.sum())
+        })
+        .collect();
+    out.classes("deploy_route_requests_total", &routes);
+    out.head("deploy_requests_total", "counter", "Requests of an instance, by how they ended.");
+    out.classes("deploy_requests_total", &backends);
+    out.flights("deploy_route_inflight", &routes);
+    out.flights("deploy_inflight", &backends);
+    out.took("deploy_route_request_seconds", &routes);
+    out.took("deploy_request_seconds", &backends);
+    out.rest(shared);
+    out.0
+}
+
+fn place(place: &Place, service: &str) -> Option<String> {
+    match place {
+        Place::Http { host, path } => {
+            let host = match host {
+                Host::Exact(name) => name.to_string(),
+                Host::Suffix(name) => format!("*.{name}"),
+                Host::Any => "*".into(),
+            };
+            let path = path.replace('\\', "\\\\").replace('"', "\\\"");
+            Some(format!("service=\"{service}\",host=\"{host}\",path=\"{path}\""))
+        }
+        Place::Tcp { port } => Some(format!("service=\"{service}\",host=\"tcp\",path=\"{port}\"")),
+        Place::Nowhere => None,
+    }
+}
+
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn classes(&mut self, name: &str, sums: &[(String, Sum)]) {
+        for (labels, sum) in sums {
+            for class in Class::ALL {
+                let (word, count) = (class.word(), sum.classes[class as usize]);
+                if count > 0 || class == Class::Good {
+                    let _ = writeln!(self.0, "{name}{{{labels},class=\"{word}\"}} {count}");
+                }
+            }
+        }
+    }
+
+    fn flights(&mut self, name: &str, sums: &[(String, Sum)]) {
+        self.head(name, "gauge", "Requests on their way.");
+        for (labels, sum) in sums {
+            let _ = writeln!(self.0, "{name}{{{labels}}} {}", sum.in_flight);
+        }
+    }
+
+    fn took(&mut self, name: &str, sums: &[(String, Sum)]) {
+        self.head(name, "histogram", "From a request's head to the end of its answer.");
+        for (labels, sum) in sums {
+            let mut below = 0;
+            for at in 0..BUCKETS {
+                below += sum.took.buckets[at];
+                let told = at % TOLD == 0;
+                if let Some(end) = ends_us(at).filter(|_| told) {
+                    let le = end as f64 / 1e6;
+                    let _ = writeln!(self.0, "{name}_bucket{{{labels},le=\"{le}\"}} {below}");
+                }
+            }
+            let _ = writeln!(self.0, "{name}_bucket{{{labels},le=\"+Inf\"}} {below}");
+            let seconds = sum.took.sum_us as f64 / 1e6;
+            let _ = writeln!(self.0, "{name}_sum{{{labels}}} {seconds}");
+            let _ = writeln!(self.0, "{name}_count{{{labels}}} {below}");
+        }
+        let quantiles = format!("{name}_quantile");
+        self.head(&quantiles, "gauge", "What so many of all requests did not exceed.");
+        for (labels, sum) in sums {
+            for part in [0.5, 0.99] {
+                if let Some(took) = sum.took.quantile(part) {
+                    let seconds = took.as_secs_f64();
+                    let _ = writeln!(
+                        self.0,
+                        "{quantiles}{{{labels},quantile=\"{part}\"}} {seconds}"
+                    );
+                }
+            }
+        }
+    }
+
+    fn rest(&mut self, shared: &Shared) {
+        let cut = "deploy_requests_cut_total";
+        self.head(cut, "counter", "Requests that were ended early; none in an update.");
+        for why in Reason::ALL {
+            let _ = writeln!(self.0, "{cut}{{reason=\"{}\"}} {}", why.word(), shared.cuts.of(why));
+        }
+        let held = shared.held.load(std::sync::atomic::Ordering::Relaxed) as u64;
+        let unrouted = shared.unrouted.sum().classes[Class::Edge as usize];
+        for (name, kind, help, value) in [
+            ("deploy_unrouted_total", "counter", "Requests that no route was for.", unrouted),
+            ("deploy_held", "gauge", "Requests that wait for an instance.", held),
+            ("deploy_connections", "gauge", "Connections of users.", shared.users.count()),
+            (
+                "deploy_connections_refused_total",
+                "counter",
+                "Connections over a limit.",
+                shared.users.refused(),
+            ),
+            (
+                "deploy_access_lines_dropped_total",
+                "counter",
+                "Lines of the access log that nobody could take.",
+                shared.access.dropped(),
+            ),
+            (
+                "deploy_generation",
+                "gauge",
+                "Generation of the table that is served.",
+                shared.live().table.generation,
+            ),
+        ] {
+            self.head(name, kind, help);
+            let _ = writeln!(self.0, "{name} {value}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What every worker and the names share: the table that is served, and its change in one store.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+use crate::Error;
+use crate::access::Access;
+use crate::backend::Backend;
+use crate::drain;
+use crate::gate::Gated;
+use crate::limits::Limits;
+use crate::live::Live;
+use crate::metrics::{Cuts, Figures};
+use crate::table::Table;
+use crate::users::Users;
+use crate::worker::{self, Order};
+
+/// What came of an instance that left the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// No claim on it is left and no connection to it is open. Said once each time it leaves.
+    Drained {
+        /// The instance.
+        id: Arc<str>,
+    },
+    /// Its drain took too long, so what was on its way was ended. Said before it is drained.
+    Cut {
+        /// The instance.
+        id: Arc<str>,
+        /// Requests, tunnels and streams that were ended.
+        count: u64,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The table that is served, and those who serve it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    live: ArcSwap<Live>,
+    /// Changes after `live` did; requests that are held wait on it.
+    generation: watch::Sender<u64>,
+    /// Instances that left the table and have not drained.
+    leaving: Mutex<Vec<Arc<Backend>>>,
+    notes: mpsc::UnboundedSender<Note>,
+    control: Handle,
+    workers: Vec<mpsc::UnboundedSender<Order>>,
+    /// Every number that bounds something.
+    pub(crate) limits: Limits,
+    /// Lines for the access log, if there is one.
+    pub(crate) access: Access,
+    /// Requests that no route was for.
+    pub(crate) unrouted: Figures,
+    /// Requests that were ended early, by reason.
+    pub(crate) cuts: Cuts,
+    /// Connections of users.
+    pub(crate) users: Arc<Users>,
+    /// Requests that wait for an instance.
+    pub(crate) held: AtomicUsize,
+}
+
+impl Shared {
+    /// Serves no route yet. Starts the workers, which end with the process; instances drain on
+    /// the runtime that this is called in.
+    pub(crate) fn new(
+        limits: Limits,
+        access: Access,
+    ) -> Result<(Arc<Self>, mpsc::UnboundedReceiver<Note>), Error> {
+        let (notes, heard) = mpsc::unbounded_channel();
+        let (workers, orders): (Vec<_>, Vec<_>) =
+            (0..limits.workers).map(|_| mpsc::unbounded_channel()).unzip();
+        let shared = Arc::new(Self {
+            live: ArcSwap::from_pointee(Live::of(Table::default(), None, limits.workers)),
+            generation: watch::Sender::new(0),
+            leaving: Mutex::default(),
+            notes,
+            control: Handle::current(),
+            workers,
+            unrouted: Figures::new(limits.workers),
+            access,
+            cuts: Cuts::default(),
+            users: Users::new(limits.workers),
+            held: AtomicUsize::new(0),
+            limits,
+        });
+        for (number, orders) in orders.into_iter().enumerate() {
+            worker::start(number, &shared, orders)?;
+        }
+        Ok((shared, heard))
+    }
+
+    /// Serves the table that `text` says from the next request on, everywhere at once. Instances
+    /// that it has no more begin to drain, each with the drain of the table before.
+    pub(crate) fn take(self: &Arc<Self>, text: &str) -> Result<u64, Error> {
+        let table = Table::parse(text)?;
+        let generation = table.generation;
+        // One change at a time; those who serve never wait for this.
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.live.load_full();
+        let next = Arc::new(Live::of(table, Some(&before), self.limits.workers));
+        self.live.store(Arc::clone(&next));
+        self.generation.send_replace(generation);
+        let drains = before.drains();
+        for gone in before.gone(&next) {
+            gone.gate().drain();
+            let limit = drains.get(&gone.serial).copied().unwrap_or_default();
+            leaving.push(Arc::clone(gone));
+            self.control.spawn(drain::run(Arc::clone(self), Arc::clone(gone), limit));
+        }
+        Ok(generation)
+    }
+
+    /// The table that is served now.
+    pub(crate) fn live(&self) -> Guard<Arc<Live>> {
+        self.live.load()
+    }
+
+    /// Hears of every new generation.
+    pub(crate) fn generations(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Instances that left the table and have not drained, with what is on its way to each.
+    pub(crate) fn draining(&self) -> Vec<(Arc<str>, u64)> {
+        let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.iter().map(|it| (Arc::clone(&it.is.id), it.gate().count())).collect()
+    }
+
+    /// Connections of users that are open.
+    pub(crate) fn connections(&self) -> u64 {
+        self.users.count()
+    }
+
+    /// Tells one worker.
+    pub(crate) fn tell(&self, worker: usize, order: Order) {
+        // A worker ends with the process only.
+        let _ = self.workers[worker].send(order);
+    }
+
+    /// Tells every worker.
+    pub(crate) fn order(&self, order: impl Fn() -> Order) {
+        (0..self.workers.len()).for_each(|worker| self.tell(worker, order()));
+    }
+
+    /// Tells what came of an instance.
+    pub(crate) fn note(&self, note: Note) {
+        // Nobody listens any more when the process ends.
+        let _ = self.notes.send(note);
+    }
+
+    /// Forgets an instance that has drained.
+    pub(crate) fn forget(&self, gone: &Backend) {
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.retain(|it| it.serial != gone.serial);
+    }
+}
