@@ -210,6 +210,8 @@ fn services(verb: &Verb, words: &[String]) -> Result<(), Usage> {
         | verb::Is::Push
         | verb::Is::Images
         | verb::Is::Gc
+        | verb::Is::Top
+        | verb::Is::Metrics
         | verb::Is::Cat
         | verb::Is::Write
         | verb::Is::Ls

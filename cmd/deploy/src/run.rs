@@ -9,7 +9,7 @@ use crate::out::Out;
 use crate::parse::{self, Command, Usage};
 use crate::verb::{self, Is, Verb};
 use crate::{apply, ask, compare, events, help, history, images, logs, since, status, stdio};
-use crate::{wait, walk};
+use crate::{top, wait, walk};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 
@@ -137,6 +137,8 @@ async fn at_server(
         }
         Is::Images => images::list(link, out).await,
         Is::Gc => images::collect(link, out).await,
+        Is::Top => top::run(link, out).await,
+        Is::Metrics => out.data(link.read("metrics").await?.as_bytes()),
         Is::Cat => walk::cat(link, out, words).await,
         Is::Write => walk::write(link, word, &words[1..]).await,
         Is::Ls => walk::ls(link, out, words, command.long).await,

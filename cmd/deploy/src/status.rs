@@ -1,5 +1,6 @@
 //! `status`: the table of all services, or one screen about one.
 
+use crate::edges;
 use crate::error::Result;
 use crate::follow::rows;
 use crate::link::Link;
@@ -20,7 +21,9 @@ pub(crate) async fn all(link: &Link, out: Out) -> Result<()> {
     match out.json {
         true => objects(&text).iter().try_for_each(|object| out.object(object)),
         false => out.data(text.as_bytes()),
-    }
+    }?;
+    edges::troubles(link).await?.iter().for_each(|trouble| out.message(trouble));
+    Ok(())
 }
 
 /// A printed table as objects: the first line names the keys, columns are two blanks apart.

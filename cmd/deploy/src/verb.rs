@@ -47,6 +47,8 @@ pub(crate) enum Is {
     Push,
     Images,
     Gc,
+    Top,
+    Metrics,
     Cat,
     Write,
     Ls,
@@ -142,6 +144,14 @@ pub(crate) const VERBS: &[Verb] = &[
         "remove images that nothing uses, and list them",
         "What instances run from stays, what any history or manifest names, and for an hour what\n\
          was pushed or pulled.", "echo gc > /deploy/ctl"),
+    verb(Is::Top, "top", "", (0, 0), &[],
+        "what goes through the routes now",
+        "Requests and errors a second, in flight, and times, a line a route and a line an\n\
+         instance: of the last second, drawn again each second on a terminal, until Ctrl-C,\n\
+         and once anywhere else.",
+        "cat /deploy/edges/main/metrics"),
+    verb(Is::Metrics, "metrics", "", (0, 0), &[],
+        "figures of server and edges for Prometheus", "", "cat /deploy/metrics"),
     verb(Is::Cat, "cat", "PATH…", (1, ANY), &[],
         "print files of the tree", "One that waits is printed as it comes, until Ctrl-C.", "cat /deploy/PATH"),
     verb(Is::Write, "write", "PATH [WORD…]", (1, ANY), &[],
