@@ -15,6 +15,7 @@ mod sync {
     }
 }
 
+#[allow(clippy::duplicate_mod)]
 #[path = "../gate.rs"]
 #[allow(dead_code)]
 pub(super) mod gate;

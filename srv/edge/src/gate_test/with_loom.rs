@@ -5,8 +5,10 @@ mod sync {
     pub(crate) use loom::sync::{Arc, Mutex};
 }
 
+#[allow(clippy::duplicate_mod)]
 #[path = "count_only.rs"]
 pub(super) mod counting;
+#[allow(clippy::duplicate_mod)]
 #[path = "../gate.rs"]
 #[allow(dead_code)]
 pub(super) mod gate;

@@ -148,7 +148,8 @@ pub(crate) fn forwarded(head: &mut Parts, peer: &Peer, trusted: bool) {
 /// The request's ID: the user's, if it is one, else this one.
 pub(crate) fn identify(headers: &mut HeaderMap, make: impl FnOnce() -> HeaderValue) {
     let fine = |value: &HeaderValue| {
-        (1..=ID_BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+        (1..=ID_BYTES_MAX).contains(&value.len())
+            && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
     if !headers.get(X_REQUEST_ID).is_some_and(fine) {
         headers.insert(X_REQUEST_ID, make());

@@ -17,8 +17,8 @@ mod serve;
 mod test;
 mod tunnel;
 
+pub(crate) use choose::{TRIES_MAX, Tried, choose};
 pub(crate) use head::Scheme;
 pub(crate) use index::Index;
-pub(crate) use choose::{TRIES_MAX, Tried, choose};
 pub(crate) use pool::Pool;
 pub(crate) use serve::{Taken, accept, begin, serve};

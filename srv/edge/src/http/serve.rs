@@ -154,7 +154,8 @@ pub(crate) async fn stream(
     mut leave: watch::Receiver<bool>,
 ) {
     let limits = &worker.shared.limits;
-    let (peer, leaves, http2) = (Rc::new(peer), Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+    let (peer, leaves, http2) =
+        (Rc::new(peer), Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     let service = service_fn(|request: Request<Incoming>| {
         http2.set(request.version() == Version::HTTP_2);
         let (worker, peer, leaves) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&leaves));

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use super::Reason;
 use super::figures::{Class, Sum};
 use super::histogram::{BUCKETS, ends_us};
-use super::Reason;
 use crate::swap::Shared;
 use crate::table::{Host, Place};
 
@@ -109,10 +109,8 @@ impl Text {
             for part in [0.5, 0.99] {
                 if let Some(took) = sum.took.quantile(part) {
                     let seconds = took.as_secs_f64();
-                    let _ = writeln!(
-                        self.0,
-                        "{quantiles}{{{labels},quantile=\"{part}\"}} {seconds}"
-                    );
+                    let _ =
+                        writeln!(self.0, "{quantiles}{{{labels},quantile=\"{part}\"}} {seconds}");
                 }
             }
         }

@@ -7,9 +7,9 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use hyper::{HeaderMap, StatusCode};
 use hyper::header::{HOST, HeaderValue, REFERER, USER_AGENT};
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, StatusCode};
 
 use crate::access::Access;
 use crate::backend::Backend;
@@ -121,9 +121,8 @@ struct Clock(SystemTime);
 
 impl std::fmt::Display for Clock {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const MONTHS: [&str; 12] = [
-            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ];
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let seconds = self.0.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs());
         let (days, second) = (seconds / 86_400, seconds % 86_400);
         // Days to a date, counted in eras of 400 years that begin in March.

@@ -26,7 +26,8 @@ pub(crate) fn start(
 ) -> Result<(), Error> {
     let failed = |why| Error::Io { what: format!("thread of worker {number}"), why };
     let shared = Arc::clone(shared);
-    let runtime = move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime =
+        move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let (told, built) = std::sync::mpsc::channel();
     let run = move || match runtime() {
         Ok(runtime) => {

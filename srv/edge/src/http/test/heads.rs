@@ -13,8 +13,10 @@ async fn seen(rig: &Rig, lines: &str) -> String {
 async fn an_instance_learns_who_asks_and_for_what() {
     let (mut rig, a) = (Rig::new().await, Instance::new("a").await);
     rig.table(&format!("* / a - {}", a.line()));
-    let head = seen(&rig, "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\nForwarded: for=x\n").await;
-    let mut lines: Vec<&str> = head.lines().filter(|line| !line.starts_with("x-request-id")).collect();
+    let head =
+        seen(&rig, "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\nForwarded: for=x\n").await;
+    let mut lines: Vec<&str> =
+        head.lines().filter(|line| !line.starts_with("x-request-id")).collect();
     lines.sort_unstable();
     assert_eq!(
         lines,

@@ -321,7 +321,8 @@ async fn respond(mut request: Request<Incoming>, desk: Desk) -> Reply {
     let reply = match request.uri().path() {
         "/head" => {
             let fields = request.headers().iter();
-            let fields = fields.map(|(name, value)| format!("{name}: {}\n", value.to_str().expect("text")));
+            let fields =
+                fields.map(|(name, value)| format!("{name}: {}\n", value.to_str().expect("text")));
             let (method, uri, version) = (request.method(), request.uri(), request.version());
             text(format!("{method} {uri} {version:?}\n{}", fields.collect::<String>()))
         }
@@ -333,9 +334,12 @@ async fn respond(mut request: Request<Incoming>, desk: Desk) -> Reply {
         "/chunks" => chunks(desk.clone()),
         "/hop" => {
             let mut reply = text("hop");
-            for (name, value) in
-                [("connection", "x-one"), ("x-one", "1"), ("x-two", "2"), ("keep-alive", "timeout=5")]
-            {
+            for (name, value) in [
+                ("connection", "x-one"),
+                ("x-one", "1"),
+                ("x-two", "2"),
+                ("keep-alive", "timeout=5"),
+            ] {
                 reply.headers_mut().insert(name, value.parse().expect("a value"));
             }
             reply
