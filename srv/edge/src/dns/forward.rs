@@ -21,6 +21,7 @@ use super::crowd::Crowd;
 use super::figures::{Figures, Forwarded};
 use super::query::Query;
 use super::rcode::Rcode;
+use super::record::Kind;
 use super::reply::Reply;
 use super::resolvers::{Known, Resolvers};
 
@@ -66,7 +67,8 @@ impl Forward {
         Forward { resolvers, taken, open: Semaphore::new(OPEN_MAX), figures }
     }
 
-    /// Answer `query` at once where nobody need be asked; `None`: somebody has to be.
+    /// Answer `query`, whose name in small letters is `key`, at once where nobody need be asked;
+    /// `None`: somebody has to be.
     pub(crate) fn at_once(
         &self,
         query: &Query<'_>,
@@ -74,17 +76,27 @@ impl Forward {
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Option<Rcode> {
+        let mut say = |rcode| {
+            Reply::to(query, limit, out).end(query, rcode);
+            Some(rcode)
+        };
         if !query.recurses() {
-            Reply::to(query, limit, out).end(query, Rcode::Refused);
-            return Some(Rcode::Refused);
+            return say(Rcode::Refused);
+        }
+        if is_short(query, key) {
+            return say(Rcode::NxDomain);
         }
         if self.resolvers.came_back(key) {
             self.figures.forwarded(Forwarded::Loop);
-            Reply::to(query, limit, out).end(query, Rcode::Refused);
-            return Some(Rcode::Refused);
+            return say(Rcode::Refused);
         }
-        let known = self.resolvers.last();
-        let told = known.asked()?.kept.get(&asked(query)?, Instant::now())?;
+        let (known, name, now) = (self.resolvers.last(), asked(query)?, Instant::now());
+        let asked = known.asked()?;
+        if asked.failed.get(&name, now).is_some() {
+            self.figures.forwarded(Forwarded::Failed);
+            return say(Rcode::ServFail);
+        }
+        let told = asked.kept.get(&name, now)?;
         self.figures.forwarded(Forwarded::Kept);
         Some(write(query, &told, limit, out))
     }
@@ -111,19 +123,26 @@ impl Forward {
         });
         let told = told.await.unwrap_or(Err(NetError::Timeout));
         let rcode = write(query, &told, limit, out);
-        self.figures.forwarded(match rcode {
-            Rcode::NoError | Rcode::NxDomain => Forwarded::Answered,
-            Rcode::FormErr | Rcode::ServFail | Rcode::NotImp | Rcode::Refused | Rcode::BadVers => {
-                Forwarded::Failed
+        let failed = !matches!(rcode, Rcode::NoError | Rcode::NxDomain);
+        self.figures.forwarded(if failed { Forwarded::Failed } else { Forwarded::Answered });
+        if let Some((name, asked)) = asked(query).zip(known.asked()) {
+            if failed {
+                let nothing = Message::response(0, OpCode::Query);
+                asked.failed.insert(name, Ok(nothing), Instant::now());
+            } else if out.len() <= KEPT_BYTES_MAX {
+                asked.kept.insert(name, told, Instant::now());
             }
-        });
-        if let Some((name, asked)) = asked(query).zip(known.asked())
-            && out.len() <= KEPT_BYTES_MAX
-        {
-            asked.kept.insert(name, told, Instant::now());
         }
         rcode
     }
+}
+
+/// Whether the name is of one label and its address is asked for. No such name has one (RFC 7085);
+/// it is a short name of some search list, and nobody outside is told of those.
+fn is_short(query: &Query<'_>, key: &[u8]) -> bool {
+    let address = matches!(Kind::of(query.kind), Kind::A | Kind::Aaaa);
+    // This host is the exception (RFC 6761, 6.3).
+    address && query.last_label == 0 && key.len() > 1 && key != b"\x09localhost\x00"
 }
 
 /// The question as the resolver knows it.

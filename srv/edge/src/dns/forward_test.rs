@@ -172,14 +172,35 @@ async fn who_does_not_want_others_asked_is_refused() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_as_one_and_not_kept() {
+async fn a_failure_is_told_as_one_and_not_tried_again_at_once() {
     let (alone, other) = pair().await;
-    for _ in 0..2 {
+    let fails = async || {
         let told = alone.ask(&question("fail.example.", "A")).await;
         assert_eq!(told.response_code, ResponseCode::ServFail);
-    }
-    assert!(other.asked.load(Ordering::Relaxed) >= 2);
+    };
+    fails().await;
+    let asked = other.asked.load(Ordering::Relaxed);
+    fails().await;
+    assert_eq!(other.asked.load(Ordering::Relaxed), asked);
     assert_eq!(alone.figure("dns_forwarded_total{end=\"failed\"}"), 2);
+    // Others are asked for another name, and for another type of the same.
+    let told = alone.ask(&question("fail.example.", "AAAA")).await;
+    assert_eq!(told.response_code, ResponseCode::ServFail);
+    assert!(other.asked.load(Ordering::Relaxed) > asked);
+}
+
+#[tokio::test]
+async fn short_names_are_nobody_elses_business() {
+    let (alone, other) = pair().await;
+    for (name, kind, code, answers) in [
+        ("web.", "A", ResponseCode::NXDomain, 0),
+        ("Printer.", "AAAA", ResponseCode::NXDomain, 0),
+        ("localhost.", "A", ResponseCode::NoError, 1),
+    ] {
+        let told = alone.ask(&question(name, kind)).await;
+        assert_eq!((told.response_code, told.answers.len()), (code, answers), "{name}");
+    }
+    assert_eq!(other.asked.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]

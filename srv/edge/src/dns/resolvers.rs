@@ -26,6 +26,10 @@ const FILE: &str = "/etc/resolv.conf";
 const PORT: u16 = 53;
 /// Answers that are kept.
 const KEPT_MAX: u64 = 4096;
+/// Failures that are kept, and for how long: a client tries again at once, twice and more, and is
+/// not to wait as long each time (RFC 9520, 3.2: one second at least).
+const FAILED_MAX: u64 = 1024;
+const FAILED_FOR: Duration = Duration::from_secs(2);
 /// How long one try of a resolver may take.
 const TRY_MS: u64 = 2000;
 /// Tries after the first one.
@@ -61,6 +65,8 @@ pub(crate) struct Asked {
     pub(crate) resolver: TokioResolver,
     /// What they answered.
     pub(crate) kept: ResponseCache,
+    /// Questions that none of them answered just now; what is kept of each means nothing.
+    pub(crate) failed: ResponseCache,
 }
 
 /// What tells one state of a file from another; all 0 where there is none.
@@ -135,7 +141,10 @@ impl Resolvers {
         if !servers.is_empty() {
             known.asked = build(servers.clone()).ok().map(|resolver| {
                 let kept = ResponseCache::new(KEPT_MAX, TtlConfig::default());
-                Asked { resolver, kept }
+                let mut options = ResolverOpts::default();
+                options.positive_min_ttl = Some(FAILED_FOR);
+                let failed = ResponseCache::new(FAILED_MAX, TtlConfig::from_opts(&options));
+                Asked { resolver, kept, failed }
             });
         }
         for server in servers {
