@@ -4,6 +4,7 @@
 //! Never: waits for something by sleeping; leaves a process, mount, link or cgroup behind.
 
 mod crash;
+mod edge;
 mod edges;
 mod files;
 mod house;

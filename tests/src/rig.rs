@@ -17,9 +17,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server and its place.
 pub(crate) struct Rig {
-    dir: Option<TempDir>,
+    _dir: Option<TempDir>,
     state: PathBuf,
     server: Option<Child>,
+    /// Whether it has an edge of its own.
+    edge: bool,
 }
 
 /// What a `deploy` said.
@@ -57,17 +59,27 @@ pub(crate) fn bin(name: &str) -> PathBuf {
 impl Rig {
     /// A server in a new temporary place.
     pub(crate) async fn start() -> Rig {
+        Rig::new(false).await
+    }
+
+    /// The same with an edge of its own, which serves at a free port.
+    pub(crate) async fn with_edge() -> Rig {
+        Rig::new(true).await
+    }
+
+    async fn new(edge: bool) -> Rig {
         let dir = tempfile::Builder::new().prefix("deploy-test-").tempdir().expect("tempdir");
         let state = dir.path().canonicalize().expect("canonical");
-        let mut rig = Rig::at(state).await;
-        rig.dir = Some(dir);
+        assert!(nix::unistd::geteuid().is_root(), "these tests run containers: be root");
+        let mut rig = Rig { _dir: Some(dir), state, server: None, edge };
+        rig.serve().await;
         rig
     }
 
     /// A server in that place, which the caller cleans up.
     pub(crate) async fn at(state: PathBuf) -> Rig {
         assert!(nix::unistd::geteuid().is_root(), "these tests run containers: be root");
-        let mut rig = Rig { dir: None, state, server: None };
+        let mut rig = Rig { _dir: None, state, server: None, edge: false };
         rig.serve().await;
         rig
     }
@@ -79,7 +91,10 @@ impl Rig {
             .arg(&self.state)
             .arg("-s")
             .arg(self.address().to_string())
-            .arg("--no-edge")
+            .args(match self.edge {
+                true => &["--http", "127.0.0.1:0", "--https", "-", "--dns", "-"][..],
+                false => &["--no-edge"],
+            })
             // No test asks anybody outside of this machine: nobody listens there.
             .env("HTTPS_PROXY", "http://127.0.0.1:9")
             .stderr(Stdio::piped())

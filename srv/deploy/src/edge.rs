@@ -11,7 +11,6 @@ use ninep::dial::Address;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
@@ -29,14 +28,14 @@ const DNS_PORT: u16 = 53;
 #[derive(Debug, Clone)]
 pub struct EdgeLink {
     client: watch::Receiver<Option<Client>>,
-    ending: Arc<AtomicBool>,
+    ending: watch::Sender<bool>,
 }
 
 impl EdgeLink {
     /// A link where no edge runs on this machine.
     #[must_use]
     pub fn none() -> EdgeLink {
-        EdgeLink { client: watch::channel(None).1, ending: Arc::default() }
+        EdgeLink { client: watch::channel(None).1, ending: watch::Sender::default() }
     }
 
     /// The connection, if the edge answers now.
@@ -45,17 +44,40 @@ impl EdgeLink {
         self.client.borrow().clone()
     }
 
-    /// Tells the edge to end, and waits until it is gone. It is not started again.
+    /// Tells the edge to end, and waits until it is gone. It is not started again, and one that
+    /// is being started ends, too.
     ///
     /// # Errors
     /// It refused.
     pub async fn end(&self) -> Result<(), ClientError> {
-        self.ending.store(true, Ordering::SeqCst);
-        let Some(client) = self.client() else { return Ok(()) };
-        client.write("ctl", b"end").await?;
-        client.closed().await;
+        self.ending.send_replace(true);
+        if let Some(client) = self.client() {
+            end(&client).await?;
+        }
+        // Whoever keeps the link lets go of it last.
+        let mut link = self.client.clone();
+        while link.changed().await.is_ok() {}
         Ok(())
     }
+}
+
+/// Ends the edge in a state directory whose server is gone.
+///
+/// # Errors
+/// There is none, or it refused.
+pub async fn end_alone(state: &Path) -> Result<(), ClientError> {
+    end(&Client::dial(&address(state), "").await?).await
+}
+
+/// Tells an edge to end, and waits until it is gone.
+async fn end(client: &Client) -> Result<(), ClientError> {
+    match client.write("ctl", b"end").await {
+        // It was told before.
+        Ok(()) | Err(ClientError::Lost(_)) => {}
+        Err(error) => return Err(error),
+    }
+    client.closed().await;
+    Ok(())
 }
 
 /// The edge's address in a state directory.
@@ -75,13 +97,14 @@ pub fn server_address(state: &Path) -> Address {
 #[must_use]
 pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>) -> EdgeLink {
     let (sender, client) = watch::channel(None);
-    let ending = Arc::new(AtomicBool::new(false));
-    let ended = Arc::clone(&ending);
+    let ending = watch::Sender::new(false);
+    let mut ended = ending.subscribe();
     tokio::spawn(async move {
         tried(&world).await;
         let (mut rest_ms, mut renewed) = (RESTART_MS_MIN, false);
         loop {
-            match follow(&config, &world, &arrivals, &sender, &mut renewed).await {
+            let keeper = Keeper { config: &config, world: &world, sender: &sender, ended: &ended };
+            match keeper.follow(&arrivals, &mut renewed).await {
                 Ok(()) => rest_ms = RESTART_MS_MIN,
                 Err(error) => {
                     let text = format!("edge {NAME} does not run: {error}");
@@ -94,11 +117,13 @@ pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>)
                 }
             }
             sender.send_replace(None);
-            if ended.load(Ordering::SeqCst) || arrivals.is_closed() {
-                return;
-            }
             // Not a wait for something: an edge that ends at once must not be started in a loop.
-            tokio::time::sleep(Duration::from_millis(rest_ms)).await;
+            let rest = tokio::time::sleep(Duration::from_millis(rest_ms));
+            tokio::select! {
+                () = rest => {}
+                _ = ended.wait_for(|ended| *ended) => return,
+                () = arrivals.closed() => return,
+            }
         }
     });
     EdgeLink { client, ending }
@@ -110,41 +135,54 @@ async fn tried(world: &Shared) {
     while !world.lock().node.tried && revision.changed().await.is_ok() {}
 }
 
-/// One life of a connection, to its end.
-async fn follow(
-    config: &Config,
-    world: &Shared,
-    arrivals: &mpsc::Sender<Arrival>,
-    sender: &watch::Sender<Option<Client>>,
-    renewed: &mut bool,
-) -> Result<(), Error> {
-    let address = address(&config.state);
-    let gateway = gateway(config).await;
-    let mut client = match Client::dial(&address, "").await {
-        Ok(client) => client,
-        Err(_) => {
+/// What one life of a connection works with.
+struct Keeper<'a> {
+    config: &'a Config,
+    world: &'a Shared,
+    sender: &'a watch::Sender<Option<Client>>,
+    ended: &'a watch::Receiver<bool>,
+}
+
+impl Keeper<'_> {
+    /// One life of a connection, to its end.
+    async fn follow(
+        &self,
+        arrivals: &mpsc::Sender<Arrival>,
+        renewed: &mut bool,
+    ) -> Result<(), Error> {
+        let (config, world) = (self.config, self.world);
+        let address = address(&config.state);
+        let gateway = gateway(config).await;
+        let mut client = match Client::dial(&address, "").await {
+            Ok(client) => client,
+            Err(_) => {
+                start(config, gateway.as_deref()).await?;
+                Client::dial(&address, "").await?
+            }
+        };
+        let mut status = status(&client).await?;
+        let other = status.build.as_ref().is_some_and(|build| Some(build) != own_build().as_ref());
+        if other && !std::mem::replace(renewed, true) {
+            // It takes the listeners over from the one that runs, and no connection is lost.
             start(config, gateway.as_deref()).await?;
-            Client::dial(&address, "").await?
+            client = Client::dial(&address, "").await?;
+            status = self::status(&client).await?;
         }
-    };
-    let mut status = status(&client).await?;
-    let other = status.build.as_ref().is_some_and(|build| Some(build) != own_build().as_ref());
-    if other && !std::mem::replace(renewed, true) {
-        // It takes the listeners over from the one that runs, and no connection is lost.
-        start(config, gateway.as_deref()).await?;
-        client = Client::dial(&address, "").await?;
-        status = self::status(&client).await?;
+        for warning in &status.warnings {
+            let text = format!("edge {NAME} does without {warning}");
+            let _ = arrivals.send(Arrival::Heard(Heard::Noted { text })).await;
+        }
+        let serves = |at: &String| status.dns.iter().any(|on| *on == format!("{at}:{DNS_PORT}"));
+        world.lock().names_at = gateway.filter(serves);
+        self.sender.send_replace(Some(client.clone()));
+        if *self.ended.borrow() {
+            // It was being started when the end was asked for.
+            end(&client).await?;
+        }
+        client.closed().await;
+        world.lock().names_at = None;
+        Ok(())
     }
-    for warning in &status.warnings {
-        let text = format!("edge {NAME} does without {warning}");
-        let _ = arrivals.send(Arrival::Heard(Heard::Noted { text })).await;
-    }
-    let serves = |at: &String| status.dns.iter().any(|on| *on == format!("{at}:{DNS_PORT}"));
-    world.lock().names_at = gateway.filter(serves);
-    sender.send_replace(Some(client.clone()));
-    client.closed().await;
-    world.lock().names_at = None;
-    Ok(())
 }
 
 /// What an edge tells of itself that this server goes by.

@@ -123,7 +123,11 @@ impl Files {
         Answer::later(async move {
             // What an edge that has just ended would say is missing, and no error of this file.
             let text = client.read(path).await.unwrap_or_default();
-            Ok(ninep::text(Bytes::from([head.into_bytes(), text].concat())))
+            let text = String::from_utf8_lossy(&text);
+            // Its name stands above already.
+            let lines = text.lines().filter(|line| !line.starts_with("name="));
+            let text: String = lines.map(|line| format!("{line}\n")).collect();
+            Ok(ninep::text(Bytes::from(head + &text)))
         })
     }
 

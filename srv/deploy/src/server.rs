@@ -17,7 +17,6 @@ use ninep::{Limits, Server};
 use nix::sys::stat::{Mode, umask};
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -68,7 +67,7 @@ pub fn down(words: impl Iterator<Item = OsString>) -> i32 {
                     link::gone(&config.state).await;
                 }
                 // An edge alone may be left.
-                match end_edge(&config.state).await {
+                match edge::end_alone(&config.state).await {
                     Err(ClientError::Unreachable(_)) => node,
                     ended => ended,
                 }
@@ -90,14 +89,6 @@ pub fn down(words: impl Iterator<Item = OsString>) -> i32 {
 async fn ask_down(address: &Address) -> Result<(), ClientError> {
     let client = Client::dial(address, "").await?;
     client.write("ctl", b"down").await?;
-    client.closed().await;
-    Ok(())
-}
-
-/// Ends an edge whose server is gone.
-async fn end_edge(state: &Path) -> Result<(), ClientError> {
-    let client = Client::dial(&edge::address(state), "").await?;
-    client.write("ctl", b"end").await?;
     client.closed().await;
     Ok(())
 }
