@@ -7,6 +7,7 @@ mod crash;
 mod files;
 mod house;
 mod images;
+mod logs;
 mod refusals;
 mod registry;
 mod rig;
