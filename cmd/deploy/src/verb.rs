@@ -143,7 +143,8 @@ pub(crate) const VERBS: &[Verb] = &[
         "What instances run from stays, what any history or manifest names, and for an hour what\n\
          was pushed or pulled.", "echo gc > /deploy/ctl"),
     verb(Is::Cat, "cat", "PATH…", (1, ANY), &[],
-        "print files of the tree", "One that waits is printed as it comes, until Ctrl-C.", "cat /deploy/PATH"),
+        "print files of the tree", "One that waits is printed as it comes, until Ctrl-C.",
+        "cat /deploy/PATH"),
     verb(Is::Write, "write", "PATH [WORD…]", (1, ANY), &[],
         "write words, or standard input, into a file", "", "echo WORD > /deploy/PATH"),
     verb(Is::Ls, "ls", "[PATH…]", (0, ANY), &[LONG],
