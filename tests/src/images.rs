@@ -98,6 +98,17 @@ async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_to_a_server_that_has_just_been_started_waits_for_its_node() {
+    let mut rig = Rig::start().await;
+    rig.end_server().await;
+    end_node(&rig).await;
+    rig.serve_until("listening on").await;
+    rig.push(&["v1"]).await;
+    assert!(rig.cat("images").await.starts_with("web:v1 sha256:"));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_push_whose_server_or_node_ends_is_whole_or_not_there() {
     let mut rig = Rig::start().await;
     let dir = large(&rig, 1024);

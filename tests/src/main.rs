@@ -9,6 +9,7 @@ mod edges;
 mod files;
 mod house;
 mod images;
+mod logs;
 mod loss;
 mod refusals;
 mod registry;

@@ -86,6 +86,11 @@ impl Rig {
 
     /// Starts the server, or starts it again.
     pub(crate) async fn serve(&mut self) {
+        self.serve_until("serving, state in").await;
+    }
+
+    /// Starts the server, and waits only for that line of what it tells.
+    pub(crate) async fn serve_until(&mut self, line: &str) {
         let mut child = Command::new(bin("deployfs"))
             .arg("-r")
             .arg(&self.state)
@@ -106,9 +111,9 @@ impl Rig {
         let mut lines = BufReader::new(stderr).lines();
         let mut said = Vec::new();
         let ready = timeout(PATIENCE, async {
-            while let Ok(Some(line)) = lines.next_line().await {
-                said.push(line);
-                if said.last().is_some_and(|line| line.contains("serving, state in")) {
+            while let Ok(Some(told)) = lines.next_line().await {
+                said.push(told);
+                if said.last().is_some_and(|told| told.contains(line)) {
                     return true;
                 }
             }

@@ -78,7 +78,7 @@ pub(crate) fn of_verb(verb: &Verb) -> String {
 pub(crate) fn manifest() -> String {
     let mut text = String::from(
         "a manifest: a file named for its service, applied by deploy apply -f FILE\n\
-         one directive a line, a key and its words; # begins a comment; 'quotes as in rc, it''s so'\n\
+         one directive a line, a key and its words; 'quotes as in rc, it''s so'; # a comment\n\
          [what holds without the key]; a key marked * is changed without restarting anything\n\n",
     );
     for key in manifest::keys().iter().filter(|key| key.when == When::Ready) {

@@ -100,7 +100,8 @@ pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>)
     let ending = watch::Sender::new(false);
     let mut ended = ending.subscribe();
     tokio::spawn(async move {
-        tried(&world).await;
+        // The node says where the bridge is, at which instances ask for names.
+        world.node_tried().await;
         let (mut rest_ms, mut renewed) = (RESTART_MS_MIN, false);
         loop {
             let keeper = Keeper { config: &config, world: &world, sender: &sender, ended: &ended };
@@ -127,12 +128,6 @@ pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>)
         }
     });
     EdgeLink { client, ending }
-}
-
-/// Waits until the node was tried: it says where the bridge is, at which instances ask for names.
-async fn tried(world: &Shared) {
-    let mut revision = world.lock().revision.subscribe();
-    while !world.lock().node.tried && revision.changed().await.is_ok() {}
 }
 
 /// What one life of a connection works with.

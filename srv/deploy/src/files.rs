@@ -92,19 +92,21 @@ impl Files {
     /// A text that only the node can give.
     fn node_text(&self, file: File) -> Answer<Box<dyn Open>> {
         let path = if file == File::Images { "images" } else { "status" };
-        let head = show::at_root(&self.world.lock(), file, 0).unwrap_or_default();
-        let Some(client) = self.link.client() else {
-            let down = Error::with(nix::errno::Errno::EIO as u32, "node does not answer");
-            return if file == File::NodeStatus {
-                Answer::Now(Ok(ninep::text(Bytes::from(head))))
-            } else {
-                Answer::Now(Err(down))
-            };
-        };
+        let (world, link) = (self.world.clone(), self.link.clone());
         Answer::later(async move {
-            let text =
-                client.read(path).await.map_err(|error| Error::invalid(error.to_string()))?;
-            Ok(ninep::text(Bytes::from([head.into_bytes(), text].concat())))
+            world.node_tried().await;
+            let head = show::at_root(&world.lock(), file, 0).unwrap_or_default().into_bytes();
+            let text = match link.client() {
+                Some(client) => {
+                    let read = client.read(path).await;
+                    read.map_err(|error| Error::invalid(error.to_string()))?
+                }
+                None if file == File::NodeStatus => Vec::new(),
+                None => {
+                    return Err(Error::with(nix::errno::Errno::EIO as u32, "node does not answer"));
+                }
+            };
+            Ok(ninep::text(Bytes::from([head, text].concat())))
         })
     }
 

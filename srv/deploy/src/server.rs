@@ -18,7 +18,7 @@ use nix::sys::stat::{Mode, umask};
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
@@ -108,6 +108,8 @@ fn journal(config: &Config) -> Result<Journal, String> {
 }
 
 async fn serve(config: Config, journal: Journal) -> Result<(), String> {
+    // Before anything is begun, so that whatever was begun is ended in order.
+    let signals = [on(SignalKind::terminate())?, on(SignalKind::interrupt())?];
     let state = config.state.display().to_string();
     let mut world = journal.load().await.map_err(|e| e.to_string())?;
     if config.edge.runs {
@@ -129,20 +131,20 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
     let files = Files::new(world.clone(), sender.clone(), (link, edge.clone()), &config.group);
     serve_tree(&config, files, listeners);
     let turning = tokio::spawn(Loop::new(world.clone(), journal, hands).run(arrivals));
-    node_tried(&world).await;
-    tracing::info!("serving, state in {state}");
-    // A supervisor that asked to be told is told; without one there is nobody to tell.
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::warn!("cannot tell the supervisor: {error}");
-    }
+    tokio::spawn(async move {
+        world.node_tried().await;
+        tracing::info!("serving, state in {state}");
+        // A supervisor that asked to be told is told; without one there is nobody to tell.
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+            tracing::warn!("cannot tell the supervisor: {error}");
+        }
+    });
     let turning = async { turning.await.unwrap_or(End::Alone) };
-    ended(turning, sender, &config, &edge).await
+    ended(turning, signals, sender, &config, &edge).await
 }
 
-/// Waits until the node answers, or it is known why it does not.
-async fn node_tried(world: &Shared) {
-    let mut revision = world.lock().revision.subscribe();
-    while !world.lock().node.tried && revision.changed().await.is_ok() {}
+fn on(kind: SignalKind) -> Result<Signal, String> {
+    signal(kind).map_err(|error| format!("signals: {error}"))
 }
 
 /// Listens on every address, before anything is started that would have to be ended again.
@@ -173,13 +175,12 @@ fn serve_tree(config: &Config, files: Files, listeners: Vec<Listener>) {
 /// Waits for an end that was asked for: containers and node go on, but after `down`.
 async fn ended(
     turning: impl Future<Output = End>,
+    signals: [Signal; 2],
     sender: mpsc::Sender<Arrival>,
     config: &Config,
     edge: &EdgeLink,
 ) -> Result<(), String> {
-    let handler = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
+    let [mut terminate, mut interrupt] = signals;
     tokio::select! {
         end = turning => match end {
             End::Down => {

@@ -60,6 +60,12 @@ impl Verb {
     pub fn pushes(&self) -> Option<&str> {
         if let Verb::Push { name, .. } = self { Some(name) } else { None }
     }
+
+    /// Whether the node has to be there to be asked.
+    #[must_use]
+    pub fn needs_node(&self) -> bool {
+        matches!(self, Verb::Push { .. } | Verb::CancelPush(_) | Verb::Collect | Verb::Down)
+    }
 }
 
 /// Every verb, in the order help shows them.

@@ -36,6 +36,12 @@ impl Shared {
         // A panic in a turn ends the process; a reader's panic leaves the world as it was.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Waits until the node answers, or it is known why it does not.
+    pub async fn node_tried(&self) {
+        let mut revision = self.lock().revision.subscribe();
+        while !self.lock().node.tried && revision.changed().await.is_ok() {}
+    }
 }
 
 /// Everything this server knows.

@@ -175,16 +175,20 @@ impl Open for Ctl {
             }
         };
         let pushed = lines.iter().find_map(|line| line.verb.pushes().map(String::from));
-        let done =
-            answer(&self.arrivals, Request::Verbs { lines, by: self.by.clone() }, data.len());
-        let (name, done) = match (pushed, done) {
-            (Some(name), Answer::Later(done)) => (name, done),
-            (_, done) => return done,
-        };
         let going = Arc::new(AtomicBool::new(true));
-        self.push = Some(Pushing { name, going: Arc::clone(&going) });
+        self.push = pushed.map(|name| Pushing { name, going: Arc::clone(&going) });
+        let needs_node = lines.iter().any(|line| line.verb.needs_node());
+        let (world, arrivals) = (self.world.clone(), self.arrivals.clone());
+        let (by, written) = (self.by.clone(), data.len());
         Answer::later(async move {
-            let done = done.await;
+            // A server that was just started has not heard of its node yet.
+            if needs_node {
+                world.node_tried().await;
+                if !going.load(Ordering::SeqCst) {
+                    return Err(Error::Interrupted);
+                }
+            }
+            let done = taken(&arrivals, Request::Verbs { lines, by }, written).await;
             going.store(false, Ordering::SeqCst);
             done
         })
@@ -192,7 +196,7 @@ impl Open for Ctl {
 
     /// A push is answered when it has ended, and who wants no answer wants no image.
     fn interrupt(&mut self) {
-        let push = self.push.take().filter(|push| push.going.load(Ordering::SeqCst));
+        let push = self.push.take().filter(|push| push.going.swap(false, Ordering::SeqCst));
         let Some(Pushing { name, .. }) = push else { return };
         let text = format!("cancel-push {name}");
         let lines = vec![verbs::Line { text, service: None, verb: Verb::CancelPush(name) }];
@@ -236,15 +240,17 @@ impl Open for InstanceCtl {
             }
         };
         let request = Request::Instance { service: self.service.clone(), id: self.id, verb };
-        answer(&self.arrivals, request, data.len())
+        let (arrivals, written) = (self.arrivals.clone(), data.len());
+        Answer::later(async move { taken(&arrivals, request, written).await })
     }
 }
 
 /// Asks the loop, and takes the whole write when it is saved.
-fn answer(arrivals: &mpsc::Sender<Arrival>, request: Request, written: usize) -> Answer<u32> {
-    let arrivals = arrivals.clone();
-    Answer::later(async move {
-        send(&arrivals, request).await.map_err(refusal)?;
-        u32::try_from(written).map_err(|_| Error::Length)
-    })
+async fn taken(
+    arrivals: &mpsc::Sender<Arrival>,
+    request: Request,
+    written: usize,
+) -> ninep::Result<u32> {
+    send(arrivals, request).await.map_err(refusal)?;
+    u32::try_from(written).map_err(|_| Error::Length)
 }

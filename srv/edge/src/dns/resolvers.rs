@@ -11,7 +11,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -106,7 +106,13 @@ impl Resolvers {
     pub(crate) fn now(&self) -> Arc<Known> {
         let stamp = self.stamp();
         let known = self.now.load_full();
-        if known.stamp == stamp { known } else { self.read(stamp) }
+        if known.stamp == stamp {
+            return known;
+        }
+        let circling = self.circling();
+        // Of many who see the change one reads.
+        let known = self.now.load_full();
+        if known.stamp == stamp { known } else { self.read(stamp, &circling) }
     }
 
     /// Whether `key`, the name of a question in small letters, is a probe of ours that came back;
@@ -116,16 +122,18 @@ impl Resolvers {
         let Some((_, ip)) = known.probes.iter().find(|(probe, _)| probe == key) else {
             return false;
         };
-        let mut circling = self.circling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut circling = self.circling();
         if circling.0 != known.stamp {
             *circling = (known.stamp, BTreeSet::new());
         }
-        let new = circling.1.insert(*ip);
-        drop(circling);
-        if new {
-            self.read(known.stamp);
+        if circling.1.insert(*ip) {
+            self.read(known.stamp, &circling);
         }
         true
+    }
+
+    fn circling(&self) -> MutexGuard<'_, (Stamp, BTreeSet<IpAddr>)> {
+        self.circling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stamp(&self) -> Stamp {
@@ -135,8 +143,10 @@ impl Resolvers {
         })
     }
 
-    fn read(&self, stamp: Stamp) -> Arc<Known> {
-        let servers = self.servers(stamp).unwrap_or_default();
+    fn read(&self, stamp: Stamp, circling: &(Stamp, BTreeSet<IpAddr>)) -> Arc<Known> {
+        let none = BTreeSet::new();
+        let circling = if circling.0 == stamp { &circling.1 } else { &none };
+        let servers = self.servers(circling).unwrap_or_default();
         let mut known = Known { stamp, ..Known::default() };
         if !servers.is_empty() {
             known.asked = build(servers.clone()).ok().map(|resolver| {
@@ -164,13 +174,11 @@ impl Resolvers {
     }
 
     /// The resolvers that the file names, without ourselves and those who ask us.
-    fn servers(&self, stamp: Stamp) -> io::Result<Vec<NameServerConfig>> {
+    fn servers(&self, circling: &BTreeSet<IpAddr>) -> io::Result<Vec<NameServerConfig>> {
         let text = fs::read(&self.file)?;
         let (config, _) = system_conf::parse_resolv_conf(text).map_err(io::Error::other)?;
-        let circling = self.circling.lock().unwrap_or_else(PoisonError::into_inner);
-        let circles = |ip: &IpAddr| circling.0 == stamp && circling.1.contains(ip);
         let mut servers = config.name_servers().to_vec();
-        servers.retain(|server| !self.is_own(server.ip) && !circles(&server.ip));
+        servers.retain(|server| !self.is_own(server.ip) && !circling.contains(&server.ip));
         for connection in servers.iter_mut().flat_map(|server| &mut server.connections) {
             connection.port = self.port;
         }

@@ -58,7 +58,7 @@ async fn ask(socket: Arc<UdpSocket>, desk: Arc<Desk>, question: Vec<u8>, from: S
 struct Batch {
     space: Vec<[u8; MESSAGE_BYTES_MAX]>,
     chance: Chance,
-    /// Answers, the first `ready` of them to be sent; the others are kept for their room.
+    /// Answers, as many of the first as `to` has; the others are kept for their room.
     answers: Vec<Vec<u8>>,
     to: Vec<Option<SockaddrStorage>>,
     /// Questions that another has to be asked.

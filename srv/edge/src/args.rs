@@ -1,0 +1,178 @@
+//! The words after `deployfs edge`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::{Arg, Parser, ValueExt};
+use ninep::dial::Address;
+
+use crate::error::Error;
+use crate::process::bind;
+use crate::process::sockets::Wanted;
+
+/// Where `deployfs` serves unless told otherwise.
+const SERVER: &str = "unix!/run/deploy/deploy.sock";
+/// The edge's name unless told otherwise.
+const NAME: &str = "main";
+/// Bytes of a name.
+const NAME_BYTES_MAX: usize = 63;
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// The state directory.
+    pub(crate) state: PathBuf,
+    /// What `deployfs` knows this edge by.
+    pub(crate) name: String,
+    /// Where `deployfs` serves, tried in turn.
+    pub(crate) servers: Vec<Address>,
+    /// Where users are served.
+    pub(crate) wanted: Wanted,
+    /// The directory of certificates.
+    pub(crate) certs: Option<PathBuf>,
+    /// Print every 9P message.
+    pub(crate) trace: bool,
+    /// Say more.
+    pub(crate) verbose: bool,
+    /// This is the process that serves: its input is the talk with the one that keeps it.
+    pub(crate) worker: bool,
+}
+
+/// Reads the words.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Error> {
+    let mut words = Parser::from_args(args);
+    let (mut state, mut servers) = (None, Vec::new());
+    let mut options = Options {
+        state: PathBuf::new(),
+        name: NAME.to_owned(),
+        servers: Vec::new(),
+        wanted: Wanted::default(),
+        certs: None,
+        trace: false,
+        verbose: false,
+        worker: false,
+    };
+    while let Some(word) = words.next().map_err(usage)? {
+        match word {
+            Arg::Short('r') => state = Some(PathBuf::from(text(&mut words)?)),
+            Arg::Short('n') => options.name = name(text(&mut words)?)?,
+            Arg::Short('s') => servers.push(text(&mut words)?),
+            Arg::Long("http") => options.wanted.http = place(text(&mut words)?)?,
+            Arg::Long("https") => options.wanted.https = place(text(&mut words)?)?,
+            Arg::Long("dns") => options.wanted.dns.extend(names(&text(&mut words)?)?),
+            Arg::Long("certs") => options.certs = Some(PathBuf::from(text(&mut words)?)),
+            Arg::Short('D') => options.trace = true,
+            Arg::Short('v') => options.verbose = true,
+            Arg::Long("worker") => options.worker = true,
+            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(usage(word.unexpected())),
+        }
+    }
+    options.state = state.ok_or_else(|| Error::Usage("no state directory: give -r".into()))?;
+    if servers.is_empty() {
+        servers.push(SERVER.to_owned());
+    }
+    for text in servers {
+        options.servers.push(text.parse().map_err(|why| Error::Usage(format!("-s: {why}")))?);
+    }
+    Ok(options)
+}
+
+fn usage(error: lexopt::Error) -> Error {
+    Error::Usage(error.to_string())
+}
+
+fn text(words: &mut Parser) -> Result<String, Error> {
+    words.value().and_then(|value| value.string()).map_err(usage)
+}
+
+fn name(text: String) -> Result<String, Error> {
+    let fine = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+    match (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(fine) {
+        true if !text.starts_with('.') => Ok(text),
+        _ => Err(Error::Usage(format!("-n {text}: 1 to {NAME_BYTES_MAX} letters, digits, -_."))),
+    }
+}
+
+fn place(text: String) -> Result<Option<String>, Error> {
+    if text == "-" {
+        return Ok(None);
+    }
+    bind::addresses(&text).map_err(Error::Usage)?;
+    Ok(Some(text))
+}
+
+/// Addresses with commas between them; one without a port takes what is usual.
+fn names(text: &str) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    for one in text.split(',').filter(|one| *one != "-" && !one.is_empty()) {
+        let bare = one.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+        if !bare {
+            bind::addresses(one).map_err(Error::Usage)?;
+        }
+        found.push(one.to_owned());
+    }
+    Ok(found)
+}
+
+impl Options {
+    /// The words for a process of this edge, from which `parse` makes the same.
+    pub(crate) fn words(&self, worker: bool) -> Vec<OsString> {
+        let mut words = vec!["-r".into(), self.state.clone().into_os_string()];
+        let mut add = |flag: &str, text: &str| words.extend([flag.into(), text.into()]);
+        add("-n", &self.name);
+        self.servers.iter().for_each(|server| add("-s", &server.to_string()));
+        self.wanted.http.iter().for_each(|text| add("--http", text));
+        self.wanted.https.iter().for_each(|text| add("--https", text));
+        self.wanted.dns.iter().for_each(|text| add("--dns", text));
+        let flags = [(self.trace, "-D"), (self.verbose, "-v"), (worker, "--worker")];
+        words.extend(self.certs.iter().flat_map(|dir| ["--certs".into(), dir.into()]));
+        words.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into()));
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &str) -> Result<Options, Error> {
+        parse(words.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_words_are_read_and_passed_on() {
+        let all = "-r /s -n two -s unix!/a -s tcp!127.0.0.1!5640 --http 127.0.0.1:0 --https :443 \
+                   --dns 10.89.0.1,127.0.0.1:5353 --dns [::1] --certs /c -D -v";
+        let options = read(all).unwrap();
+        assert_eq!((options.servers.len(), options.wanted.dns.len()), (2, 3));
+        assert_eq!(parse(options.words(false)).unwrap(), options);
+        let worker = parse(options.words(true)).unwrap();
+        assert_eq!(worker, Options { worker: true, ..options });
+    }
+
+    #[test]
+    fn without_words_nothing_is_listened_on_and_the_server_is_where_it_is_usual() {
+        let options = read("-r /s --http - --dns -").unwrap();
+        assert_eq!(options.wanted, Wanted::default());
+        assert_eq!(
+            (options.name.as_str(), options.servers[0].to_string()),
+            ("main", SERVER.into())
+        );
+    }
+
+    #[test]
+    fn words_that_make_no_sense_are_refused_with_the_usage() {
+        for (words, text) in [
+            ("", "no state directory"),
+            ("-r", "missing argument"),
+            ("-r /s extra", "extra"),
+            ("-r /s -n ..", "-n .."),
+            ("-r /s --http 80", "`80`"),
+            ("-r /s --dns x", "`x`"),
+            ("-r /s -s nowhere", "-s: bad address"),
+        ] {
+            let error = read(words).unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains("usage: "), "{words}: {error}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The table that is served and what is known of instances that left it: changed in one place,
+//! whoever brings the table.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::glance;
+use super::keep::Keep;
+use super::ledger::Ledger;
+use crate::error::Error;
+use crate::process::front::Front;
+use crate::swap::Note;
+
+/// Lines about requests that were cut that wait to be told; the oldest go.
+const CUTS_MAX: usize = 1024;
+
+/// What is known, for whoever has to tell it.
+pub(crate) struct Books {
+    front: Arc<Front>,
+    keep: Keep,
+    open: Mutex<Open>,
+    /// One table is taken at a time.
+    taking: tokio::sync::Mutex<()>,
+    /// Counts whatever changes.
+    changed: watch::Sender<u64>,
+    /// The generation that is on disk.
+    kept: watch::Sender<u64>,
+    /// Requests of this process that were cut: lines, for newer processes.
+    cut: broadcast::Sender<String>,
+}
+
+#[derive(Default)]
+struct Open {
+    ledger: Ledger,
+    /// The text of the table; none: there was none yet.
+    table: Option<Arc<str>>,
+    /// Lines to be told once.
+    cuts: VecDeque<String>,
+    refused: String,
+}
+
+impl Books {
+    /// Books of a process that serves by `front`; nothing is served yet.
+    pub(crate) fn new(front: Arc<Front>, keep: Keep) -> Books {
+        let (changed, kept) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (open, taking) = (Mutex::default(), tokio::sync::Mutex::default());
+        Books { front, keep, open, taking, changed, kept, cut: broadcast::Sender::new(CUTS_MAX) }
+    }
+
+    /// Takes what an earlier process has kept: its table when it is newer than the one that is
+    /// served, and who left in its time.
+    pub(crate) async fn refresh(&self) {
+        let _turn = self.taking.lock().await;
+        let keep = self.keep.clone();
+        let found = tokio::task::spawn_blocking(move || (keep.table(), keep.left())).await;
+        let Ok((table, left)) = found else { return };
+        let text = table.unwrap_or_else(|why| {
+            tracing::warn!("the last table cannot be read: {why}");
+            None
+        });
+        let newer = text.filter(|text| glance::generation(text) > self.generation());
+        if let Some(text) = newer
+            && let Err(error) = self.swap(text)
+        {
+            // A new one comes from the server.
+            tracing::warn!("the last table is not served: {error}");
+        }
+        let table = self.table().unwrap_or_default();
+        let here = glance::ids(&table);
+        for (id, generation) in left.iter().filter(|(id, _)| !here.contains(id.as_str())) {
+            self.open().ledger.remember(id, *generation);
+        }
+        self.kept.send_replace(self.generation().unwrap_or(0));
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves this table from now on, and keeps it for the next process.
+    pub(crate) async fn take(&self, text: String) -> Result<u64, Error> {
+        let _turn = self.taking.lock().await;
+        let generation = self.swap(text)?;
+        let (keep, table) = (self.keep.clone(), self.table().unwrap_or_default());
+        let mut left = Vec::new();
+        left.extend(self.open().ledger.left().map(|(id, first)| (id.to_owned(), first)));
+        let stored = tokio::task::spawn_blocking(move || {
+            keep.store(&table, left.iter().map(|(id, first)| (id.as_str(), *first)))
+        });
+        let stored = stored.await.map_err(std::io::Error::other).flatten();
+        stored.map_err(Error::io("keep the table"))?;
+        self.kept.send_replace(generation);
+        Ok(generation)
+    }
+
+    /// Serves the table that a newer process has kept, unless this one has it or a newer one.
+    pub(crate) async fn catch_up(&self, generation: u64) -> Result<(), Error> {
+        let _turn = self.taking.lock().await;
+        if self.generation().is_some_and(|own| own >= generation) {
+            return Ok(());
+        }
+        let keep = self.keep.clone();
+        let found = tokio::task::spawn_blocking(move || keep.table()).await;
+        let found = found.map_err(std::io::Error::other).flatten();
+        if let Some(text) = found.map_err(Error::io("read the newer table"))? {
+            self.swap(text)?;
+        }
+        Ok(())
+    }
+
+    /// Serves no route any more: what is in flight has its drain's time left.
+    pub(crate) async fn close(&self) {
+        let _turn = self.taking.lock().await;
+        if let Err(error) = self.swap(format!("generation {}\n", u64::MAX)) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    fn swap(&self, text: String) -> Result<u64, Error> {
+        let mut open = self.open();
+        let generation = match self.front.take(&text) {
+            Ok(generation) => generation,
+            Err(error) => {
+                open.refused = error.to_string();
+                return Err(error);
+            }
+        };
+        let Open { ledger, table, refused, .. } = &mut *open;
+        let before = table.take().unwrap_or_default();
+        ledger.took(generation, &glance::ids(&before), &glance::ids(&text));
+        *table = Some(text.into());
+        refused.clear();
+        drop(open);
+        self.bump();
+        Ok(generation)
+    }
+
+    /// Writes down what becomes of instances that left, for as long as the process lives.
+    pub(crate) async fn listen(self: Arc<Self>, mut notes: mpsc::UnboundedReceiver<Note>) {
+        while let Some(note) = notes.recv().await {
+            match note {
+                Note::Drained { id } => self.open().ledger.drained(&id),
+                Note::Cut { id, count, why } => {
+                    let line = format!("cut {id} {count} {why}");
+                    // Nobody newer may be there.
+                    let _ = self.cut.send(line.clone());
+                    self.cut(line);
+                }
+            }
+            self.bump();
+        }
+    }
+
+    /// What an older process has cut, or this one.
+    pub(crate) fn cut(&self, line: String) {
+        let mut open = self.open();
+        if open.cuts.len() == CUTS_MAX {
+            open.cuts.pop_front();
+        }
+        open.cuts.push_back(line);
+        drop(open);
+        self.bump();
+    }
+
+    /// Hears of requests of this process that are cut.
+    pub(crate) fn cuts(&self) -> broadcast::Receiver<String> {
+        self.cut.subscribe()
+    }
+
+    /// Changes what is known of the older processes.
+    pub(crate) fn older(&self, change: impl FnOnce(&mut Ledger)) {
+        change(&mut self.open().ledger);
+        self.bump();
+    }
+
+    /// Older processes that have not ended.
+    pub(crate) fn olders(&self) -> Vec<u32> {
+        self.open().ledger.older().collect()
+    }
+
+    /// Lines that can be told now and were not told before.
+    pub(crate) fn news(&self) -> Vec<String> {
+        let mut open = self.open();
+        // Requests are cut before their instance has drained.
+        let mut lines: Vec<String> = open.cuts.drain(..).collect();
+        lines.extend(open.ledger.news(now_ms()));
+        lines
+    }
+
+    /// What is said first to a server: what is served, and of whom it may have missed something.
+    pub(crate) fn first(&self) -> Vec<String> {
+        let generation = self.generation();
+        let serves = generation.map_or("began 0".to_owned(), |own| format!("serves {own}"));
+        let mut lines = vec![serves];
+        lines.extend(self.open().ledger.again());
+        lines
+    }
+
+    /// The generation that is served.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        self.table().as_deref().and_then(glance::generation)
+    }
+
+    /// The text of the table that is served.
+    pub(crate) fn table(&self) -> Option<Arc<str>> {
+        self.open().table.clone()
+    }
+
+    /// The ports that the table wants to be listened on.
+    pub(crate) fn ports(&self) -> BTreeSet<u16> {
+        self.table().as_deref().map(glance::ports).unwrap_or_default()
+    }
+
+    /// The line that says what this process holds, for a newer one.
+    pub(crate) fn holds(&self) -> String {
+        let generation = self.generation().unwrap_or(0);
+        let open = self.open();
+        let ids: String = open.ledger.holds().flat_map(|id| [" ", id]).collect();
+        format!("holds {generation}{ids}\n")
+    }
+
+    /// Why the last table was not taken; empty: it was.
+    pub(crate) fn refused(&self) -> String {
+        self.open().refused.clone()
+    }
+
+    /// Hears of whatever changes here.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The generation that is on disk, whenever it changes.
+    pub(crate) fn kept(&self) -> watch::Receiver<u64> {
+        self.kept.subscribe()
+    }
+
+    fn bump(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,176 @@
+//! Following `deployfs`: its tables in, what became of them out.
+
+pub(crate) mod books;
+mod glance;
+pub(crate) mod keep;
+mod ledger;
+pub(crate) mod older;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ninep::client::{Client, ClientError, File, Mode};
+use ninep::dial::Address;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use books::Books;
+use stream::Tables;
+
+/// The shortest rest before a server that does not answer is asked again.
+const AGAIN_MS_MIN: u64 = 20;
+/// The longest: much less than the time after which a server goes on without an edge.
+const AGAIN_MS_MAX: u64 = 500;
+/// How much of a table is asked for at once.
+const READ_BYTES: u32 = 1 << 20;
+/// Bytes of lines that are written at once.
+const WRITE_BYTES_MAX: usize = 4096;
+
+/// Why a connection came to its end.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    /// The server refused something, or is gone.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// The stream of tables makes no sense.
+    #[error("{0}")]
+    Strange(String),
+}
+
+/// The one who follows, for as long as this process is the one that speaks for the edge.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Follower {
+    /// Begins to follow, as the edge `name`; `state` says how it goes.
+    pub(crate) fn start(
+        books: Arc<Books>,
+        servers: Vec<Address>,
+        name: String,
+        state: watch::Sender<String>,
+    ) -> Follower {
+        let stop = watch::Sender::new(false);
+        let follow = Follow { books, servers, name, state };
+        let task = tokio::spawn(follow.run(stop.subscribe()));
+        Follower { stop, task }
+    }
+
+    /// Ends it: afterwards nothing of it is on its way to the disk or to the server.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        // It panicked, or its runtime ends: either way it has ended.
+        let _ = self.task.await;
+    }
+}
+
+struct Follow {
+    books: Arc<Books>,
+    servers: Vec<Address>,
+    name: String,
+    state: watch::Sender<String>,
+}
+
+impl Follow {
+    async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut rest_ms = AGAIN_MS_MIN;
+        loop {
+            let Err(lost) = self.connection(&mut stop, &mut rest_ms).await else { return };
+            let why = lost.to_string();
+            if *self.state.borrow() != why {
+                tracing::warn!("{why}");
+            }
+            self.state.send_replace(why);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = sleep(Duration::from_millis(rest_ms)) => {}
+            }
+            rest_ms = (rest_ms * 2).min(AGAIN_MS_MAX);
+        }
+    }
+
+    /// One life of a connection. Ends well only when it is stopped.
+    async fn connection(
+        &self,
+        stop: &mut watch::Receiver<bool>,
+        rest_ms: &mut u64,
+    ) -> Result<(), Lost> {
+        let client = tokio::select! {
+            client = self.dial() => client?,
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let place = format!("edges/{}", self.name);
+        match client.mkdir(&place).await {
+            // It is there from before.
+            Ok(()) | Err(ClientError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut ack = Ack { file: client.open(&format!("{place}/ack"), Mode::Write).await?, at: 0 };
+        let mut changes = self.books.changes();
+        ack.write(&self.books.first()).await?;
+        let mut stream = client.open(&format!("{place}/routes"), Mode::Read).await?;
+        self.state.send_replace("connected".to_owned());
+        *rest_ms = AGAIN_MS_MIN;
+        let mut tables = Tables::default();
+        loop {
+            ack.write(&self.books.news()).await?;
+            let bytes = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                _ = changes.changed() => continue,
+                bytes = stream.read_next(READ_BYTES) => bytes?,
+            };
+            if bytes.is_empty() {
+                return Err(Lost::Strange("its tables ended".to_owned()));
+            }
+            // Only the newest: what is between would be served for no time at all.
+            if let Some(text) = tables.take(&bytes).map_err(Lost::Strange)?.pop() {
+                match self.books.take(text).await {
+                    Ok(generation) => ack.write(&[format!("serves {generation}")]).await?,
+                    Err(error) => tracing::warn!("a table is not taken: {error}"),
+                }
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<Client, ClientError> {
+        let mut failed = ClientError::Unreachable("no server is known: give -s".to_owned());
+        for address in &self.servers {
+            match Client::dial(address, "").await {
+                Ok(client) => return Ok(client),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+}
+
+/// The open `ack`.
+struct Ack {
+    file: File,
+    at: u64,
+}
+
+impl Ack {
+    /// Writes whole lines, as many as fit at a time.
+    async fn write(&mut self, lines: &[String]) -> Result<(), ClientError> {
+        let mut text = String::new();
+        for (number, line) in lines.iter().enumerate() {
+            text.push_str(line);
+            text.push('\n');
+            let next = lines.get(number + 1);
+            if next.is_none_or(|next| text.len() + next.len() >= WRITE_BYTES_MAX) {
+                let taken = self.file.write_at(self.at, text.as_bytes()).await?;
+                if taken as usize != text.len() {
+                    let (path, sent) = ("ack".to_owned(), text.len() as u64);
+                    return Err(ClientError::Short { path, taken: taken.into(), sent });
+                }
+                self.at += text.len() as u64;
+                text.clear();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! The proxy and the names as the processes see them: one thing that takes tables and is given
+//! sockets.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::leave::Leave;
+use super::sockets::{Place, Sockets};
+use crate::access::Access;
+use crate::dns;
+use crate::error::Error;
+use crate::http::{self, Scheme};
+use crate::limits::Limits;
+use crate::metrics;
+use crate::swap::{Note, Shared};
+use crate::worker::Kind;
+
+/// How long questions that were taken may still be asked of others when the edge leaves.
+const NAMES_LEAVE_TIME: Duration = Duration::from_secs(2);
+
+/// All that serves users in this process.
+pub(crate) struct Front {
+    shared: Arc<Shared>,
+    names: Arc<ArcSwap<dns::Names>>,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Default)]
+struct Inside {
+    listeners: JoinSet<()>,
+    /// Ports of routes, which can be left one at a time.
+    ports: BTreeMap<u16, watch::Sender<()>>,
+    names: Option<dns::Server>,
+}
+
+impl Front {
+    /// Serves no route yet, and nowhere. To be made in the runtime that drains are waited for in.
+    pub(crate) fn new() -> Result<(Arc<Front>, mpsc::UnboundedReceiver<Note>), Error> {
+        let (shared, notes) = Shared::new(Limits::default(), Access::none())?;
+        let names = Arc::new(ArcSwap::from_pointee(dns::Names::of_table(&shared.live().table)));
+        Ok((Arc::new(Front { shared, names, inside: Mutex::default() }), notes))
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves this table from now on. Instances that it has no more begin to drain.
+    pub(crate) fn take(&self, text: &str) -> Result<u64, Error> {
+        let generation = self.shared.take(text)?;
+        self.names.store(Arc::new(dns::Names::of_table(&self.shared.live().table)));
+        Ok(generation)
+    }
+
+    /// Serves users at a socket until it is time to leave; places that are none of theirs are
+    /// left alone.
+    pub(crate) fn serve(&self, place: &Place, socket: &OwnedFd, leave: &Leave) -> io::Result<()> {
+        let kind = match place {
+            Place::Http(_) => Kind::Http(Scheme::Http),
+            Place::Tcp(port) => Kind::Tcp(*port),
+            Place::Https(_)
+            | Place::Lock
+            | Place::Up
+            | Place::Tree
+            | Place::Datagrams(_)
+            | Place::Streams(_) => return Ok(()),
+        };
+        let listener = TcpListener::from(socket.try_clone()?);
+        let (shared, leave, place) = (self.shared.clone(), leave.clone(), place.clone());
+        let (stays, mut closed) = watch::channel(());
+        let mut inside = self.inside();
+        if let Kind::Tcp(port) = kind {
+            inside.ports.insert(port, stays);
+        }
+        let is_port = matches!(kind, Kind::Tcp(_));
+        inside.listeners.spawn(async move {
+            let gone = async {
+                tokio::select! {
+                    () = leave.said() => {}
+                    // Its sender is dropped.
+                    _ = closed.changed(), if is_port => {}
+                }
+            };
+            if let Err(why) = http::serve(listener, kind, shared, gone).await {
+                tracing::error!("{place}: {why}");
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes no more connections at the port of a route; those that are there go on.
+    pub(crate) fn close(&self, port: u16) {
+        self.inside().ports.remove(&port);
+    }
+
+    /// Answers questions for names at all sockets that are for them.
+    pub(crate) fn serve_names(&self, sockets: &Sockets) -> io::Result<()> {
+        let mut listeners = Vec::new();
+        for (place, socket) in sockets.there() {
+            let Place::Datagrams(text) = place else { continue };
+            let Some(streams) = sockets.get(&Place::Streams(text.clone())) else { continue };
+            listeners.push(dns::Listener {
+                datagrams: UdpSocket::from(socket.try_clone()?),
+                streams: TcpListener::from(streams.try_clone()?),
+            });
+        }
+        if !listeners.is_empty() {
+            let names = self.names.clone();
+            let source = dns::Source(Box::new(move || names.load_full()));
+            let server = dns::Server::start(listeners, source, dns::Resolvers::of_machine())?;
+            self.inside().names = Some(server);
+        }
+        Ok(())
+    }
+
+    /// Ends when it was time to leave and everything that was taken has ended.
+    pub(crate) async fn left(&self) {
+        let Inside { mut listeners, names, .. } = std::mem::take(&mut *self.inside());
+        let names = async {
+            if let Some(names) = names {
+                names.leave(NAMES_LEAVE_TIME).await;
+            }
+        };
+        tokio::join!(names, async { while listeners.join_next().await.is_some() {} });
+    }
+
+    /// The longest that anything in flight may go on after its route is gone.
+    pub(crate) fn longest_drain(&self) -> Duration {
+        let live = self.shared.live();
+        let routes = live.table.routes.iter().map(|route| route.options.drain).max();
+        routes.unwrap_or_default()
+    }
+
+    /// Figures, as Prometheus reads them.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = metrics::text(&self.shared);
+        if let Some(names) = &self.inside().names {
+            names.figures().print(&mut text);
+        }
+        text
+    }
+
+    /// Connections of users that are open.
+    pub(crate) fn connections(&self) -> u64 {
+        self.shared.connections()
+    }
+
+    /// Instances that left the table and have not drained, and what is in flight to each.
+    pub(crate) fn draining(&self) -> Vec<(Arc<str>, u64)> {
+        self.shared.draining()
+    }
+}

@@ -1,0 +1,48 @@
+//! Real processes of an edge: killed, replaced and ended under load.
+//!
+//! `processes [PART]` runs the cases whose name contains PART; `processes edge …` is the edge
+//! under test. The other end of its 9P is a small tree that plays the files of `deployfs`.
+
+#![allow(clippy::unwrap_used, reason = "all of this is tests, though no attribute says so")]
+
+mod backend;
+mod handing;
+mod keeping;
+mod server;
+mod trial;
+mod users;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, exit};
+use std::time::Instant;
+
+use nix::sched::{CloneFlags, unshare};
+
+fn main() {
+    let mut args = std::env::args_os().skip(1).peekable();
+    if args.peek().is_some_and(|word| word == "edge") {
+        exit(edge::run(args.skip(1)));
+    }
+    let part = args.filter_map(|word| word.into_string().ok()).find(|word| !word.starts_with('-'));
+    if nix::unistd::geteuid().is_root() {
+        // Ports of the edges under test are nobody else's.
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network of our own");
+        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        assert!(up.expect("ip: install Debian's iproute2").success(), "lo cannot be set up");
+    }
+    let mut failed = Vec::new();
+    let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
+    let all = [keeping::ALL, handing::ALL].concat();
+    let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
+    assert!(!chosen.is_empty(), "no case has {:?} in its name", part.unwrap_or_default());
+    for (name, case) in chosen {
+        let began = Instant::now();
+        let passed = catch_unwind(AssertUnwindSafe(case)).is_ok();
+        let word = if passed { "ok" } else { "FAILED" };
+        println!("{word} {name} ({} ms)", began.elapsed().as_millis());
+        if !passed {
+            failed.push(*name);
+        }
+    }
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
