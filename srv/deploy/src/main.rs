@@ -8,6 +8,7 @@ const HELP: &str = "\
 usage: deployfs [flags]          serve the deployment file tree
        deployfs down [flags]     end every instance, the node and the server
        deployfs node -r DIR      run the instances of this machine (started by the server)
+       deployfs edge -r DIR      hold the sockets of users (started by the server)
        deployfs shim DIR         be the parent of one instance (started by the node)
        deployfs help | --version
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1).peekable();
     let first = words.peek().and_then(|word| word.to_str()).unwrap_or_default().to_string();
     let code = match first.as_str() {
+        "edge" => edge::run(words.skip(1)),
         "node" => node::run(words.skip(1)),
         "shim" => shim::run(words.skip(1)),
         "down" => deployfs::server::down(words.skip(1)),

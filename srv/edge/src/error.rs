@@ -5,6 +5,15 @@ use std::io;
 /// Why the edge did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The words after `deployfs edge` make no sense.
+    #[error(
+        "{0}\nusage: deployfs edge -r STATEDIR [-s ADDRESS] [-n NAME] [--http ADDR] [--https ADDR] \
+         [--dns ADDR] [--certs DIR] [-D] [-v]"
+    )]
+    Usage(String),
+    /// A process of the edge that did not do its part.
+    #[error("{0}")]
+    Process(String),
     /// A table that is not taken; the one before stays.
     #[error("table line {line}: {what}")]
     Table {
@@ -29,4 +38,12 @@ pub enum Error {
         /// What the system said.
         why: io::Error,
     },
+}
+
+impl Error {
+    /// An error of the system with what was tried: `.map_err(Error::io("listen on 80"))`.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+        let what = what.into();
+        move |why| Error::Io { what, why }
+    }
 }

@@ -96,6 +96,11 @@ impl Books {
         Ok(generation)
     }
 
+    /// Ends when no table is on its way to the disk.
+    pub(crate) async fn settled(&self) {
+        drop(self.taking.lock().await);
+    }
+
     /// Serves the table that a newer process has kept, unless this one has it or a newer one.
     pub(crate) async fn catch_up(&self, generation: u64) -> Result<(), Error> {
         let _turn = self.taking.lock().await;

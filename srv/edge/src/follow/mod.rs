@@ -7,6 +7,7 @@ mod ledger;
 pub(crate) mod older;
 mod stream;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ enum Lost {
 }
 
 /// The one who follows, for as long as this process is the one that speaks for the edge.
-#[derive(Debug)]
 pub(crate) struct Follower {
+    books: Arc<Books>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -54,9 +55,9 @@ impl Follower {
         state: watch::Sender<String>,
     ) -> Follower {
         let stop = watch::Sender::new(false);
-        let follow = Follow { books, servers, name, state };
+        let follow = Follow { books: books.clone(), servers, name, state };
         let task = tokio::spawn(follow.run(stop.subscribe()));
-        Follower { stop, task }
+        Follower { books, stop, task }
     }
 
     /// Ends it: afterwards nothing of it is on its way to the disk or to the server.
@@ -64,6 +65,7 @@ impl Follower {
         self.stop.send_replace(true);
         // It panicked, or its runtime ends: either way it has ended.
         let _ = self.task.await;
+        self.books.settled().await;
     }
 }
 
@@ -78,8 +80,15 @@ impl Follow {
     async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut rest_ms = AGAIN_MS_MIN;
         loop {
-            let Err(lost) = self.connection(&mut stop, &mut rest_ms).await else { return };
-            let why = lost.to_string();
+            // Whatever it waits for: a server that hangs holds up no take-over.
+            let lost = tokio::select! {
+                lost = self.connection(&mut rest_ms) => lost,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let why = match lost {
+                Ok(never) => match never {},
+                Err(lost) => lost.to_string(),
+            };
             if *self.state.borrow() != why {
                 tracing::warn!("{why}");
             }
@@ -92,16 +101,9 @@ impl Follow {
         }
     }
 
-    /// One life of a connection. Ends well only when it is stopped.
-    async fn connection(
-        &self,
-        stop: &mut watch::Receiver<bool>,
-        rest_ms: &mut u64,
-    ) -> Result<(), Lost> {
-        let client = tokio::select! {
-            client = self.dial() => client?,
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
-        };
+    /// One life of a connection.
+    async fn connection(&self, rest_ms: &mut u64) -> Result<Infallible, Lost> {
+        let client = self.dial().await?;
         let place = format!("edges/{}", self.name);
         match client.mkdir(&place).await {
             // It is there from before.
@@ -118,7 +120,6 @@ impl Follow {
         loop {
             ack.write(&self.books.news()).await?;
             let bytes = tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 _ = changes.changed() => continue,
                 bytes = stream.read_next(READ_BYTES) => bytes?,
             };
@@ -127,7 +128,10 @@ impl Follow {
             }
             // Only the newest: what is between would be served for no time at all.
             if let Some(text) = tables.take(&bytes).map_err(Lost::Strange)?.pop() {
-                match self.books.take(text).await {
+                let books = self.books.clone();
+                // A task of its own: a table that is half taken is nobody's.
+                let taken = tokio::spawn(async move { books.take(text).await }).await;
+                match taken.map_err(|_| Lost::Strange("a table cannot be taken".to_owned()))? {
                     Ok(generation) => ack.write(&[format!("serves {generation}")]).await?,
                     Err(error) => tracing::warn!("a table is not taken: {error}"),
                 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::books::Books;
 use crate::process::leave::{Leave, Leaving};
@@ -28,6 +28,9 @@ fn path(dir: &Path, pid: u32) -> PathBuf {
     dir.join(format!("{pid}{SOCKET}"))
 }
 
+/// How long an older process may be silent when it was asked: as long as a server waits for an
+/// edge.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the last lines may take to be written.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -157,16 +160,29 @@ async fn hear_until_end(stream: UnixStream, pid: u32, books: &Arc<Books>) -> io:
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     let (mut kept, mut asked) = (books.kept(), None);
+    let mut answer_due = None;
     loop {
         let generation = *kept.borrow_and_update();
         if asked != Some(generation) {
             write.write_all(format!("table {generation}\n").as_bytes()).await?;
             asked = Some(generation);
+            answer_due = answer_due.or_else(|| Some(Instant::now() + ANSWER_TIME_MAX));
         }
+        let late = async {
+            match answer_due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
         let line = tokio::select! {
             _ = kept.changed() => continue,
             line = lines.next_line() => line?,
+            () = late => {
+                tracing::warn!("older process {pid} does not answer: nothing waits for it");
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         };
+        answer_due = None;
         let Some(line) = line else { return Ok(()) };
         if line.starts_with("cut ") {
             books.cut(line);

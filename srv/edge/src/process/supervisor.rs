@@ -204,6 +204,8 @@ impl Supervisor {
                 }
             }
             ("yielded", _) => self.yielded(),
+            // The system may tell both processes, which is not to be told twice.
+            ("end", _) if self.phase == Phase::Ending => {}
             ("end", _) => self.end().await,
             ("bind", Some(port)) => self.bind(port).await,
             ("close", Some(port)) => self.sockets.close(&Place::Tcp(port)),
@@ -259,8 +261,8 @@ impl Supervisor {
         if self.since.elapsed() >= Duration::from_millis(LIVED_MS_MIN) {
             self.rest_ms = 0;
         }
-        tracing::warn!("the worker ended ({how}): started again in {} ms", self.rest_ms);
         if self.phase == Phase::Serving {
+            tracing::warn!("the worker ended ({how}): started again in {} ms", self.rest_ms);
             self.restart = Some(Instant::now() + Duration::from_millis(self.rest_ms));
         }
         self.rest_ms = (self.rest_ms * 2).clamp(REST_MS_MIN, REST_MS_MAX);

@@ -104,6 +104,8 @@ struct Worker {
     changes: watch::Receiver<u64>,
     /// The routes' ports that were asked for.
     ports: BTreeSet<u16>,
+    /// The table of which they are.
+    synced: Option<u64>,
     /// Where new edges ask when nobody else answers them.
     door: Option<Door>,
     steps: mpsc::Sender<Step>,
@@ -160,6 +162,7 @@ impl Worker {
             connected,
             changes,
             ports: BTreeSet::new(),
+            synced: None,
             door: None,
             steps,
             asked,
@@ -268,20 +271,29 @@ impl Worker {
             "lead" => self.lead().await,
             "leave" => return Some(Going::Leave),
             "end" => return Some(Going::End),
-            _ => self.take_socket(said),
+            _ => self.take_socket(said).await,
         }
         None
     }
 
     /// A socket that was asked for, or why there is none.
-    fn take_socket(&mut self, said: Said) {
+    async fn take_socket(&mut self, said: Said) {
         let port = said.line.strip_prefix("socket tcp ").and_then(|port| port.parse().ok());
         if let Some(said) = told(&mut self.sockets, said) {
             tracing::warn!("the supervisor said `{}`", said.line);
         }
-        if let Some(port) = port {
-            self.serve_port(port);
+        match port {
+            Some(port) if self.ports.contains(&port) => self.serve_port(port),
+            // No route wants it any more.
+            Some(port) => self.close_port(port).await,
+            None => {}
         }
+    }
+
+    async fn close_port(&mut self, port: u16) {
+        self.front.close(port);
+        self.sockets.close(&Place::Tcp(port));
+        self.say(&format!("close {port}")).await;
     }
 
     fn serve_port(&mut self, port: u16) {
@@ -300,11 +312,16 @@ impl Worker {
         let wanted = self.books.ports();
         let there = std::mem::replace(&mut self.ports, wanted.clone());
         for port in there.difference(&wanted) {
-            self.front.close(*port);
-            self.sockets.close(&Place::Tcp(*port));
-            self.say(&format!("close {port}")).await;
+            self.close_port(*port).await;
         }
-        for port in wanted.difference(&there) {
+        // One that was in use may be free by the time of another table.
+        let generation = self.books.generation();
+        let again = std::mem::replace(&mut self.synced, generation) != generation;
+        for port in &wanted {
+            let missing = again && self.sockets.get(&Place::Tcp(*port)).is_none();
+            if there.contains(port) && !missing {
+                continue;
+            }
             if self.talk.is_some() {
                 self.say(&format!("bind {port}")).await;
             } else {

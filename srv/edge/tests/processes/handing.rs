@@ -1,7 +1,9 @@
 //! One edge takes over from another, and nobody notices.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::backend::Backend;
@@ -12,6 +14,7 @@ use crate::users::{Load, User, get};
 
 pub(crate) const ALL: &[Case] = &[
     ("twenty take-overs under load lose nothing", twenty_take_overs),
+    ("names are answered all the time", names),
     ("an edge whose supervisor was killed serves on and is taken over", without_supervisor),
     ("a new edge that fails leaves the old one serving", a_failed_one),
     ("a new edge that is killed on its way changes nothing for users", a_killed_one),
@@ -58,6 +61,46 @@ fn twenty_take_overs() {
     assert_eq!(trial.http(), at);
     // Never did two speak to deployfs as one.
     assert_eq!(server.most_open(), 1);
+    trial.end();
+}
+
+fn names() {
+    let trial = Trial::with(&["--dns", "127.0.0.1:0"]);
+    let server = Deployfs::start(&trial.state());
+    let mut edge = trial.start();
+    let one = Backend::start("web-1");
+    server.publish(1, &route("-", &[&one]));
+    server.wait_for(0, "serves 1");
+    let at: SocketAddr = trial.value("dns").parse().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let asking = std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            let (mut asked, mut answered) = (0_u16, 0);
+            let mut answer = [0; 512];
+            while !stop.load(Ordering::Relaxed) {
+                asked += 1;
+                let head = [asked.to_be_bytes(), [1, 0], [0, 1], [0, 0], [0, 0], [0, 0]].concat();
+                let question = [&head[..], b"\x03web\x06deploy\0\0\x01\0\x01"].concat();
+                socket.send_to(&question, at).unwrap();
+                let Ok((count, _)) = socket.recv_from(&mut answer) else { continue };
+                assert!(answer[..2] == asked.to_be_bytes() && answer[3] & 15 == 0);
+                assert_eq!(answer[count - 4..count], [127, 0, 0, 1]);
+                answered += 1;
+            }
+            (asked, answered)
+        }
+    });
+    for _ in 0..5 {
+        let next = trial.start();
+        assert!(std::mem::replace(&mut edge, next).wait().success());
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (asked, answered) = asking.join().unwrap();
+    println!("  asked {asked}, answered {answered}");
+    assert_eq!(asked, answered);
     trial.end();
 }
 

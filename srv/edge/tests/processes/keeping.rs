@@ -30,7 +30,9 @@ pub(crate) const ALL: &[Case] = &[
     ("a crash loop is rested from", a_crash_loop),
     ("a server that comes back is told everything again", told_again),
     ("a port of a route comes and goes with the table and outlives the worker", a_port),
+    ("a port of a route that is in use is had when it is free", a_taken_route),
     ("a port that is in use is done without", a_taken_port),
+    ("a worker that is told to end ends the edge", a_worker_that_is_told),
     ("an edge that ends lets what is in flight end", an_end),
 ];
 
@@ -206,6 +208,9 @@ fn a_port() {
     say();
     kill_now(trial.worker());
     say();
+    let _next = trial.start();
+    say();
+    assert_eq!(trial.values("missing"), Vec::<String>::new());
     server.publish(2, &[]);
     server.wait_for(0, "serves 2");
     trial.wait_value("tcp", <[String]>::is_empty);
@@ -215,6 +220,30 @@ fn a_port() {
         assert!(began.elapsed() < WAIT_MAX);
     }
     trial.end();
+}
+
+fn a_taken_route() {
+    let trial = Trial::new();
+    let server = Deployfs::start(&trial.state());
+    let _edge = trial.start();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap();
+    let lines = [format!("tcp {} db - 0/db-1/v1={}", at.port(), echo())];
+    server.publish(1, &lines);
+    let missing = format!("tcp {}: Address already in use (os error 98)", at.port());
+    trial.wait_value("missing", |values| values == [missing.clone()]);
+    drop(taken);
+    server.publish(2, &lines);
+    trial.wait_value("tcp", |values| values == [at.to_string()]);
+    assert_eq!(trial.values("missing"), Vec::<String>::new());
+    trial.end();
+}
+
+fn a_worker_that_is_told() {
+    let trial = Trial::new();
+    let edge = trial.start();
+    nix::sys::signal::kill(trial.worker(), Signal::SIGTERM).unwrap();
+    assert!(edge.wait().success());
 }
 
 fn a_taken_port() {
