@@ -77,3 +77,13 @@ fn an_ipv4_address_in_ipv6_form_is_an_ipv4_address() {
     let Found::Node(node) = names.find(&key("web.deploy.")) else { panic!("no node") };
     assert_eq!((node.a.len(), node.aaaa.len()), (A_BYTES, 0));
 }
+
+#[test]
+fn instances_of_one_address_have_one_record_and_each_its_port() {
+    let at = |number| Instance { number, address: ([10, 0, 0, 1], 80 + number as u16).into() };
+    let names = Names::of(1, [("web", [at(0), at(1)])]);
+    let Found::Node(web) = names.find(&key("web.deploy.")) else { panic!("no web") };
+    assert_eq!(web.a.len(), A_BYTES);
+    let Found::Node(ports) = names.find(&key("_http._tcp.web.deploy.")) else { panic!("no ports") };
+    assert_eq!((ports.srv.len(), ports.extra.len()), (2, 2));
+}

@@ -170,14 +170,14 @@ fn extras(mut rest: &[u8], count: u16) -> Option<Option<Edns>> {
     Some(found)
 }
 
-/// Length of a name, compressed or not, where it stands.
+/// Length of a name, compressed or not, where it stands; it may end behind `body`.
 fn any_name(body: &[u8]) -> Option<usize> {
     let mut at = 0;
     while at < NAME_BYTES_MAX {
         match *body.get(at)? {
             0 => return Some(at + 1),
             label @ 1..64 => at += 1 + usize::from(label),
-            192.. => return body.get(at + 1).map(|_| at + 2),
+            192.. => return Some(at + 2),
             64..192 => return None,
         }
     }

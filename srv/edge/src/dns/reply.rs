@@ -38,16 +38,13 @@ impl<'o> Reply<'o> {
 
     /// An answer to `query` of at most `limit` bytes, whose header, question and records, written
     /// by another hand, stand in `out`. Of its header only the counts are kept, and whether all
-    /// fitted; the question is put as it was asked, letter by letter.
+    /// fitted.
     pub(crate) fn over(query: &Query<'_>, limit: usize, out: &'o mut Vec<u8>) -> Reply<'o> {
         let mut words = [0; 6];
         for (word, place) in words.iter_mut().zip(out.chunks_exact(2)) {
             *word = u16::from_be_bytes([place[0], place[1]]);
         }
         let [_, told, _, answers, authorities, extras] = words;
-        if let Some(question) = out.get_mut(HEADER_BYTES..HEADER_BYTES + query.question.len()) {
-            question.copy_from_slice(query.question);
-        }
         let flags = flags(query) | told & bit::TRUNCATED;
         let counts = [answers, authorities, extras];
         Reply { out, room: Reply::room(query, limit), flags, counts }

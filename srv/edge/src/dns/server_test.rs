@@ -241,7 +241,8 @@ async fn a_server_that_leaves_lets_its_sockets_to_the_next() {
     let mut stream = TcpStream::connect(alone.at).await.unwrap();
     stream.write_all(&framed(&bytes(&question("0.web.deploy.", "A")))).await.unwrap();
     assert!(read_frame(&mut stream).await.is_some());
-    alone.server.leave(Duration::from_secs(5)).await;
+    let leaves = alone.server.leave(Duration::from_secs(60));
+    timeout(Duration::from_secs(5), leaves).await.expect("nothing is open");
     assert!(read_frame(&mut stream).await.is_none(), "an idle connection is closed");
     UdpSocket::bind(alone.at).expect("the address is free");
 }

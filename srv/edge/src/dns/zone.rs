@@ -11,7 +11,8 @@ use super::rcode::Rcode;
 use super::record::{self, A_BYTES, AAAA_BYTES, CLASS_IN, Kind};
 use super::reply::{Reply, Section};
 
-/// Answer `query`, whose name in small letters is `key`, from `names` in `out`, in at most `limit` bytes; `None`: another has to be asked.
+/// Answer `query`, whose name in small letters is `key`, from `names` in `out`, in at most `limit`
+/// bytes; `None`: another has to be asked.
 /// `chance` is any number, by which lists of records are turned.
 pub(crate) fn answer(
     query: &Query<'_>,

@@ -74,13 +74,17 @@ fn names_are_answered_as_the_table_says() {
          6.0.89.10.in-addr.arpa. PTR
          > NOERROR own
          > answer 6.0.89.10.in-addr.arpa. 0 IN PTR 1.web.deploy.
-         9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa. PTR
-         > NOERROR own
-         > answer 9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa. 0 IN PTR 1.db.deploy.
          deploy. SOA
          > NOERROR own
          > answer deploy. 0 IN SOA deploy. nobody.invalid. 7 3600 600 86400 0",
     );
+}
+
+#[test]
+fn an_ipv6_address_is_looked_up_backwards() {
+    let name = format!("9.{}d.f.ip6.arpa.", "0.".repeat(29));
+    let line = format!("answer {name} 0 IN PTR 1.db.deploy.");
+    check(&format!("{name} PTR\n> NOERROR own\n> {line}"));
 }
 
 #[test]
@@ -242,6 +246,11 @@ fn addresses_of_ports_are_left_out_without_a_word() {
     assert!(told.additionals.len() < 12);
     let told = read(&ask(&many(100), &message, 512, 0).unwrap().1);
     assert!(told.truncation && told.answers.len() > 10 && told.additionals.is_empty());
+    let edns = bytes(&with_edns(question("_http._tcp.web.deploy.", "SRV"), 600));
+    for limit in 600..632 {
+        let (_, out) = ask(&many(100), &edns, limit, 0).unwrap();
+        assert!(read(&out).edns.is_some() && out.len() <= limit);
+    }
     let told = read(&ask(&many(1000), &message, 65535, 0).unwrap().1);
     assert_eq!((told.answers.len(), told.additionals.len()), (1000, 1000));
 }
