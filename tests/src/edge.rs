@@ -134,3 +134,29 @@ async fn a_port_that_is_taken_is_told_and_nothing_else_is_lost_by_it() {
     assert!(status.err.contains("edge main does without"), "{status:?}");
     rig.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_ask_the_bridge_for_the_names_of_services() {
+    let rig = Rig::with(&["--http", "-", "--https", "-"]).await;
+    let at = rig.until("edges/main/status", |text| text.contains(".1:53\n")).await;
+    let bridge = at.lines().filter_map(|line| line.strip_prefix("dns="));
+    let bridge = bridge.filter_map(|at| at.strip_suffix(":53")).find(|at| *at != "127.0.0.1");
+    let bridge = bridge.expect("the bridge's address");
+    rig.push(&["v1"]).await;
+    rig.manifest("web", &web("web:v1")).await.expect("right");
+    rig.deploy(&["apply", "web"]).await.fine();
+    let file = rig.state().join("node/instances/web-0/resolv.conf");
+    let text = std::fs::read_to_string(file).expect("read");
+    assert_eq!(text, format!("nameserver {bridge}\nsearch deploy.\noptions ndots:1\n"));
+
+    // One question for the addresses of web.deploy (RFC 1035, section 4.1).
+    let head = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0";
+    let question = [head, &b"\x03web\x06deploy\0\0\x01\0\x01"[..]].concat();
+    let socket = tokio::net::UdpSocket::bind(format!("{bridge}:0")).await.expect("bound");
+    socket.send_to(&question, format!("{bridge}:53")).await.expect("asked");
+    let mut answer = [0; 512];
+    let answered = timeout(PATIENCE, socket.recv(&mut answer)).await.expect("in time");
+    answered.expect("answered");
+    assert_eq!(answer[7], 3, "an address an instance");
+    rig.end().await;
+}

@@ -20,8 +20,8 @@ pub(crate) struct Rig {
     _dir: Option<TempDir>,
     state: PathBuf,
     server: Option<Child>,
-    /// Whether it has an edge of its own.
-    edge: bool,
+    /// What it is started with besides.
+    words: &'static [&'static str],
 }
 
 /// What a `deploy` said.
@@ -59,19 +59,20 @@ pub(crate) fn bin(name: &str) -> PathBuf {
 impl Rig {
     /// A server in a new temporary place.
     pub(crate) async fn start() -> Rig {
-        Rig::new(false).await
+        Rig::with(&["--no-edge"]).await
     }
 
     /// The same with an edge of its own, which serves at a free port.
     pub(crate) async fn with_edge() -> Rig {
-        Rig::new(true).await
+        Rig::with(&["--http", "127.0.0.1:0", "--https", "-", "--dns", "-"]).await
     }
 
-    async fn new(edge: bool) -> Rig {
+    /// The same, started with those words.
+    pub(crate) async fn with(words: &'static [&'static str]) -> Rig {
         let dir = tempfile::Builder::new().prefix("deploy-test-").tempdir().expect("tempdir");
         let state = dir.path().canonicalize().expect("canonical");
         assert!(nix::unistd::geteuid().is_root(), "these tests run containers: be root");
-        let mut rig = Rig { _dir: Some(dir), state, server: None, edge };
+        let mut rig = Rig { _dir: Some(dir), state, server: None, words };
         rig.serve().await;
         rig
     }
@@ -79,7 +80,7 @@ impl Rig {
     /// A server in that place, which the caller cleans up.
     pub(crate) async fn at(state: PathBuf) -> Rig {
         assert!(nix::unistd::geteuid().is_root(), "these tests run containers: be root");
-        let mut rig = Rig { _dir: None, state, server: None, edge: false };
+        let mut rig = Rig { _dir: None, state, server: None, words: &["--no-edge"] };
         rig.serve().await;
         rig
     }
@@ -96,10 +97,7 @@ impl Rig {
             .arg(&self.state)
             .arg("-s")
             .arg(self.address().to_string())
-            .args(match self.edge {
-                true => &["--http", "127.0.0.1:0", "--https", "-", "--dns", "-"][..],
-                false => &["--no-edge"],
-            })
+            .args(self.words)
             // No test asks anybody outside of this machine: nobody listens there.
             .env("HTTPS_PROXY", "http://127.0.0.1:9")
             .stderr(Stdio::piped())

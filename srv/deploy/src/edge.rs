@@ -9,7 +9,7 @@ use crate::world::Shared;
 use ninep::client::{Client, ClientError};
 use ninep::dial::Address;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
@@ -29,13 +29,15 @@ const DNS_PORT: u16 = 53;
 pub struct EdgeLink {
     client: watch::Receiver<Option<Client>>,
     ending: watch::Sender<bool>,
+    state: PathBuf,
 }
 
 impl EdgeLink {
     /// A link where no edge runs on this machine.
     #[must_use]
     pub fn none() -> EdgeLink {
-        EdgeLink { client: watch::channel(None).1, ending: watch::Sender::default() }
+        let client = watch::channel(None).1;
+        EdgeLink { client, ending: watch::Sender::default(), state: PathBuf::new() }
     }
 
     /// The connection, if the edge answers now.
@@ -52,7 +54,7 @@ impl EdgeLink {
     pub async fn end(&self) -> Result<(), ClientError> {
         self.ending.send_replace(true);
         if let Some(client) = self.client() {
-            end(&client).await?;
+            end(&client, &self.state).await?;
         }
         // Whoever keeps the link lets go of it last.
         let mut link = self.client.clone();
@@ -66,17 +68,19 @@ impl EdgeLink {
 /// # Errors
 /// There is none, or it refused.
 pub async fn end_alone(state: &Path) -> Result<(), ClientError> {
-    end(&Client::dial(&address(state), "").await?).await
+    end(&Client::dial(&address(state), "").await?, state).await
 }
 
 /// Tells an edge to end, and waits until it is gone.
-async fn end(client: &Client) -> Result<(), ClientError> {
+async fn end(client: &Client, state: &Path) -> Result<(), ClientError> {
     match client.write("ctl", b"end").await {
         // It was told before.
         Ok(()) | Err(ClientError::Lost(_)) => {}
         Err(error) => return Err(error),
     }
     client.closed().await;
+    // The process that keeps the one that serves ends after it, and holds the lock until then.
+    link::released(state.join("edge").join("lock")).await;
     Ok(())
 }
 
@@ -99,6 +103,7 @@ pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>)
     let (sender, client) = watch::channel(None);
     let ending = watch::Sender::new(false);
     let mut ended = ending.subscribe();
+    let state = config.state.clone();
     tokio::spawn(async move {
         // The node says where the bridge is, at which instances ask for names.
         world.node_tried().await;
@@ -127,7 +132,7 @@ pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>)
             }
         }
     });
-    EdgeLink { client, ending }
+    EdgeLink { client, ending, state }
 }
 
 /// What one life of a connection works with.
@@ -172,7 +177,7 @@ impl Keeper<'_> {
         self.sender.send_replace(Some(client.clone()));
         if *self.ended.borrow() {
             // It was being started when the end was asked for.
-            end(&client).await?;
+            end(&client, &self.config.state).await?;
         }
         client.closed().await;
         world.lock().names_at = None;

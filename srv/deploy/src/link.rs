@@ -11,7 +11,7 @@ use place::Resources;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,13 +141,18 @@ async fn follow(
 
 /// Waits until the node's process is gone, by the lock that it holds for as long as it lives.
 pub async fn gone(state: &Path) {
-    let path = state.join("node").join("lock");
+    released(state.join("node").join("lock")).await;
+}
+
+/// Waits until nobody holds a lock.
+pub(crate) async fn released(path: PathBuf) {
+    let shown = path.display().to_string();
     let wait = tokio::task::spawn_blocking(move || {
         let file = std::fs::File::open(path)?;
         file.lock()
     });
     if let Ok(Err(error)) = wait.await {
-        tracing::warn!("cannot tell whether the node has ended: {error}");
+        tracing::warn!("cannot tell who has ended: {shown}: {error}");
     }
 }
 
