@@ -231,6 +231,31 @@ async fn one_who_asks_too_much_is_told_at_once_and_others_are_not_held_up() {
 }
 
 #[tokio::test]
+async fn names_that_nobody_answers_hold_up_none_but_who_asks_them() {
+    let seen = Arc::new(std::sync::Mutex::new(std::collections::BTreeSet::new()));
+    let sees = Arc::clone(&seen);
+    let other = other("127.0.0.1", move |message| {
+        sees.lock().unwrap().insert(message.queries[0].name().to_ascii());
+        world(message)
+    });
+    let other = other.await;
+    let (alone, _) = with_resolvers_at(names(), "nameserver 127.0.0.1\n", other.at.port()).await;
+    let socket = alone.socket().await;
+    for at in 0..200 {
+        let message = question(&format!("silent{at}.example."), "A");
+        socket.send(&bytes(&message)).await.unwrap();
+    }
+    let neighbour = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    neighbour.connect(alone.at).await.unwrap();
+    let began = Instant::now();
+    let told = alone.ask_by(&neighbour, &question("a.example.", "A")).await;
+    assert_eq!(told.answers.len(), 1);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    let seen = seen.lock().unwrap().len();
+    assert!((2..=OPEN_EACH_MAX + 1).contains(&seen), "{seen}");
+}
+
+#[tokio::test]
 async fn a_circle_is_found_out_and_the_resolver_in_it_asked_no_more() {
     // The other asks us whatever it is asked, as a resolver does that was told to use us.
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
