@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use hyper::StatusCode;
 
+use super::head::Peer;
 use super::pool::Lent;
 use crate::backend::Backend;
 use crate::gate::Claim;
@@ -16,6 +17,7 @@ use crate::worker::{Line, View, Worker};
 #[derive(Debug)]
 pub(crate) struct Flight {
     worker: Rc<Worker>,
+    peer: Rc<Peer>,
     /// The table it was routed by, and its route there.
     pub(crate) view: Rc<View>,
     pub(crate) route: usize,
@@ -34,14 +36,17 @@ impl Flight {
     /// A request begins, on this route.
     pub(crate) fn begin(
         worker: &Rc<Worker>,
+        peer: &Rc<Peer>,
         view: Rc<View>,
         route: usize,
         began: Instant,
         line: Option<Box<Line>>,
     ) -> Self {
         view.live.routes[route].figures.begin(worker.number);
+        peer.begin();
         Self {
             worker: Rc::clone(worker),
+            peer: Rc::clone(peer),
             view,
             route,
             began,
@@ -70,7 +75,10 @@ impl Flight {
     pub(crate) fn to(&mut self, claim: Claim<Backend>) {
         self.unclaim();
         claim.figures.begin(self.worker.number);
-        (self.claim, self.claimed) = (Some(claim), Some(Instant::now()));
+        // The first try begins with the request, as far as anybody can tell.
+        let first = self.claimed.is_none();
+        self.claimed = Some(if first { self.began } else { Instant::now() });
+        self.claim = Some(claim);
     }
 
     /// It goes elsewhere.
@@ -124,12 +132,14 @@ impl Flight {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let took = self.began.elapsed();
+        let now = Instant::now();
+        let took = now.duration_since(self.began);
+        self.peer.end(now);
         self.lent = None;
         self.view.live.routes[self.route].figures.end(self.worker.number, class, took);
         let claim = self.claim.take();
         if let (Some(claim), Some(claimed)) = (&claim, self.claimed) {
-            claim.figures.end(self.worker.number, class, claimed.elapsed());
+            claim.figures.end(self.worker.number, class, now.duration_since(claimed));
         }
         if let Some(line) = self.line.take() {
             let service = &self.view.live.routes[self.route].service;

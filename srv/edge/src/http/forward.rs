@@ -48,7 +48,7 @@ pub(crate) async fn forward(
     let target = worker.shared.access.is_kept().then(|| Line::of(peer.ip, &head));
     let switch = outgoing::prepare(&worker, &peer, &mut head, options, http2);
     let line = target.map(|line| Box::new(line.with(&head.headers)));
-    let flight = Flight::begin(&worker, view, route, began, line);
+    let flight = Flight::begin(&worker, &peer, view, route, began, line);
     let request = Request::from_parts(head, Upload::of(body));
     fly(&worker, flight, &name, request, http2, switch).await
 }

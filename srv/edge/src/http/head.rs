@@ -1,6 +1,8 @@
 //! What is taken out of heads on their way and what is put in (RFC 9110, section 7.6).
 
+use std::cell::Cell;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use hyper::HeaderMap;
 use hyper::header::{
@@ -76,8 +78,8 @@ pub(crate) fn names(headers: &HeaderMap, list: &HeaderName, word: &str) -> bool 
     headers.get_all(list).iter().flat_map(tokens).any(|token| token.eq_ignore_ascii_case(word))
 }
 
-/// Where a request comes from.
-#[derive(Clone, Debug)]
+/// Where a request comes from: one connection of a user.
+#[derive(Debug)]
 pub(crate) struct Peer {
     /// The user's address.
     pub(crate) ip: IpAddr,
@@ -85,6 +87,10 @@ pub(crate) struct Peer {
     pub(crate) shown: HeaderValue,
     /// Over TLS or not.
     pub(crate) scheme: Scheme,
+    /// Its requests that are on their way.
+    busy: Cell<u32>,
+    /// When the last of them ended.
+    rested: Cell<Instant>,
 }
 
 /// How a user reaches the edge.
@@ -112,7 +118,23 @@ impl Peer {
         let shown = HeaderValue::try_from(ip.to_string());
         // An address is printed in letters that a head may have.
         let shown = shown.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { ip, shown, scheme }
+        Self { ip, shown, scheme, busy: Cell::new(0), rested: Cell::new(Instant::now()) }
+    }
+
+    /// A request begins.
+    pub(crate) fn begin(&self) {
+        self.busy.set(self.busy.get() + 1);
+    }
+
+    /// A request has ended.
+    pub(crate) fn end(&self, now: Instant) {
+        self.busy.set(self.busy.get().saturating_sub(1));
+        self.rested.set(now);
+    }
+
+    /// Since when no request is on its way, if none is.
+    pub(crate) fn rested(&self) -> Option<Instant> {
+        (self.busy.get() == 0).then(|| self.rested.get())
     }
 }
 

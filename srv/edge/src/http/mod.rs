@@ -6,11 +6,13 @@ mod body;
 mod choose;
 mod flight;
 mod forward;
+mod guard;
 mod head;
 mod host;
 mod index;
 mod outgoing;
 mod pool;
+mod scan;
 mod send;
 mod serve;
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl Pool {
         }
         let (stream, claim) = self.connect(limits).await?;
         let mut client = http1::Builder::new();
-        client.max_buf_size(limits.head_bytes.max(64 * 1024));
+        client.max_buf_size(limits.head_bytes.max(64 * 1024)).writev(false);
         let handshake = client.handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(io::Error::other)?;
         self.keep(claim, async move {

@@ -3,28 +3,33 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::body::Download;
 use super::forward::forward;
+use super::guard::{Guard, Pulse};
 use super::head::Peer;
 use crate::limits::Limits;
+use crate::metrics::Reason;
 use crate::swap::Shared;
 use crate::users::Seat;
 use crate::worker::{Kind, Local, Order, Worker};
@@ -154,20 +159,33 @@ pub(crate) async fn stream(
     mut leave: watch::Receiver<bool>,
 ) {
     let limits = &worker.shared.limits;
-    let (peer, leaves, http2) =
-        (Rc::new(peer), Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+    let (peer, pulse) = (Rc::new(peer), Pulse::new());
+    let (leaves, http2) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     let service = service_fn(|request: Request<Incoming>| {
         http2.set(request.version() == Version::HTTP_2);
         let (worker, peer, leaves) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&leaves));
         async move { Ok::<_, Infallible>(answer(worker, peer, request, &leaves).await) }
     });
     let builder = builder(limits);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let guarded = TokioIo::new(Guard::new(stream, Arc::clone(&pulse), limits));
+    let serving = builder.serve_connection_with_upgrades(guarded, service);
     let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        // How a connection ended, its requests have heard.
-        _ = serving.as_mut() => return,
-        _ = leave.wait_for(|leaves| *leaves) => leaves.set(true),
+    let deadline = || pulse.deadline(peer.rested(), limits);
+    match attend(serving.as_mut(), &mut leave, deadline, limits).await {
+        Woken::Ended => return,
+        Woken::Late if http2.get() => {
+            // It is told that there is an end, and has a while to hear it.
+            serving.as_mut().graceful_shutdown();
+            _ = timeout(limits.head_time, serving).await;
+            return;
+        }
+        Woken::Late => {
+            if peer.rested().is_none() {
+                worker.shared.cuts.add(Reason::Stall, 1);
+            }
+            return;
+        }
+        Woken::Leave => leaves.set(true),
     }
     if !http2.get() {
         // A user's next request may be on the wire already; its answer says that it is the last.
@@ -177,7 +195,57 @@ pub(crate) async fn stream(
         }
     }
     serving.as_mut().graceful_shutdown();
-    let _ = serving.await;
+    let mut never = never();
+    _ = attend(serving, &mut never, deadline, limits).await;
+}
+
+/// Why attending to a connection ended.
+enum Woken {
+    /// One side has ended it.
+    Ended,
+    /// The edge leaves.
+    Leave,
+    /// It did nothing for too long.
+    Late,
+}
+
+/// Attends to a connection. What hardly ever happens is looked at only when it may have.
+async fn attend<S: Future>(
+    mut serving: Pin<&mut S>,
+    leave: &mut watch::Receiver<bool>,
+    deadline: impl Fn() -> Option<Instant>,
+    limits: &Limits,
+) -> Woken {
+    let seen = leave.clone();
+    let mut left = std::pin::pin!(leave.wait_for(|leaves| *leaves));
+    let mut late = std::pin::pin!(sleep(Duration::ZERO));
+    let mut first = true;
+    poll_fn(|context| {
+        if serving.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Woken::Ended);
+        }
+        if (std::mem::take(&mut first) || seen.has_changed().unwrap_or(true))
+            && let Poll::Ready(Ok(_)) = left.as_mut().poll(context)
+        {
+            return Poll::Ready(Woken::Leave);
+        }
+        // Armed once for a long time; what happens in between is told by the deadline then.
+        while late.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            let next = deadline().unwrap_or(now + limits.head_time);
+            if next <= now {
+                return Poll::Ready(Woken::Late);
+            }
+            late.as_mut().reset(next.min(now + limits.head_time).into());
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A word that is never said.
+fn never() -> watch::Receiver<bool> {
+    watch::channel(false).1
 }
 
 async fn answer(
@@ -187,8 +255,11 @@ async fn answer(
     leaves: &Cell<bool>,
 ) -> Response<Download> {
     let old = request.version() < Version::HTTP_2;
+    let offered = old && request.headers().contains_key(UPGRADE);
     let mut answer = forward(worker, peer, request).await;
-    if old && leaves.get() {
+    // What follows an offer to speak something else was not looked at as requests are.
+    let last = offered && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if old && (last || leaves.get()) {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
@@ -198,8 +269,9 @@ fn builder(limits: &Limits) -> auto::Builder<Local> {
     let mut builder = auto::Builder::new(Local);
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle_time)
+        // The guard knows better how long a head may take, and does so without a timer each.
+        .header_read_timeout(None)
+        .writev(false)
         .max_buf_size(limits.head_bytes);
     builder
         .http2()

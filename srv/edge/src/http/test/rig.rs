@@ -138,6 +138,11 @@ impl User {
         self.stream.write_all(bytes).await.expect("writes");
     }
 
+    /// Writes until the other side has closed the connection.
+    pub(crate) async fn stream_takes(&mut self, bytes: &[u8]) -> bool {
+        soon("the other side to take it or to close", self.stream.write_all(bytes)).await.is_ok()
+    }
+
     async fn more(&mut self) -> usize {
         soon("more", self.stream.read_buf(&mut self.got)).await.unwrap_or(0)
     }

@@ -1,6 +1,8 @@
 //! Requests of a shape that two servers might read in two ways: none passes.
 
 use super::rig::{Instance, Rig};
+use crate::access::Access;
+use crate::limits::Limits;
 
 #[tokio::test]
 async fn a_request_that_can_be_read_in_two_ways_is_refused() {
@@ -15,6 +17,18 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused() {
         ),
         ("a list of lengths", format!("POST / HTTP/1.1\r\n{host}Content-Length: 1, 1\r\n\r\na")),
         ("a signed length", format!("POST / HTTP/1.1\r\n{host}Content-Length: +1\r\n\r\na")),
+        (
+            "a length and chunks",
+            format!(
+                "POST / HTTP/1.1\r\n{host}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "chunks and a length",
+            format!(
+                "POST / HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n"
+            ),
+        ),
         (
             "another encoding",
             format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
@@ -32,6 +46,8 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused() {
             format!("POST / HTTP/1.1\r\n{host}Content-Length : 3\r\n\r\nabc"),
         ),
         ("a folded line", format!("GET / HTTP/1.1\r\n{host}X: a\r\n b\r\n\r\n")),
+        ("a bare line feed", "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".into()),
+        ("bare line feeds", "GET / HTTP/1.1\nHost: a\n\n".into()),
         ("a bare return", format!("GET / HTTP/1.1\r\n{host}X: a\rY: b\r\n\r\n")),
         ("a zero byte", format!("GET / HTTP/1.1\r\n{host}X: a\0b\r\n\r\n")),
         ("no host", "GET / HTTP/1.1\r\n\r\n".into()),
@@ -88,4 +104,40 @@ async fn a_head_has_bounds() {
         assert!(got.starts_with("HTTP/1.1 431 "), "{got}");
     }
     assert_eq!(a.count(), 0);
+}
+
+#[tokio::test]
+async fn who_is_slow_with_a_head_or_asks_nothing_is_sent_away() {
+    let soon = std::time::Duration::from_millis(100);
+    let limits = Limits { workers: 1, head_time: soon, idle_time: soon, ..Limits::default() };
+    let (mut rig, a) = (Rig::with(limits, Access::none()).await, Instance::new("a").await);
+    rig.table(&format!("* / a - {}", a.line()));
+    let (mut silent, mut slow, mut idle) = (rig.user().await, rig.user().await, rig.user().await);
+    slow.send("GET / HTTP/1.1\nHo").await;
+    idle.send("GET / HTTP/1.1\nHost: a\n\n").await;
+    assert_eq!(idle.answer().await.status, 200);
+    for user in [&mut silent, &mut slow, &mut idle] {
+        assert_eq!(user.rest().await, "");
+    }
+    let mut waits = rig.user().await;
+    waits.send("GET /wait HTTP/1.1\nHost: a\n\n").await;
+    a.has_seen(2).await;
+    tokio::time::sleep(soon * 3).await;
+    a.go.add_permits(1);
+    assert_eq!(waits.answer().await.body, "waited at a", "who waits for an answer may stay");
+}
+
+#[tokio::test]
+async fn a_user_who_does_not_take_the_answer_is_sent_away() {
+    let stall_time = std::time::Duration::from_millis(100);
+    let head_time = stall_time;
+    let limits = Limits { workers: 1, stall_time, head_time, ..Limits::default() };
+    let (mut rig, a) = (Rig::with(limits, Access::none()).await, Instance::new("a").await);
+    rig.table(&format!("* / a - {}", a.line()));
+    let mut user = rig.user().await;
+    user.send("POST /echo HTTP/1.1\nHost: a\nContent-Length: 100000000\n\n").await;
+    let part = vec![b'x'; 1 << 16];
+    while user.stream_takes(&part).await {}
+    let text = crate::metrics::text(&rig.shared);
+    assert!(text.contains("deploy_requests_cut_total{reason=\"stall\"} 1\n"), "{text}");
 }
