@@ -68,6 +68,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
         }
     }
     options.state = state.ok_or_else(|| Error::Usage("no state directory: give -r".into()))?;
+    if options.certs.is_none() {
+        // Nobody could answer there, and a connection that is taken and not answered is worse
+        // than none.
+        options.wanted.https = None;
+    }
     if servers.is_empty() {
         servers.push(SERVER.to_owned());
     }
@@ -158,6 +163,13 @@ mod tests {
             (options.name.as_str(), options.servers[0].to_string()),
             ("main", SERVER.into())
         );
+    }
+
+    #[test]
+    fn without_certificates_nothing_is_listened_on_for_tls() {
+        assert_eq!(read("-r /s --https :443").unwrap().wanted.https, None);
+        let with = read("-r /s --https :443 --certs /c").unwrap();
+        assert_eq!(with.wanted.https.as_deref(), Some(":443"));
     }
 
     #[test]

@@ -22,13 +22,15 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Makes what is missing of it.
+    /// Makes what is missing in it. It is there itself: an edge that lives on where everything
+    /// was removed must not bring it back.
     pub(crate) fn open(root: &Path) -> Result<State, Error> {
         let state = State { root: root.to_owned() };
         let dir = state.edge();
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-        made.map_err(Error::io(format!("make {}", dir.display())))?;
-        Ok(state)
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(state),
+            made => made.map(|()| state).map_err(Error::io(format!("make {}", dir.display()))),
+        }
     }
 
     /// The edge's own directory.
@@ -105,6 +107,14 @@ mod tests {
         drop(copy);
         assert!(state.lock().unwrap().is_some());
         assert_eq!(fs::metadata(state.edge()).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_state_directory_that_is_gone_is_not_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = dir.path().join("gone");
+        assert!(State::open(&gone).is_err());
+        assert!(!gone.exists());
     }
 
     #[test]

@@ -29,9 +29,12 @@ use crate::tree::desk::{Desk, Shown};
 
 /// How long everything that is in flight may take when the edge ends for good.
 pub(crate) const END_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long resting connections are answered before they are closed, and a little more: after it
-/// nobody comes any more, and what is in flight has its drain.
-const LINGER: Duration = Duration::from_millis(500);
+/// How long resting connections may take to be closed: each is answered for a while, so that it
+/// can be told to close, and an answer may be late on a busy machine. After it nobody comes any
+/// more, and what is in flight has its drain.
+const LINGER: Duration = Duration::from_secs(3);
+/// How long who wrote `end` may take to close `ctl` and hear that all is well.
+const TOLD: Duration = Duration::from_millis(100);
 
 /// `deployfs edge --worker`: serves until it is told to go.
 pub(crate) async fn run(options: Options) -> Result<(), Error> {
@@ -380,15 +383,17 @@ impl Worker {
         let front = self.front.clone();
         let books = self.books.clone();
         let rest = async move {
-            tokio::join!(front.left(), async {
-                // The protocol's own: until then an answer may tell a connection to close.
-                tokio::time::sleep(LINGER).await;
-                books.close().await;
-            });
+            let mut left = std::pin::pin!(front.left());
+            tokio::select! {
+                () = &mut left => return,
+                () = tokio::time::sleep(LINGER) => books.close().await,
+            }
+            left.await;
         };
         let longest = self.front.longest_drain() + LINGER + LINGER;
         let limit = if going == Going::End { longest.min(END_TIME_MAX) } else { longest };
-        if timeout(limit, rest).await.is_err() {
+        let told = tokio::time::sleep(if going == Going::End { TOLD } else { Duration::ZERO });
+        if tokio::join!(timeout(limit, rest), told).0.is_err() {
             tracing::warn!("connections do not end: they are closed");
         }
     }

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use crate::backend::Backend;
 use crate::keeping::route;
 use crate::server::Deployfs;
-use crate::trial::{Case, Edge, Trial, kill_now, wait_gone};
+use crate::trial::{Case, Edge, Trial, WAIT_MAX, kill_now, wait_gone};
 use crate::users::{Load, User, get};
 
 pub(crate) const ALL: &[Case] = &[
     ("twenty take-overs under load lose nothing", twenty_take_overs),
+    ("of many new edges at once one is left and nothing is lost", many_at_once),
     ("names are answered all the time", names),
     ("an edge whose supervisor was killed serves on and is taken over", without_supervisor),
     ("a new edge that fails leaves the old one serving", a_failed_one),
@@ -60,6 +61,28 @@ fn twenty_take_overs() {
     assert_eq!(told.refused.load(Ordering::Relaxed), 0);
     assert_eq!(trial.http(), at);
     // Never did two speak to deployfs as one.
+    assert_eq!(server.most_open(), 1);
+    trial.end();
+}
+
+fn many_at_once() {
+    let Scene { trial, server, edge, .. } = scene("-");
+    let load = Load::start(trial.http(), 4);
+    for _ in 0..3 {
+        let mut new: Vec<_> = (0..4).map(|_| trial.command().spawn().unwrap()).collect();
+        load.wait_answered(200);
+        // Each has taken over from one before it, or found that another was about to.
+        let began = Instant::now();
+        while new.len() > 1 {
+            new.retain_mut(|child| child.try_wait().unwrap().is_none());
+            assert!(began.elapsed() < WAIT_MAX, "{} are left", new.len());
+        }
+        trial.wait_value("supervisor", |values| values[0] == new[0].id().to_string());
+    }
+    assert!(edge.wait().success());
+    let told = load.stop();
+    assert_eq!(*told.lost.lock().unwrap(), Vec::<String>::new());
+    assert_eq!(told.refused.load(Ordering::Relaxed), 0);
     assert_eq!(server.most_open(), 1);
     trial.end();
 }

@@ -27,6 +27,7 @@ pub(crate) const ALL: &[Case] = &[
     ("an edge that starts serves its last table before deployfs answers", the_last_table),
     ("a killed worker is back at once", a_killed_worker),
     ("twenty killed workers cost only what was in flight", twenty_killed),
+    ("an edge of which all was killed begins anew", all_killed),
     ("a crash loop is rested from", a_crash_loop),
     ("a server that comes back is told everything again", told_again),
     ("a port of a route comes and goes with the table and outlives the worker", a_port),
@@ -154,6 +155,29 @@ fn twenty_killed() {
     trial.end();
 }
 
+fn all_killed() {
+    let trial = Trial::new();
+    let server = Deployfs::start(&trial.state());
+    let edge = trial.start();
+    let (one, two) = (Backend::start("web-1"), Backend::start("web-2"));
+    server.publish(5, &route("-", &[&one]));
+    server.wait_for(0, "serves 5");
+    let worker = trial.worker();
+    // The supervisor first, or it would start another worker.
+    kill_now(edge.pid());
+    kill_now(worker);
+    edge.wait();
+    wait_gone(worker);
+    server.publish(6, &route("-", &[&two]));
+    let from = server.said().len();
+    let _edge = trial.start();
+    assert!(get(trial.http(), "/").is_ok());
+    let at = server.wait_for(from, "serves 5");
+    let at = server.wait_for(at, "serves 6");
+    server.wait_for(at, "drained web-1");
+    trial.end();
+}
+
 fn a_crash_loop() {
     let trial = Trial::new();
     let _edge = trial.start();
@@ -249,7 +273,8 @@ fn a_worker_that_is_told() {
 fn a_taken_port() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap().to_string();
-    let trial = Trial::with(&["--http", "127.0.0.1:0", "--https", &at, "--dns", "127.0.0.1"]);
+    let words = ["--http", "127.0.0.1:0", "--https", &at, "--certs", "/", "--dns", "127.0.0.1"];
+    let trial = Trial::with(&words);
     // Where names are asked for is taken as well; there is another port for that.
     let names = std::net::UdpSocket::bind("127.0.0.1:53");
     let _edge = trial.start();
