@@ -195,7 +195,8 @@ pub(crate) async fn stream(
         }
     }
     serving.as_mut().graceful_shutdown();
-    let mut never = never();
+    // Its sender is kept: a word that nobody can say any more is not waited for a second time.
+    let (_silent, mut never) = watch::channel(false);
     _ = attend(serving, &mut never, deadline, limits).await;
 }
 
@@ -241,11 +242,6 @@ async fn attend<S: Future>(
         Poll::Pending
     })
     .await
-}
-
-/// A word that is never said.
-fn never() -> watch::Receiver<bool> {
-    watch::channel(false).1
 }
 
 async fn answer(
