@@ -53,8 +53,11 @@ impl Live {
             let backends = route.backends.iter().filter_map(|id| {
                 let is = table.backends.get(id)?;
                 let make = || Backend::new(is.clone(), Arc::clone(&route.service), workers);
+                // Its number and version may change while it serves: an update ends with new
+                // numbers. With another gate what is on its way to it would be forgotten.
+                let same = |old: &&Arc<Backend>| old.is.address == is.address;
                 let backend = live.backends.entry(Arc::clone(id)).or_insert_with(|| {
-                    known(id).filter(|old| old.is == *is).cloned().unwrap_or_else(|| make().into())
+                    known(id).filter(same).cloned().unwrap_or_else(|| make().into())
                 });
                 Some(Arc::clone(backend))
             });
@@ -99,5 +102,24 @@ impl Live {
     fn figures(&self) -> HashMap<(&Place, &Arc<str>), &Arc<Figures>> {
         let both = self.table.routes.iter().zip(&self.routes);
         both.map(|(line, route)| ((&line.place, &line.service), &route.figures)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_the_same_one_whatever_its_number_and_version_become() {
+        let live = |text: &str, before: Option<&Live>| {
+            let table = Table::parse(&format!("generation 1\nshop / web - {text}\n"));
+            Live::of(table.expect("a table"), before, 1)
+        };
+        let first = live("3/web-3/aa=1.2.3.4:5", None);
+        let renumbered = live("0/web-3/bb=1.2.3.4:5", Some(&first));
+        assert_eq!(first.gone(&renumbered).count(), 0);
+        assert!(Arc::ptr_eq(&first.backends["web-3"], &renumbered.backends["web-3"]));
+        let moved = live("0/web-3/bb=1.2.3.4:6", Some(&renumbered));
+        assert_eq!(renumbered.gone(&moved).count(), 1, "an address is another program");
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn text(shared: &Shared) -> String {
         .backends
         .values()
         .map(|it| {
-            let (id, version) = (&it.is.id, &it.is.version);
+            let id = &it.is.id;
+            let version = live.table.backends.get(id).map_or(&it.is.version, |now| &now.version);
             let service = &it.service;
             let labels = format!("service=\"{service}\",instance=\"{id}\",version=\"{version}\"");
             (labels, it.figures.sum())
