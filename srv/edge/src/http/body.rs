@@ -106,7 +106,8 @@ impl Body for Download {
         match self.get_mut() {
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Streaming(body, flight) => {
-                let polled = Pin::new(&mut *body).poll_frame(context);
+                let polled =
+                    flight.poll_for(context, |context| Pin::new(&mut *body).poll_frame(context));
                 match &polled {
                     Poll::Pending => {}
                     Poll::Ready(None) => flight.land(),

@@ -2,12 +2,13 @@
 //! that is.
 
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use hyper::StatusCode;
 
 use super::head::Peer;
-use super::pool::Lent;
+use super::lent::Lent;
 use crate::backend::Backend;
 use crate::gate::Claim;
 use crate::metrics::{Class, Reason};
@@ -92,6 +93,18 @@ impl Flight {
     /// The instance it goes to.
     pub(crate) fn backend(&self) -> Option<&Backend> {
         self.claim.as_deref().map(|backend| &**backend)
+    }
+
+    /// Polls something that comes from the connection it uses.
+    pub(crate) fn poll_for<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        match &mut self.lent {
+            Some(lent) => lent.poll_for(context, poll),
+            None => poll(context),
+        }
     }
 
     /// Its answer has begun.

@@ -76,7 +76,8 @@ async fn fly(
         };
         let (pool, serial) = (worker.pool(&claim), claim.serial);
         flight.to(claim);
-        let sent = send(&mut flight, &pool, request, http2, fresh, &worker.shared.limits).await;
+        let (switches, limits) = (switch.is_some(), &worker.shared.limits);
+        let sent = send(&mut flight, &pool, request, http2, fresh, switches, limits).await;
         let reused = flight.lent.as_ref().is_some_and(|lent| lent.reused);
         let cut = flight.backend().is_some_and(Backend::is_cut);
         fresh = true;

@@ -10,6 +10,7 @@ mod guard;
 mod head;
 mod host;
 mod index;
+mod lent;
 mod outgoing;
 mod pool;
 mod scan;

@@ -3,9 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use hyper::client::conn::{http1, http2};
@@ -15,6 +19,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::body::Upload;
+use super::lent::{Lent, Link};
 use crate::backend::{Backend, Connections};
 use crate::gate::{Claim, Gated};
 use crate::limits::Limits;
@@ -28,65 +33,53 @@ pub(crate) struct Pool {
     /// HTTP/2 needs but one, which all requests share.
     shared: RefCell<Option<http2::SendRequest<Upload>>>,
     /// What can be cut: connections, tunnels and streams.
-    open: RefCell<HashMap<u64, AbortHandle>>,
+    open: RefCell<HashMap<u64, Open>>,
     next: Cell<u64>,
+    /// How many may rest.
+    idle_max: usize,
     /// Until when other instances are tried first.
     pub(crate) doubted: Cell<Option<Instant>>,
 }
 
 #[derive(Debug)]
 struct Resting {
-    sender: http1::SendRequest<Upload>,
+    link: Link,
     since: Instant,
 }
 
-/// Something open to an instance: it keeps the instance from being called drained, and can be cut.
+/// Something open to an instance, and how it is ended by force.
+#[derive(Debug)]
+enum Open {
+    /// The same socket once more, to be shut down: its owner is told by the kernel. Shut down
+    /// counts as closed, though the owner may take his time to hear of it.
+    Socket(std::net::TcpStream, Claim<Connections>),
+    /// The work that has it.
+    Work(AbortHandle),
+}
+
+/// Says that something is open, for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Held {
     pool: Rc<Pool>,
     number: u64,
-    _claim: Claim<Connections>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.pool.open.borrow_mut().remove(&self.number);
-    }
-}
-
-/// A connection that is used by one request.
-#[derive(Debug)]
-pub(crate) struct Lent {
-    pool: Rc<Pool>,
-    sender: http1::SendRequest<Upload>,
-    /// It has served before, so the instance may be closing it right now.
-    pub(crate) reused: bool,
-    idle_max: usize,
-}
-
-impl Lent {
-    pub(crate) fn sender(&mut self) -> &mut http1::SendRequest<Upload> {
-        &mut self.sender
-    }
-
-    /// It rests until the next request, unless its instance leaves.
-    pub(crate) fn give_back(self) {
-        let mut idle = self.pool.idle.borrow_mut();
-        let leaves = self.pool.backend.gate().drains();
-        if !self.sender.is_closed() && !leaves && idle.len() < self.idle_max {
-            idle.push(Resting { sender: self.sender, since: Instant::now() });
-        }
+        let closed = self.pool.open.borrow_mut().remove(&self.number);
+        drop(closed);
     }
 }
 
 impl Pool {
-    pub(crate) fn new(backend: &Arc<Backend>) -> Self {
+    pub(crate) fn new(backend: &Arc<Backend>, limits: &Limits) -> Self {
         Self {
             backend: Arc::clone(backend),
             idle: RefCell::default(),
             shared: RefCell::default(),
             open: RefCell::default(),
             next: Cell::new(0),
+            idle_max: limits.upstream_idle,
             doubted: Cell::new(None),
         }
     }
@@ -95,13 +88,11 @@ impl Pool {
     fn rested(self: &Rc<Self>, limits: &Limits) -> Option<Lent> {
         let mut idle = self.idle.borrow_mut();
         for at in (0..idle.len()).rev() {
-            let resting = &idle[at];
-            if resting.sender.is_closed() || resting.since.elapsed() > limits.upstream_idle_time {
+            let resting = &mut idle[at];
+            if resting.link.is_closed() || resting.since.elapsed() > limits.upstream_idle_time {
                 idle.remove(at);
-            } else if resting.sender.is_ready() {
-                let sender = idle.remove(at).sender;
-                let (pool, idle_max) = (Rc::clone(self), limits.upstream_idle);
-                return Some(Lent { pool, sender, reused: true, idle_max });
+            } else if resting.link.is_ready() {
+                return Some(Lent::new(self, idle.remove(at).link, true));
             }
         }
         None
@@ -113,17 +104,29 @@ impl Pool {
             return Ok(lent);
         }
         let (stream, claim) = self.connect(limits).await?;
+        let socket = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
+        let held = self.hold();
+        self.open.borrow_mut().insert(held.number, Open::Socket(socket, claim));
         let mut client = http1::Builder::new();
         client.max_buf_size(limits.head_bytes.max(64 * 1024)).writev(false);
         let handshake = client.handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(io::Error::other)?;
-        self.keep(claim, async move {
-            // How it ended, its request has heard.
-            let _ = connection.with_upgrades().await;
-        });
-        sender.ready().await.map_err(io::Error::other)?;
-        let (pool, idle_max) = (Rc::clone(self), limits.upstream_idle);
-        Ok(Lent { pool, sender, reused: false, idle_max })
+        let (sender, connection) = handshake.map_err(io::Error::other)?;
+        let mut link = Link::new(sender, connection, held);
+        poll_fn(|context| match link.poll_ready(context) {
+            Poll::Ready(true) => Poll::Ready(Ok(())),
+            Poll::Ready(false) => Poll::Ready(Err(io::ErrorKind::ConnectionReset)),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
+        Ok(Lent::new(self, link, false))
+    }
+
+    /// A connection rests until the next request, unless its instance leaves.
+    pub(super) fn rest(&self, link: Link) {
+        let mut idle = self.idle.borrow_mut();
+        if !self.backend.gate().drains() && idle.len() < self.idle_max {
+            idle.push(Resting { link, since: Instant::now() });
+        }
     }
 
     /// The connection for all requests of HTTP/2.
@@ -159,14 +162,23 @@ impl Pool {
         let claim = self.claim()?;
         let connecting = TcpStream::connect(self.backend.is.address);
         let stream = timeout(limits.connect_time, connecting).await??;
+        if self.backend.is_cut() {
+            // What is open has been cut already, and this was not among it.
+            return Err(left());
+        }
         stream.set_nodelay(true)?;
         Ok((stream, claim))
     }
 
     /// A claim on the right to have something open.
     pub(crate) fn claim(&self) -> io::Result<Claim<Connections>> {
-        let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "the instance has left");
-        Claim::on(&self.backend.connections).ok_or_else(closed)
+        Claim::on(&self.backend.connections).ok_or_else(left)
+    }
+
+    fn hold(self: &Rc<Self>) -> Held {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        Held { pool: Rc::clone(self), number }
     }
 
     /// Runs `work`, which has something open, until it ends or is cut.
@@ -175,14 +187,14 @@ impl Pool {
         claim: Claim<Connections>,
         work: impl Future<Output = ()> + 'static,
     ) {
-        let number = self.next.get();
-        self.next.set(number + 1);
-        let held = Held { pool: Rc::clone(self), number, _claim: claim };
+        let held = self.hold();
+        let number = held.number;
         let task = spawn_local(async move {
             work.await;
-            drop(held);
+            drop((claim, held));
         });
-        self.open.borrow_mut().insert(number, task.abort_handle());
+        // The work has not begun yet: all this is one thread.
+        self.open.borrow_mut().insert(number, Open::Work(task.abort_handle()));
     }
 
     /// Closes what rests.
@@ -194,13 +206,23 @@ impl Pool {
     /// Ends all that is open.
     pub(crate) fn cut(&self) {
         self.close();
-        let open: Vec<AbortHandle> = self.open.borrow_mut().drain().map(|(_, it)| it).collect();
-        open.iter().for_each(AbortHandle::abort);
+        let open: Vec<Open> = self.open.borrow_mut().drain().map(|(_, open)| open).collect();
+        for it in open {
+            match it {
+                // It may have been closed by the other side already.
+                Open::Socket(socket, _) => _ = socket.shutdown(Shutdown::Both),
+                Open::Work(task) => task.abort(),
+            }
+        }
     }
 
-    /// Closes what has rested for too long.
+    /// Closes what has rested for too long, or was closed by the instance.
     pub(crate) fn sweep(&self, limits: &Limits) {
         let old = |it: &Resting| it.since.elapsed() > limits.upstream_idle_time;
-        self.idle.borrow_mut().retain(|it| !it.sender.is_closed() && !old(it));
+        self.idle.borrow_mut().retain_mut(|it| !old(it) && !it.link.is_closed());
     }
+}
+
+fn left() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the instance has left")
 }

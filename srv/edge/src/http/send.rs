@@ -1,5 +1,6 @@
 //! One try: a request goes out to one instance, and what came of it.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,13 +29,15 @@ pub(crate) enum Sent {
     Late,
 }
 
-/// Sends `request`; `fresh` asks for a connection that has not served before.
+/// Sends `request`; `fresh` asks for a connection that has not served before, and `switches` for
+/// one that may become a tunnel.
 pub(crate) async fn send(
     flight: &mut Flight,
     pool: &Rc<Pool>,
     request: Request<Upload>,
     http2: bool,
     fresh: bool,
+    switches: bool,
     limits: &Limits,
 ) -> Sent {
     let progress = request.body().progress();
@@ -46,9 +49,16 @@ pub(crate) async fn send(
     }
     match pool.lend(limits, fresh).await {
         Ok(mut lent) => {
+            if progress.is_some() || switches {
+                lent.detach();
+            }
             let sending = lent.sender().try_send_request(request);
             flight.lent = Some(lent);
-            told(wait(sending, progress, limits).await)
+            let mut sending = std::pin::pin!(sending);
+            let driven = poll_fn(|context| {
+                flight.poll_for(context, |context| sending.as_mut().poll(context))
+            });
+            told(wait(driven, progress, limits).await)
         }
         Err(_) => Sent::Unreached(request),
     }

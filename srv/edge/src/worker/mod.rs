@@ -98,7 +98,8 @@ impl Worker {
     /// This thread's connections to an instance.
     pub(crate) fn pool(&self, backend: &Arc<Backend>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
-        let pool = pools.entry(backend.serial).or_insert_with(|| Rc::new(Pool::new(backend)));
+        let make = || Rc::new(Pool::new(backend, &self.shared.limits));
+        let pool = pools.entry(backend.serial).or_insert_with(make);
         Rc::clone(pool)
     }
 
