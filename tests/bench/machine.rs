@@ -26,6 +26,18 @@ pub(crate) fn check() -> Result<(), String> {
     }
 }
 
+/// Lets this process, and those it starts, have that many files open.
+///
+/// # Errors
+/// The machine does not let it.
+pub(crate) fn more_files(count: u64) -> Result<(), String> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let set = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        setrlimit(Resource::RLIMIT_NOFILE, count.max(soft), count.max(hard))
+    });
+    set.map_err(|error| format!("cannot have {count} files open: {error}"))
+}
+
 /// The processes whose first word after the program is `part` and that name `place`.
 pub(crate) fn processes(part: &str, place: &str) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -1,5 +1,5 @@
 //! Measures what README promises, with release programs on this machine, and prints a line a
-//! figure: `cargo run --release -p tests --bin bench [-- update | start | memory | reads]`.
+//! figure: `cargo run --release -p tests --bin bench [-- update | start | memory | reads | proxy]`.
 //!
 //! Never: passes or fails by a time (a target stands beside its figure, for the reader to judge);
 //! sleeps to wait for something; leaves a server, container, mount or file behind.
@@ -8,6 +8,8 @@ mod figure;
 mod machine;
 mod memory;
 mod peer;
+mod proxies;
+mod proxy;
 mod reads;
 mod server;
 mod start;
@@ -17,7 +19,7 @@ use server::Server;
 use std::process::ExitCode;
 
 /// What can be measured, in the order in which it is.
-const ALL: &[&str] = &["update", "start", "memory", "reads"];
+const ALL: &[&str] = &["update", "start", "memory", "reads", "proxy"];
 
 fn main() -> ExitCode {
     match measure(std::env::args().skip(1).collect()) {
@@ -52,6 +54,9 @@ fn measure(words: Vec<String>) -> Result<(), String> {
 
 /// Measures one thing on a private server of its own, so that none disturbs another.
 async fn one(what: &str) -> Result<(), String> {
+    if what == "proxy" {
+        return proxy::measure();
+    }
     let server = Server::open()?;
     match what {
         "update" => update::measure(&server)?,

@@ -153,7 +153,7 @@ async fn dial(address: &Address) -> Result<Client, String> {
 }
 
 /// The directory of the programs: this one's.
-fn programs() -> Result<PathBuf, String> {
+pub(crate) fn programs() -> Result<PathBuf, String> {
     let here = std::env::current_exe().map_err(|error| format!("no path of this: {error}"))?;
     let bin = here.parent().ok_or("this program has no directory")?.to_path_buf();
     let missing: Vec<&str> =
