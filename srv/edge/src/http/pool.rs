@@ -52,7 +52,7 @@ struct Resting {
 enum Open {
     /// The same socket once more, to be shut down: its owner is told by the kernel. Shut down
     /// counts as closed, though the owner may take his time to hear of it.
-    Socket(std::net::TcpStream, Claim<Connections>),
+    Socket { again: std::net::TcpStream, _claim: Claim<Connections> },
     /// The work that has it.
     Work(AbortHandle),
 }
@@ -104,9 +104,9 @@ impl Pool {
             return Ok(lent);
         }
         let (stream, claim) = self.connect(limits).await?;
-        let socket = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
+        let again = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
         let held = self.hold();
-        self.open.borrow_mut().insert(held.number, Open::Socket(socket, claim));
+        self.open.borrow_mut().insert(held.number, Open::Socket { again, _claim: claim });
         let mut client = http1::Builder::new();
         client.max_buf_size(limits.head_bytes.max(64 * 1024)).writev(false);
         let handshake = client.handshake(TokioIo::new(stream)).await;
@@ -210,7 +210,7 @@ impl Pool {
         for it in open {
             match it {
                 // It may have been closed by the other side already.
-                Open::Socket(socket, _) => _ = socket.shutdown(Shutdown::Both),
+                Open::Socket { again, .. } => _ = again.shutdown(Shutdown::Both),
                 Open::Work(task) => task.abort(),
             }
         }

@@ -1,6 +1,7 @@
 //! The proxy from outside: users' bytes in, instances' answers out.
 
 mod heads;
+mod logs;
 mod passes;
 mod retries;
 pub(crate) mod rig;
