@@ -23,7 +23,7 @@ async fn walk(client: &Client) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_of_the_table_is_there_and_every_readable_file_reads() {
-    let rig = Rig::start().await;
+    let rig = Rig::with_edge().await;
     rig.push(&["v1"]).await;
     rig.manifest("web", &web("web:v1")).await.expect("right");
     rig.deploy(&["apply", "web"]).await.fine();

@@ -8,6 +8,9 @@ use crate::report;
 use crate::world::Shared;
 use ninep::client::{Client, ClientError};
 use ninep::dial::Address;
+use nix::poll::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +24,8 @@ pub const NAME: &str = "main";
 const RESTART_MS_MIN: u64 = 50;
 /// The longest.
 const RESTART_MS_MAX: u64 = 5_000;
+/// How long the process that keeps the edge may take to end after it has let go of everything.
+const KEEPER_MS_MAX: u16 = 10_000;
 /// The port at which instances look for a name server (RFC 1035, section 4.2).
 const DNS_PORT: u16 = 53;
 
@@ -44,6 +49,15 @@ impl EdgeLink {
     #[must_use]
     pub fn client(&self) -> Option<Client> {
         self.client.borrow().clone()
+    }
+
+    /// The edge, if it can be reached at this moment, be it connected already or not.
+    pub async fn reach(&self) -> Option<Client> {
+        match self.client() {
+            None if self.state.as_os_str().is_empty() => None,
+            None => Client::dial(&address(&self.state), "").await.ok(),
+            client => client,
+        }
     }
 
     /// Tells the edge to end, and waits until it is gone. It is not started again, and one that
@@ -73,6 +87,8 @@ pub async fn end_alone(state: &Path) -> Result<(), ClientError> {
 
 /// Tells an edge to end, and waits until it is gone.
 async fn end(client: &Client, state: &Path) -> Result<(), ClientError> {
+    let keeper = status(client).await.ok().and_then(|status| status.keeper);
+    let keeper = keeper.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
     match client.write("ctl", b"end").await {
         // It was told before.
         Ok(()) | Err(ClientError::Lost(_)) => {}
@@ -81,6 +97,12 @@ async fn end(client: &Client, state: &Path) -> Result<(), ClientError> {
     client.closed().await;
     // The process that keeps the one that serves ends after it, and holds the lock until then.
     link::released(state.join("edge").join("lock")).await;
+    if let Some(keeper) = keeper {
+        let gone =
+            move || poll(&mut [PollFd::new(keeper.as_fd(), PollFlags::POLLIN)], KEEPER_MS_MAX);
+        // Whatever a wait comes to, it ends.
+        let _ = tokio::task::spawn_blocking(gone).await;
+    }
     Ok(())
 }
 
@@ -189,6 +211,8 @@ impl Keeper<'_> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Status {
     build: Option<String>,
+    /// The process that keeps the one that serves.
+    keeper: Option<Pid>,
     dns: Vec<String>,
     warnings: Vec<String>,
 }
@@ -203,6 +227,7 @@ fn read_status(text: &str) -> Status {
     for (key, value) in report::lines(text) {
         match key {
             "build" => status.build = Some(value),
+            "supervisor" => status.keeper = value.parse().ok().and_then(Pid::from_raw),
             "dns" => status.dns.push(value),
             "missing" | "warning" => status.warnings.push(value),
             _ => {}
@@ -277,10 +302,11 @@ mod tests {
 
     #[test]
     fn an_edge_s_status_says_its_build_where_it_answers_for_names_and_what_is_wrong() {
-        let text = "build=0.1.0-1-2\nhttp=127.0.0.1:80\ndns=10.89.0.1:53\n\
+        let text = "build=0.1.0-1-2\nsupervisor=7\nhttp=127.0.0.1:80\ndns=10.89.0.1:53\n\
                     dns=127.0.0.1:53\nmissing=https :443: address in use\n";
         let want = Status {
             build: Some("0.1.0-1-2".to_string()),
+            keeper: Pid::from_raw(7),
             dns: vec!["10.89.0.1:53".to_string(), "127.0.0.1:53".to_string()],
             warnings: vec!["https :443: address in use".to_string()],
         };

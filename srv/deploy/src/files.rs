@@ -119,10 +119,11 @@ impl Files {
             Some(_) => ("metrics", String::new()),
         };
         let own = at.item.as_deref().is_none_or(|name| name == crate::edge::NAME);
-        let Some(client) = self.edge.client().filter(|_| own) else {
-            return Answer::Now(Ok(ninep::text(Bytes::from(head))));
-        };
+        let edge = self.edge.clone();
         Answer::later(async move {
+            let Some(client) = (if own { edge.reach().await } else { None }) else {
+                return Ok(ninep::text(Bytes::from(head)));
+            };
             // What an edge that has just ended would say is missing, and no error of this file.
             let text = client.read(path).await.unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
