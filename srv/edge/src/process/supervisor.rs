@@ -63,7 +63,10 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         signals: [listen(signals.0)?, listen(signals.1)?],
         deadline: Some(Instant::now() + START_TIME_MAX),
     };
-    supervisor.keep().await
+    let kept = supervisor.keep().await;
+    // Whoever waits for the lock waits for the process.
+    std::mem::forget(supervisor.sockets);
+    kept
 }
 
 /// The sockets of the edge that serves, and the talk with it; new ones when there is none.

@@ -67,8 +67,10 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         from.say("took").await.map_err(Error::io("take over"))?;
     }
     worker.say("ready").await;
-    worker.work().await?;
+    worker.work().await;
     teller.finish().await;
+    // Whoever waits for the lock waits for the process.
+    std::mem::forget(worker.sockets);
     Ok(())
 }
 
@@ -215,7 +217,7 @@ impl Worker {
         self.connected.send_replace("a newer process follows".to_owned());
     }
 
-    async fn work(&mut self) -> Result<(), Error> {
+    async fn work(&mut self) {
         let going = loop {
             match self.next().await {
                 Event::Said(Some(said)) => {
@@ -243,7 +245,6 @@ impl Worker {
             self.show();
         };
         self.go(going).await;
-        Ok(())
     }
 
     async fn next(&mut self) -> Event {
