@@ -107,6 +107,7 @@ async fn figures_tell_of_routes_and_instances() {
     ] {
         assert!(text.lines().any(|it| it == line), "{line} in {text}");
     }
-    let p99 = "deploy_request_seconds_quantile{service=\"web\",instance=\"web-17\",version=\"v1\",quantile=\"0.99\"}";
+    let p99 = "deploy_request_seconds_quantile{service=\"web\",instance=\"web-17\",\
+               version=\"v1\",quantile=\"0.99\"}";
     assert!(text.contains(p99), "{text}");
 }
