@@ -101,7 +101,8 @@ impl Proxy {
                 let text = format!(
                     "global\n nbthread 1\n maxconn 4000\ndefaults\n mode http\n \
                      timeout client 30s\n timeout server 30s\n timeout connect 5s\n \
-                     option http-keep-alive\n http-reuse always\nfrontend f\n bind 127.0.0.1:{port}\n default_backend b\n\
+                     option http-keep-alive\n http-reuse always\nfrontend f\n \
+                     bind 127.0.0.1:{port}\n default_backend b\n\
                      backend b\n balance leastconn\n server a 127.0.0.1:{a}\n \
                      server b 127.0.0.1:{b}\n"
                 );
