@@ -12,7 +12,7 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The words after `deployfs node` make no sense.
-    #[error("{0}\nusage: deployfs node -r STATEDIR [--net CIDR] [-D] [-v]")]
+    #[error("{0}; usage: deployfs node -r STATEDIR [--net CIDR] [-D] [-v]")]
     Usage(String),
     /// A name that cannot be an instance's.
     #[error("bad instance name '{0}': 1 to 63 of a-z, 0-9 and '-' are needed")]
