@@ -136,7 +136,7 @@ async fn at_server(
             return images::push(link, out, word, path).await;
         }
         Is::Images => images::list(link, out).await,
-        Is::Gc => images::collect(link, out).await,
+        Is::Gc => images::collect(link, out, command.timeout).await,
         Is::Cat => walk::cat(link, out, words).await,
         Is::Write => walk::write(link, word, &words[1..]).await,
         Is::Ls => walk::ls(link, out, words, command.long).await,

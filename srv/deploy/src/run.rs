@@ -2,10 +2,10 @@
 //! answers. Everything that can change the world comes through here, one batch at a time.
 
 use crate::act::Hands;
-use crate::arrival::{Answer, Arrival, Heard, Order};
+use crate::arrival::{Answer, Arrival, Awaited, Heard, Order};
 use crate::clock::{self, Millis};
 use crate::save::{self, Journal};
-use crate::turn::Turn;
+use crate::turn::{NODE_LOST, Turn};
 use crate::world::Shared;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -35,8 +35,8 @@ pub struct Loop {
     hands: Hands,
     /// Each service's timer.
     timers: BTreeMap<String, Millis>,
-    /// Pushes the node has not told the end of.
-    pushes: HashMap<String, Vec<Answer>>,
+    /// Who waits for what the node has not told yet.
+    waiting: HashMap<Awaited, Vec<Answer>>,
     /// What could not be saved yet.
     unsaved: Vec<Heard>,
     /// `down` was asked: what happens from now on is the end, and no reason to act.
@@ -54,7 +54,7 @@ impl Loop {
             journal,
             hands,
             timers: BTreeMap::new(),
-            pushes: HashMap::new(),
+            waiting: HashMap::new(),
             unsaved: Vec::new(),
             ending: false,
             now: 0,
@@ -146,9 +146,8 @@ impl Loop {
         }
         self.world.lock().publish(&turn);
         if turn.node_lost {
-            let lost = "the node was lost meanwhile; push again".to_string();
-            self.pushes.drain().flat_map(|(_, waiting)| waiting).for_each(|answer| {
-                let _ = answer.send(Err(lost.clone()));
+            self.waiting.drain().flat_map(|(_, waiting)| waiting).for_each(|answer| {
+                let _ = answer.send(Err(NODE_LOST.to_string()));
             });
         }
         self.ending = turn.orders.contains(&Order::Down);
@@ -168,16 +167,16 @@ impl Loop {
         for (answer, result) in turn.answers {
             let _ = answer.send(result.and_then(|()| refused()));
         }
-        for (name, answer) in turn.pushes {
+        for (what, answer) in turn.awaited {
             match refusal {
                 Some(text) => {
                     let _ = answer.send(Err(text.to_string()));
                 }
-                None => self.pushes.entry(name).or_default().push(answer),
+                None => self.waiting.entry(what).or_default().push(answer),
             }
         }
-        for (name, result) in turn.pushed {
-            for answer in self.pushes.remove(&name).unwrap_or_default() {
+        for (what, result) in turn.came {
+            for answer in self.waiting.remove(&what).unwrap_or_default() {
                 let _ = answer.send(result.clone());
             }
         }

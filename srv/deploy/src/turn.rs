@@ -1,7 +1,7 @@
 //! One turn of the loop: what arrives changes the world, and gives what is to be saved, told,
 //! done and answered. Nothing is performed here, so that a turn can be undone until it is saved.
 
-use crate::arrival::{Answer, Arrival, Heard, Order, Request};
+use crate::arrival::{Answer, Arrival, Awaited, Heard, Order, Request};
 use crate::clock::Millis;
 use crate::grow::Grow;
 use crate::record::Record;
@@ -11,6 +11,9 @@ use place::Resources;
 use rollout::{Action, Event, Fact, Id, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// What is said to who waits for the node when its connection is lost. It may well go on.
+pub(crate) const NODE_LOST: &str = "the node was lost meanwhile; try again";
 
 /// One line of `events`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +39,14 @@ pub struct Turn {
     pub orders: Vec<Order>,
     /// What to answer once it is saved.
     pub answers: Vec<(Answer, Result<(), String>)>,
-    /// Pushes to answer when the node has told how they went.
-    pub pushes: Vec<(String, Answer)>,
+    /// What to answer when the node has told how it went.
+    pub awaited: Vec<(Awaited, Answer)>,
     /// The node was lost, and with it whatever it was making.
     pub node_lost: bool,
     /// The events of services that are gone: nothing more comes in them.
     pub ended: Vec<Arc<Grow>>,
-    /// Pushes the node has told of.
-    pub pushed: Vec<(String, Result<(), String>)>,
+    /// What the node has told of that.
+    pub came: Vec<(Awaited, Result<(), String>)>,
 }
 
 impl Turn {
@@ -61,9 +64,9 @@ impl Turn {
         self.lines.extend(part.lines);
         self.orders.extend(part.orders);
         self.answers.extend(part.answers);
-        self.pushes.extend(part.pushes);
+        self.awaited.extend(part.awaited);
         self.ended.extend(part.ended);
-        self.pushed.extend(part.pushed);
+        self.came.extend(part.came);
     }
 
     /// Adds a line that concerns no service.
@@ -111,7 +114,15 @@ impl World {
                     permanent,
                 });
             }
-            Heard::Noted { text } => turn.note(text),
+            Heard::CancelTold { name, told } => {
+                let told =
+                    told.map_err(|why| self.refused(None, format!("cancel-push {name}: {why}")));
+                turn.came.push((Awaited::CancelPush(name), told));
+            }
+            Heard::CollectRefused { reason } => {
+                self.node.collecting = false;
+                turn.note(format!("gc refused: {reason}"));
+            }
             Heard::Missing { container } => {
                 self.of_container(&container, turn, |id| Event::Lost { id });
             }
@@ -306,6 +317,9 @@ impl World {
         for order in &turn.orders {
             if let Order::Push { name, .. } = order {
                 self.node.pushing.remove(name);
+            }
+            if let Order::Collect { .. } = order {
+                self.node.collecting = false;
             }
         }
         for (name, before) in &turn.touched {

@@ -61,6 +61,11 @@ impl Verb {
         if let Verb::Push { name, .. } = self { Some(name) } else { None }
     }
 
+    /// Whether its answer waits for the node's.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self, Verb::Push { .. } | Verb::CancelPush(_))
+    }
+
     /// Whether the node has to be there to be asked.
     #[must_use]
     pub fn needs_node(&self) -> bool {

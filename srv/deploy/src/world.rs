@@ -118,8 +118,11 @@ pub struct NodeMirror {
     pub capacity: Resources,
     /// Digests of images that it has told it has, since it was last connected or collected.
     pub images: BTreeSet<String>,
-    /// Names of pushes it has not told the end of.
+    /// Names of pushes it has not told the end of since it was last connected: there may be
+    /// others, which only it knows of.
     pub pushing: BTreeSet<String>,
+    /// It was told to collect and has not told the end.
+    pub collecting: bool,
 }
 
 impl Service {
