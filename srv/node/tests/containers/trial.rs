@@ -332,6 +332,11 @@ pub(crate) fn root() -> &'static Path {
     ROOT.path()
 }
 
+/// Removes it when no case is to come: what is static is never dropped.
+pub(crate) fn remove_root() {
+    fs::remove_dir_all(root()).expect("the image's directory is removed");
+}
+
 /// A spec of a shell script over the test image.
 pub(crate) fn spec(id: &str, script: &str) -> Value {
     json!({

@@ -58,6 +58,11 @@ pub(crate) fn root() -> &'static Path {
     ROOT.path()
 }
 
+/// Removes it when no case is to come: what is static is never dropped.
+pub(crate) fn remove_root() {
+    fs::remove_dir_all(root()).expect("the image's directory is removed");
+}
+
 /// The test program as the shim.
 pub(crate) fn shim(words: &[&str]) -> Command {
     let own = std::env::current_exe().expect("the path of this program");
