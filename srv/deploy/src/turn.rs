@@ -4,6 +4,7 @@
 use crate::arrival::{Answer, Arrival, Awaited, Heard, Order, Request};
 use crate::clock::Millis;
 use crate::grow::Grow;
+use crate::kept::Kept;
 use crate::record::Record;
 use crate::room::in_words;
 use crate::world::{Numbers, Service, World, container};
@@ -33,6 +34,8 @@ pub struct Turn {
     pub now: Millis,
     /// Services to save or, where they are gone, to delete, with their records as they were.
     pub touched: BTreeMap<String, Option<Record>>,
+    /// The kept logs of services as they were, where they are changed.
+    pub kept: BTreeMap<String, BTreeMap<Id, Kept>>,
     /// Lines to save and to tell.
     pub lines: Vec<Line>,
     /// What to do once it is saved, in this order.
@@ -60,6 +63,9 @@ impl Turn {
     pub fn absorb(&mut self, part: Turn) {
         for (name, before) in part.touched {
             self.touched.entry(name).or_insert(before);
+        }
+        for (name, before) in part.kept {
+            self.kept.entry(name).or_insert(before);
         }
         self.lines.extend(part.lines);
         self.orders.extend(part.orders);
@@ -301,6 +307,7 @@ impl World {
             for id in service.kept.keys() {
                 turn.orders.push(Order::DropLog { container: container(name, *id) });
             }
+            turn.kept.entry(name.to_string()).or_insert(service.kept);
             turn.ended.push(service.events);
             let next_id = service.record.rollout.next_id().0;
             let numbers = Numbers { next_id, last_version: service.record.last_version };
@@ -338,6 +345,12 @@ impl World {
                         self.delete(name, &mut Turn::default());
                     }
                 }
+            }
+        }
+        // The node was not told to drop any of them.
+        for (name, before) in &turn.kept {
+            if let Some(service) = self.services.get_mut(name) {
+                service.kept.clone_from(before);
             }
         }
     }
