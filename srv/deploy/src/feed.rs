@@ -128,15 +128,23 @@ impl Feeds {
         Ok(feed)
     }
 
-    /// The end of the log of an instance that is gone, which has that many bytes.
+    /// The end of the log of an instance that is gone, which has so many bytes, if that is known.
     pub(crate) async fn kept(
         &self,
         container: &str,
-        bytes: u64,
+        bytes: Option<u64>,
         share: u64,
     ) -> Result<Vec<String>, ClientError> {
         let seat = self.lanes.seat().await?;
-        let read = end_of(&seat.client, &format!("logs/{container}"), bytes, share).await;
+        let path = format!("logs/{container}");
+        let read = async {
+            let bytes = match bytes {
+                Some(bytes) => bytes,
+                None => seat.client.stat(&path).await?.length,
+            };
+            end_of(&seat.client, &path, bytes, share).await
+        };
+        let read = read.await;
         if let Err(error) = &read {
             self.lanes.leave(seat, error).await;
         }

@@ -306,3 +306,12 @@ async fn a_view_is_not_held_up_by_a_kept_log_that_is_not_given() {
     rig.write("/logs/web-1", SILENT);
     assert_eq!(view(&rig, web).await.text(), "");
 }
+
+#[tokio::test]
+async fn an_instance_that_went_before_the_world_heard_of_it_has_its_log_in_a_view() {
+    let rig = Rig::start().await;
+    let mut web = service();
+    web.containers.insert(Id(1), Container::default());
+    rig.write("/logs/web-1", "1 a\n2 b\n");
+    assert_eq!(view(&rig, web).await.text(), "1 web-1 a\n2 web-1 b\n");
+}

@@ -125,7 +125,7 @@ impl Gatherer {
         let feeds: Vec<_> = running.iter().map(|id| (*id, self.feeds.of(&name(*id)))).collect();
         for (id, bytes) in kept {
             let name = name(id);
-            let read = self.feeds.kept(&name, bytes, share as u64);
+            let read = self.feeds.kept(&name, Some(bytes), share as u64);
             match timeout_at(until, read).await {
                 Ok(Ok(found)) => {
                     self.over.insert(id);
@@ -144,8 +144,16 @@ impl Gatherer {
                 lines.extend(self.marked(id, &[refusal()]));
                 continue;
             };
-            // One that is gone since is among the kept ones at the next change.
-            let Some(mut one) = feed.join(until).await else { continue };
+            let Some(mut one) = feed.join(until).await else {
+                // It went just now, and the world has not heard of it.
+                let name = name(id);
+                let read = self.feeds.kept(&name, None, share as u64);
+                if let Ok(Ok(found)) = timeout_at(until, read).await {
+                    self.over.insert(id);
+                    lines.extend(self.marked(id, &found));
+                }
+                continue;
+            };
             lines.extend(self.marked(id, end(&std::mem::take(&mut one.begin), share)));
             joined.push((id, one));
         }
