@@ -67,6 +67,9 @@ impl World {
         let Some(service) = self.services.get(name) else {
             return Err(format!("service does not exist: {name}; write manifests/{name} first"));
         };
+        if let Some(full) = self.full.as_ref().filter(|_| verb.begins()) {
+            return Err(format!("{full}; nothing was changed"));
+        }
         let rollout = &service.record.rollout;
         let may = |verb| rollout::may(rollout, verb).map_err(|refusal| refusal.to_string());
         let preparing = service.record.preparing.is_some();

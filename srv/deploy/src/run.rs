@@ -39,6 +39,8 @@ pub struct Loop {
     waiting: HashMap<Awaited, Vec<Answer>>,
     /// What could not be saved yet.
     unsaved: Vec<Heard>,
+    /// That the last turn could not be saved was told.
+    held_back: bool,
     /// `down` was asked: what happens from now on is the end, and no reason to act.
     ending: bool,
     /// The clock as the decision sees it: it never goes backwards.
@@ -56,6 +58,7 @@ impl Loop {
             timers: BTreeMap::new(),
             waiting: HashMap::new(),
             unsaved: Vec::new(),
+            held_back: false,
             ending: false,
             now: 0,
         }
@@ -122,6 +125,7 @@ impl Loop {
         let repeatable: Vec<Heard> = batch.iter().filter_map(repeat).collect();
         let (changes, last_event) = {
             let mut world = self.world.lock();
+            world.full = self.journal.has_room().err().map(|error| error.to_string());
             let last_event = world.last_event;
             for arrival in batch {
                 world.arrive(arrival, &mut turn);
@@ -135,8 +139,9 @@ impl Loop {
             world.last_event = last_event;
             world.revision.send_modify(|revision| *revision += 1);
             let text = format!("{error}; nothing was changed");
-            if world.error != text {
+            if !std::mem::replace(&mut self.held_back, true) {
                 tracing::error!("{text}");
+                world.hold_back(&turn, &error.to_string());
             }
             world.refused(None, text.clone());
             drop(world);
@@ -144,6 +149,7 @@ impl Loop {
             self.answer(turn, Some(&text));
             return;
         }
+        self.held_back = false;
         self.world.lock().publish(&turn);
         if turn.node_lost {
             self.waiting.drain().flat_map(|(_, waiting)| waiting).for_each(|answer| {

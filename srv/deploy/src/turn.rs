@@ -362,6 +362,7 @@ impl World {
         for name in turn.touched.keys() {
             if let Some(service) = self.services.get_mut(name) {
                 service.revision = revision;
+                service.note_places(turn.now);
             }
         }
         let known: BTreeSet<&str> = self.services.keys().map(String::as_str).collect();

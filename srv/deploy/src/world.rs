@@ -7,6 +7,7 @@ use crate::grow::Grow;
 use crate::kept::Kept;
 use crate::record::{Edition, Record};
 use crate::report::Container;
+use crate::turn::{Line, Turn};
 use manifest::Manifest;
 use place::{Node, Resources};
 use rollout::{Id, Version};
@@ -17,6 +18,9 @@ use tokio::sync::watch;
 
 /// Services a server keeps, at most.
 pub const SERVICES_MAX: usize = 5_000;
+
+/// How long a place that was left at a renumbering leads to who left it.
+const LEFT_MS: Millis = 10_000;
 
 /// The world behind its lock, shared by the loop and the file tree.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +65,8 @@ pub struct World {
     pub gone: BTreeMap<String, Numbers>,
     /// A turn is being saved: what it decided is not to be told as a fact yet.
     pub unsaved: bool,
+    /// Why nothing can be begun now: the disk of the state is full.
+    pub full: Option<String>,
     /// Counts turns that changed something; a file's version is taken from it.
     pub revision: watch::Sender<u64>,
     /// When this server started, for files that have no better time.
@@ -78,6 +84,7 @@ impl Default for World {
             last_incarnation: 0,
             gone: BTreeMap::new(),
             unsaved: false,
+            full: None,
             revision: watch::Sender::new(0),
             started: crate::clock::now(),
         }
@@ -103,6 +110,10 @@ pub struct Service {
     pub revision: u64,
     /// When it last changed.
     pub changed: Millis,
+    /// The places of its instances as they were last shown.
+    places: BTreeMap<Id, u32>,
+    /// Places that were left at a renumbering: when, and who was there.
+    left: BTreeMap<u32, (Millis, Id)>,
 }
 
 /// What is known of the machine's node.
@@ -138,6 +149,8 @@ impl Service {
             manifests: BTreeMap::new(),
             revision: 0,
             changed: 0,
+            places: BTreeMap::new(),
+            left: BTreeMap::new(),
         };
         service.parse_manifests(name);
         service
@@ -153,6 +166,32 @@ impl Service {
                 self.manifests.extend(parsed.map(|manifest| (*version, Arc::new(manifest))));
             }
         }
+    }
+
+    /// The instance at a place. Who listed the places before a renumbering and reads them after it
+    /// finds the same instances: a place that was left leads to who left it for a while, unless
+    /// somebody else is there now.
+    #[must_use]
+    pub fn at(&self, number: u32, now: Millis) -> Option<&rollout::Instance> {
+        let left = || {
+            let (at, id) = self.left.get(&number)?;
+            let fresh = now.saturating_sub(*at) < LEFT_MS;
+            self.record.rollout.instances().get(id).filter(|_| fresh)
+        };
+        self.record.rollout.at(number).or_else(left)
+    }
+
+    /// Keeps who was where, when a turn has moved somebody.
+    pub fn note_places(&mut self, now: Millis) {
+        let instances = self.record.rollout.instances().values();
+        let places: BTreeMap<Id, u32> = instances.map(|one| (one.id, one.number)).collect();
+        let moved =
+            self.places.iter().filter(|(id, was)| places.get(id).is_some_and(|is| is != *was));
+        let moved: Vec<_> = moved.map(|(id, was)| (*was, (now, *id))).collect();
+        if !moved.is_empty() {
+            self.left = moved.into_iter().collect();
+        }
+        self.places = places;
     }
 
     /// What is deployed: the edition and its manifest.
@@ -228,6 +267,18 @@ impl World {
         vec![Node { name, capacity, reserved, instances, accepting }]
     }
 
+    /// Tells those who follow what could not be saved why it stands still. These lines are not
+    /// saved themselves, and end with this server.
+    pub fn hold_back(&self, turn: &Turn, why: &str) {
+        for name in turn.touched.keys() {
+            let Some(service) = self.services.get(name) else { continue };
+            let (service_name, text) = (Some(name.clone()), format!("waiting: {why}"));
+            let line = Line { at: turn.now, service: service_name, text };
+            service.events.push(&line.at_service());
+            self.events.push(&line.at_root());
+        }
+    }
+
     /// What all instances on the node have reserved.
     #[must_use]
     pub fn allocated(&self) -> Resources {
@@ -271,4 +322,27 @@ pub fn container(service: &str, id: Id) -> String {
 pub fn split(container: &str) -> Option<(&str, Id)> {
     let (service, id) = container.rsplit_once('-')?;
     Some((service, Id(id.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+
+    #[test]
+    fn who_follows_what_cannot_be_saved_is_told_why_it_stands_still() {
+        let mut world = World::default();
+        for name in ["web", "api"] {
+            let service = Service::new(name, Record::new(1, Numbers::default()));
+            world.services.insert(name.to_string(), service);
+        }
+        let mut turn = Turn::new(0);
+        turn.touched.insert("web".to_string(), None);
+        world.hold_back(&turn, "no space left");
+        let said = "waiting: no space left";
+        let web = world.services["web"].events.text();
+        assert_eq!(web, format!("1970-01-01T00:00:00Z {said}\n"));
+        assert_eq!(world.events.text(), format!("1970-01-01T00:00:00Z web {said}\n"));
+        assert_eq!(world.services["api"].events.text(), "");
+    }
 }
