@@ -328,6 +328,52 @@ pub fn split(container: &str) -> Option<(&str, Id)> {
 mod tests {
     use super::*;
     use crate::record::Record;
+    use rollout::{Action, Event, Exit, Spec};
+
+    /// Lets a decision take an event, and everything it asks for come true at once.
+    fn settle(rollout: &mut rollout::Service, event: Event) {
+        let mut events = std::collections::VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in rollout::step(rollout, 0, event) {
+                match action {
+                    Action::Pull { version } => events.push_back(Event::Pulled { version }),
+                    Action::Place { id } => {
+                        events.push_back(Event::Placed { id, node: "n".to_string() });
+                    }
+                    Action::Start { id, .. } => {
+                        events.extend([Event::Started { id }, Event::Healthy { id, ms: 1 }]);
+                    }
+                    Action::Publish { generation } => {
+                        events.push_back(Event::Served { generation })
+                    }
+                    Action::Drain { id, .. } => events.push_back(Event::Drained { id }),
+                    Action::Stop { id } => {
+                        events.push_back(Event::Exited { id, exit: Exit::default() });
+                    }
+                    Action::Forget { id } => events.push_back(Event::Forgotten { id }),
+                    Action::Delete | Action::Wake { .. } | Action::Tell(_) => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_that_was_left_at_a_renumbering_leads_to_who_left_it_for_a_while() {
+        let mut service = Service::new("web", Record::new(1, Numbers::default()));
+        let spec = Spec { replicas: 2, ..Spec::default() };
+        let apply = |version| Event::Applied { version: Version(version), spec: spec.clone() };
+        settle(&mut service.record.rollout, apply(1));
+        service.note_places(0);
+        settle(&mut service.record.rollout, apply(2));
+        // As they stood before the last turn of the update: at places 2 and 3.
+        let ids: Vec<Id> = service.record.rollout.instances().keys().copied().collect();
+        service.places = ids.iter().copied().zip([2, 3]).collect();
+        service.note_places(1_000);
+        let at = |number, now| service.at(number, now).map(|one| one.id);
+        assert_eq!((at(0, 1_000), at(1, 1_000)), (Some(ids[0]), Some(ids[1])));
+        assert_eq!((at(2, 1_001), at(3, 10_999)), (Some(ids[0]), Some(ids[1])));
+        assert_eq!((at(2, 11_000), at(4, 1_001)), (None, None));
+    }
 
     #[test]
     fn who_follows_what_cannot_be_saved_is_told_why_it_stands_still() {
