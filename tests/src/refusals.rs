@@ -138,9 +138,10 @@ async fn a_full_disk_is_told_and_what_runs_goes_on() {
 
 #[test]
 fn without_root_the_server_says_so_in_one_line() {
+    let (_dir, program) = copy_for_all(&bin("deployfs"));
     let told = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(copy_for_all(&bin("deployfs")))
+        .arg(program)
         .args(["-r", "/tmp/deploy-test-nobody"])
         .stdin(Stdio::null())
         .output()
@@ -151,13 +152,12 @@ fn without_root_the_server_says_so_in_one_line() {
     assert!(!std::path::Path::new("/tmp/deploy-test-nobody").exists());
 }
 
-/// A copy that everybody may run: the build directory may be closed to others.
-fn copy_for_all(program: &std::path::Path) -> std::path::PathBuf {
-    static COPY: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
-    let dir = COPY.get_or_init(|| tempfile::tempdir().expect("tempdir"));
+/// A copy in a directory that everybody may enter: the build's may be closed to others.
+fn copy_for_all(program: &std::path::Path) -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().expect("tempdir");
     let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(dir.path(), all).expect("opened");
     let copy = dir.path().join("deployfs");
     std::fs::copy(program, &copy).expect("copied");
-    copy
+    (dir, copy)
 }
