@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// A directory whose image takes a while: its file is so many megabytes long and takes nothing.
@@ -28,13 +28,57 @@ fn stored(rig: &Rig) -> [usize; 3] {
     ["ingest", "blobs/sha256", "layers"].map(count)
 }
 
-/// Returns when something is written in a directory.
-async fn written(dir: &Path) {
+/// Watches a directory from this call on; the future ends when something was written there.
+fn written(dir: &Path) -> impl Future<Output = ()> + use<> {
     use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
     let notices = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify");
     notices.add_watch(dir, AddWatchFlags::IN_MODIFY).expect("watched");
-    let read = tokio::task::spawn_blocking(move || notices.read_events().map(drop));
-    timeout(PATIENCE, read).await.expect("in time").expect("no panic").expect("read");
+    async move {
+        let read = tokio::task::spawn_blocking(move || notices.read_events().map(drop));
+        timeout(PATIENCE, read).await.expect("in time").expect("no panic").expect("read");
+    }
+}
+
+/// A small file system of its own in a directory, taken away however the test ends.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn tmpfs(dir: &Path, size: &str) -> Mounted {
+        let options = format!("size={size}");
+        mount(Some("tmpfs"), dir, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
+            .expect("a small tmpfs");
+        Mounted(dir.to_path_buf())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        match std::thread::panicking() {
+            // Whatever the failed test left running has it still.
+            true => drop(umount2(&self.0, MntFlags::MNT_DETACH)),
+            false => umount2(&self.0, MntFlags::empty()).expect("nothing uses it any more"),
+        }
+    }
+}
+
+/// A `deploy push` of that path.
+fn pushing(rig: &Rig, name: &str, path: &str) -> Child {
+    Command::new(bin("deploy"))
+        .args(["push", name, path])
+        .env("DEPLOY_ADDR", rig.address().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("deploy starts")
+}
+
+/// What it ended with, and what it said on standard error.
+async fn ended(push: Child) -> (Option<i32>, String) {
+    let output = timeout(PATIENCE, push.wait_with_output()).await;
+    let output = output.expect("it ends").expect("waited");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,33 +88,20 @@ async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
     let path = dir.to_str().expect("UTF-8");
     let ingest = rig.state().join("node/images/ingest");
 
-    let push = Command::new(bin("deploy"))
-        .args(["push", "web:v1", path])
-        .env("DEPLOY_ADDR", rig.address().to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("deploy starts");
-    written(&ingest).await;
+    let begun = written(&ingest);
+    let push = pushing(&rig, "web:v1", path);
+    begun.await;
     let pid = i32::try_from(push.id().expect("it runs")).expect("a pid");
     kill(Pid::from_raw(pid), Signal::SIGINT).expect("told");
-    let output =
-        timeout(PATIENCE, push.wait_with_output()).await.expect("it ends").expect("waited");
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{err}");
+    let (code, err) = ended(push).await;
+    assert_eq!(code, Some(130), "{err}");
     assert!(err.ends_with("  given up: nothing of web:v1 is kept\n"), "{err}");
     assert_eq!(stored(&rig), [0; 3]);
 
     // One that is killed has no last word.
-    let push = Command::new(bin("deploy"))
-        .args(["push", "web:v1", path])
-        .env("DEPLOY_ADDR", rig.address().to_string())
-        .stderr(Stdio::null())
-        .spawn();
-    let mut push = push.expect("deploy starts");
-    written(&ingest).await;
+    let begun = written(&ingest);
+    let mut push = pushing(&rig, "web:v1", path);
+    begun.await;
     push.kill().await.expect("killed");
     let given_up = "push web:v1: web:v1 was given up, nothing of it is kept";
     let failed = "push web:v1 failed: web:v1 was given up";
@@ -80,8 +111,9 @@ async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
     // The same by files.
     let client = rig.client().await;
     let line = format!("push web:v1 {path}\n");
+    let begun = written(&ingest);
     let push = tokio::spawn(async move { client.write("ctl", line.as_bytes()).await });
-    written(&ingest).await;
+    begun.await;
     let again = rig.echo(&format!("push web:v1 {path}"), "ctl").await.expect_err("one at a time");
     assert!(
         again.contains("web:v1 is being pushed; wait for it, or cancel-push web:v1"),
@@ -93,7 +125,41 @@ async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
     assert_eq!(stored(&rig), [0; 3]);
     let late = rig.echo("cancel-push web:v1", "ctl").await.expect_err("none goes on");
     assert!(late.contains("no push of web:v1 goes on"), "{late}");
+
+    // Somebody else's word is no interrupt of one's own, and a name without a tag has one.
+    let begun = written(&ingest);
+    let push = pushing(&rig, "web", path);
+    begun.await;
+    rig.echo("cancel-push web:latest", "ctl").await.expect("taken");
+    let (code, err) = ended(push).await;
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("web:latest was given up, nothing of it is kept"), "{err}");
     rig.push(&["v1"]).await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_outlived_its_server_is_given_up_at_the_next_one() {
+    let mut rig = Rig::start().await;
+    let dir = large(&rig, 1024);
+    let path = dir.to_str().expect("UTF-8");
+    let begun = written(&rig.state().join("node/images/ingest"));
+    let push = pushing(&rig, "web:v1", path);
+    begun.await;
+    rig.kill_server().await;
+    let (code, err) = ended(push).await;
+    assert_eq!(code, Some(69), "{err}");
+    rig.serve().await;
+    let again = rig.echo(&format!("push web:v1 {path}"), "ctl").await.expect_err("it goes on");
+    assert!(
+        again.contains("web:v1 is being pushed: wait for it, or cancel-push web:v1"),
+        "{again}"
+    );
+    rig.echo("cancel-push web:v1", "ctl").await.expect("taken");
+    rig.until("events", |text| text.contains("push web:v1 failed: web:v1 was given up")).await;
+    assert_eq!(stored(&rig), [0; 3]);
+    let late = rig.echo("cancel-push web:v1", "ctl").await.expect_err("none goes on");
+    assert!(late.contains("cancel-push web:v1: no push of web:v1 goes on"), "{late}");
     rig.end().await;
 }
 
@@ -113,38 +179,31 @@ async fn a_push_whose_server_or_node_ends_is_whole_or_not_there() {
     let mut rig = Rig::start().await;
     let dir = large(&rig, 1024);
     let ingest = rig.state().join("node/images/ingest");
-    let push = |rig: &Rig| {
-        let (address, path) = (rig.address().to_string(), dir.clone());
-        tokio::spawn(async move {
-            let mut command = Command::new(bin("deploy"));
-            command.arg("push").arg("web:v1").arg(path).env("DEPLOY_ADDR", address);
-            command.kill_on_drop(true).output().await.expect("deploy starts")
-        })
-    };
+    let path = dir.to_str().expect("UTF-8");
     // The node is told to end: it is given up, and the next node has nothing of it.
-    let told = push(&rig);
-    written(&ingest).await;
+    let begun = written(&ingest);
+    let push = pushing(&rig, "web:v1", path);
+    begun.await;
     let events = rig.cat("events").await.matches(" answers").count();
     kill(rig.node_pid(), Signal::SIGTERM).expect("told");
-    let output = timeout(PATIENCE, told).await.expect("it ends").expect("no panic");
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && err.contains("push"), "{err}");
+    let (code, err) = ended(push).await;
+    assert!(code == Some(1) && err.contains("push"), "{code:?} {err}");
     rig.until("events", |text| text.matches(" answers").count() > events).await;
     assert_eq!(stored(&rig), [0; 3]);
     assert_eq!(rig.cat("images").await, "");
 
     // The server is told to end: the push goes on at the node, and the next server hears its end.
     large(&rig, 256);
-    let told = push(&rig);
-    written(&ingest).await;
+    let begun = written(&ingest);
+    let push = pushing(&rig, "web:v1", path);
+    begun.await;
     rig.end_server().await;
-    let output = timeout(PATIENCE, told).await.expect("it ends").expect("no panic");
+    let (code, err) = ended(push).await;
     // Lost in the middle, unless it had ended by then.
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!([Some(69), Some(0)].contains(&output.status.code()), "{err}");
+    assert!([Some(69), Some(0)].contains(&code), "{err}");
     rig.serve().await;
-    let events = rig.until("images", |text| text.starts_with("web:v1 sha256:")).await;
-    assert!(events.contains("268435456"), "{events}");
+    let images = rig.until("images", |text| text.starts_with("web:v1 sha256:")).await;
+    assert!(images.contains("268435456"), "{images}");
     rig.end().await;
 }
 
@@ -155,6 +214,9 @@ async fn a_collection_takes_pushed_names_too_and_lists_them_with_their_bytes() {
     rig.manifest("web", &web("web:v1")).await.expect("right");
     rig.deploy(&["apply", "web"]).await.fine();
     rig.manifest("api", &web("web:v2")).await.expect("right");
+    // One that is far from right, and as long as a path may be.
+    let long = format!("oci:/{}", "a".repeat(4094));
+    rig.manifest("long", &web(&long)).await.expect("right");
     // They are new: whoever pushed them may be about to use them.
     let told = rig.deploy(&["gc"]).await;
     assert!(told.err.contains("  0 images removed, 0 bytes freed"), "{told:?}");
@@ -214,8 +276,7 @@ async fn a_name_that_was_never_pushed_is_told_with_those_that_were() {
 async fn an_image_that_does_not_fit_is_no_room_for_a_push_and_for_an_apply() {
     let dir = tempfile::Builder::new().prefix("deploy-test-").tempdir().expect("tempdir");
     let state = dir.path().canonicalize().expect("canonical");
-    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=256m"))
-        .expect("a small tmpfs");
+    let _mounted = Mounted::tmpfs(&state, "256m");
     let rig = Rig::at(state.clone()).await;
     let large = large(&rig, 1024);
     let client = rig.client().await;
@@ -233,7 +294,6 @@ async fn an_image_that_does_not_fit_is_no_room_for_a_push_and_for_an_apply() {
     let events = watch.read_next(8192).await.expect("events");
     assert!(String::from_utf8_lossy(&events).contains("web pulling oci:"), "{events:?}");
     rig.end().await;
-    umount2(&state, MntFlags::empty()).expect("nothing uses it any more");
 }
 
 /// An OCI layout of one plain layer that its documents say is of so many megabytes.

@@ -49,6 +49,13 @@ async fn a_missing_image_fails_at_once_and_leaves_what_runs() {
     rig.manifest("web", &web("dir:/nowhere/at/all")).await.expect("right");
     rig.deploy(&["apply", "web"]).await.refused(4, "/nowhere/at/all");
     assert_eq!(rig.cat("active/web/replicas").await, "3/3");
+
+    // One that never ran is removed at once, and that is told as any other removal.
+    rig.manifest("lost", &web("127.0.0.1:9/none:v2")).await.expect("right");
+    rig.deploy(&["apply", "lost"]).await.refused(4, "127.0.0.1:9/none:v2");
+    rig.deploy(&["remove", "lost"]).await.fine();
+    let status = rig.cat("status").await;
+    assert!(!status.contains("lost"), "{status}");
     rig.end().await;
 }
 
@@ -93,34 +100,37 @@ async fn what_does_not_fit_is_refused_before_anything_is_touched() {
 async fn a_full_disk_is_told_and_what_runs_goes_on() {
     let dir = tempfile::Builder::new().prefix("deploy-test-").tempdir().expect("tempdir");
     let state = dir.path().canonicalize().expect("canonical");
-    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=256m"))
+    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=512m"))
         .expect("a small tmpfs");
     let rig = Rig::at(state.clone()).await;
-    rig.push(&["v1"]).await;
+    rig.push(&["v1", "v2"]).await;
     rig.manifest("web", &web("web:v1")).await.expect("right");
     rig.deploy(&["apply", "web"]).await.fine();
+    rig.manifest("web", &web("web:v2")).await.expect("right");
 
     let stuff = state.join("stuff");
     let mut file = std::fs::File::create(&stuff).expect("created");
     let chunk = [7_u8; 65536];
     while std::io::Write::write_all(&mut file, &chunk).is_ok() {}
-    rig.deploy(&["push", "web:v2", bin("web-v2").to_str().expect("UTF-8")])
+    rig.deploy(&["push", "web:v3", bin("web-v3").to_str().expect("UTF-8")])
         .await
         .refused(8, "no room");
-    // The state can be saved, or it cannot: a verb is refused whole, or taken and held back.
-    let told = rig.deploy(&["scale", "web", "2", "--detach"]).await;
-    let wanted = if told.code == 0 { "2/2" } else { "3/3" };
-    assert!(told.code == 0 || told.err.contains("no space left on the disk"), "{told:?}");
+    // Nothing is begun of which it is not known that its end can be saved.
+    for words in [&["apply", "web"][..], &["scale", "web", "2"], &["restart", "web"]] {
+        rig.deploy(words).await.refused(8, "no space left on the disk");
+    }
+    let stands = ["active/web/update_status", "active/web/replicas", "active/web/target_version"];
+    for (file, text) in stands.iter().zip(["none", "3/3", ""]) {
+        assert_eq!(rig.cat(file).await, text, "{file}");
+    }
 
     // Room again: everything works again, without a restart of anything.
     // Emptied first: a child of another test may hold the descriptor until it executes.
     file.set_len(0).expect("emptied");
     drop(file);
     std::fs::remove_file(&stuff).expect("removed");
-    rig.until("active/web/replicas", |replicas| replicas == wanted).await;
-    rig.push(&["v2"]).await;
-    rig.manifest("web", &web("web:v2")).await.expect("right");
     rig.deploy(&["apply", "web"]).await.fine();
+    rig.push(&["v3"]).await;
     rig.end().await;
     umount2(&state, MntFlags::empty()).expect("nothing uses it any more");
     assert!(traces::left(&state).is_empty());
@@ -128,9 +138,10 @@ async fn a_full_disk_is_told_and_what_runs_goes_on() {
 
 #[test]
 fn without_root_the_server_says_so_in_one_line() {
+    let (_dir, program) = copy_for_all(&bin("deployfs"));
     let told = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(copy_for_all(&bin("deployfs")))
+        .arg(program)
         .args(["-r", "/tmp/deploy-test-nobody"])
         .stdin(Stdio::null())
         .output()
@@ -141,13 +152,12 @@ fn without_root_the_server_says_so_in_one_line() {
     assert!(!std::path::Path::new("/tmp/deploy-test-nobody").exists());
 }
 
-/// A copy that everybody may run: the build directory may be closed to others.
-fn copy_for_all(program: &std::path::Path) -> std::path::PathBuf {
-    static COPY: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
-    let dir = COPY.get_or_init(|| tempfile::tempdir().expect("tempdir"));
+/// A copy in a directory that everybody may enter: the build's may be closed to others.
+fn copy_for_all(program: &std::path::Path) -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().expect("tempdir");
     let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(dir.path(), all).expect("opened");
     let copy = dir.path().join("deployfs");
     std::fs::copy(program, &copy).expect("copied");
-    copy
+    (dir, copy)
 }

@@ -44,12 +44,14 @@ impl Sampler {
     }
 }
 
-/// How many instances are healthy; nothing when the directory changed under the reading.
+/// How many instances are healthy, by one listing and a read of each that it named.
 async fn sample(client: &Client) -> Option<u32> {
     let mut healthy = 0;
     for stat in client.list("active/web/instances").await.ok()? {
         let name = String::from_utf8_lossy(&stat.name).into_owned();
-        let status = client.read(&format!("active/web/instances/{name}/status")).await.ok()?;
+        let status = client.read(&format!("active/web/instances/{name}/status")).await;
+        // One that has gone since is not healthy.
+        let Ok(status) = status else { continue };
         let status = String::from_utf8_lossy(&status).into_owned();
         let serves = status.lines().any(|line| line == "state=serving");
         healthy += u32::from(serves && status.lines().any(|line| line == "health=healthy"));

@@ -54,7 +54,7 @@ const SERVICE: [&str; 3] = ["ctl", "watch", "wait"];
 impl Fake {
     fn paths(&self) -> Vec<String> {
         let own = SERVICE.iter().map(|name| format!("active/web/{name}"));
-        let all = own.chain(["watch".to_string()]);
+        let all = own.chain(["watch".to_string(), "ctl".to_string()]);
         all.chain(self.script.files.keys().cloned()).collect()
     }
 }

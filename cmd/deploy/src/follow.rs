@@ -86,6 +86,8 @@ impl Follower {
         let at_root = self.ask.verb == Is::Remove;
         let path = if at_root { "watch".to_string() } else { self.path("watch") };
         let mut watch = Lines::open(&self.link, &path).await?;
+        // Open before, too: what was removed at once has no `wait` that could be opened.
+        let wait = Lines::open(&self.link, &self.path("wait")).await?;
         // How things were before: every version that comes later is new.
         self.rows().await?;
         self.link.write(&self.path("ctl"), &self.ask.line).await?;
@@ -93,7 +95,7 @@ impl Follower {
         if self.ask.detach {
             return Ok(Exit::Done);
         }
-        let mut wait = Box::pin(outcome(self.link.clone(), self.path("wait")));
+        let mut wait = Box::pin(outcome(wait));
         let mut last: Option<String> = None;
         let mut deadline = Instant::now();
         let mut over = false;
@@ -239,8 +241,8 @@ impl Follower {
 }
 
 /// The line that `wait` gives once nothing is in flight.
-async fn outcome(link: Link, path: String) -> Result<String> {
-    let lines = Lines::open(&link, &path).await?.next().await?;
+async fn outcome(mut wait: Lines) -> Result<String> {
+    let lines = wait.next().await?;
     Ok(lines.into_iter().next().unwrap_or_default())
 }
 

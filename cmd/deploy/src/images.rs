@@ -14,8 +14,6 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
-/// How the server words the end of a push that was given up.
-const GIVEN_UP: &str = "was given up";
 /// How long the event of a push may come after its answer.
 const EVENT_MAX: Duration = Duration::from_secs(2);
 
@@ -35,12 +33,12 @@ pub(crate) async fn push(link: &Link, out: Out, name: &str, path: &str) -> Resul
     let line = format!("push {name} {whole}");
     let mut push = pin!(link.write("ctl", &line));
     let mut interrupts = Interrupts::new();
-    let pushed = tokio::select! {
+    let (pushed, interrupted) = tokio::select! {
         biased;
-        pushed = &mut push => pushed,
+        pushed = &mut push => (pushed, false),
         () = interrupts.next() => {
             match give_up(link, name, push.as_mut(), &mut interrupts).await {
-                Some(pushed) => pushed,
+                Some(pushed) => (pushed, true),
                 None => {
                     out.message("  interrupted: the push is given up at the server");
                     return Ok(Exit::Interrupted);
@@ -48,7 +46,9 @@ pub(crate) async fn push(link: &Link, out: Out, name: &str, path: &str) -> Resul
             }
         }
     };
-    if pushed.as_ref().is_err_and(|error| error.to_string().contains(GIVEN_UP)) {
+    // Of a push that failed, whatever by, nothing is kept. One that somebody else gave up ends as
+    // any other that was refused.
+    if interrupted && matches!(pushed, Err(Error::Refused { .. })) {
         out.message(&format!("  given up: nothing of {name} is kept"));
         return Ok(Exit::Interrupted);
     }
@@ -152,24 +152,19 @@ fn rows(text: &str) -> Vec<[String; 4]> {
 }
 
 /// Has images removed that nothing needs, and lists what went.
-pub(crate) async fn collect(link: &Link, out: Out) -> Result<()> {
+///
+/// # Errors
+/// [`Error::TimeOver`] when there is a limit and it is over.
+pub(crate) async fn collect(link: &Link, out: Out, limit: Option<Duration>) -> Result<()> {
     let mut watch = Lines::open(link, "watch").await?;
     link.write("ctl", "gc").await?;
-    let mut gone = Vec::new();
-    let (images, bytes) = 'done: loop {
-        let lines = watch.next().await?;
-        if lines.is_empty() {
-            return Err(Error::Other(
-                "the server tells nothing more of it; see: deploy events".into(),
-            ));
-        }
-        for step in lines.iter().filter_map(|line| Step::read(line)) {
-            match step {
-                Step::Gone(row) => gone.push(row),
-                Step::Done { images, bytes } => break 'done (images, bytes),
-                Step::Failed(why) => return Err(Error::Other(why)),
-            }
-        }
+    let ended = collected(&mut watch);
+    let Collected { gone, images, bytes } = match limit {
+        None => ended.await?,
+        Some(limit) => timeout(limit, ended).await.map_err(|_| {
+            let text = format!("gc: not done after {limit:?}; it goes on, see: deploy events");
+            Error::TimeOver(text)
+        })??,
     };
     if out.json {
         for [reference, digest, bytes] in &gone {
@@ -187,6 +182,33 @@ pub(crate) async fn collect(link: &Link, out: Out) -> Result<()> {
         "  {images} images removed, {bytes} bytes freed; what stays: deploy images"
     ));
     Ok(())
+}
+
+/// What a collection came to.
+struct Collected {
+    gone: Vec<[String; 3]>,
+    images: u64,
+    bytes: u64,
+}
+
+/// Follows a collection to its end.
+async fn collected(watch: &mut Lines) -> Result<Collected> {
+    let mut gone = Vec::new();
+    loop {
+        let lines = watch.next().await?;
+        if lines.is_empty() {
+            return Err(Error::Other(
+                "the server tells nothing more of it; see: deploy events".into(),
+            ));
+        }
+        for step in lines.iter().filter_map(|line| Step::read(line)) {
+            match step {
+                Step::Gone(row) => gone.push(row),
+                Step::Done { images, bytes } => return Ok(Collected { gone, images, bytes }),
+                Step::Failed(why) => return Err(Error::Other(why)),
+            }
+        }
+    }
 }
 
 /// What an event tells of a collection.
@@ -222,6 +244,33 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_tree::{Script, serve};
+
+    const QUIET: Out = Out { json: false, quiet: true };
+
+    #[tokio::test]
+    async fn a_push_that_somebody_else_gave_up_is_no_interrupt() {
+        let why = "push web:1: web:1 was given up, nothing of it is kept";
+        let script = Script { refusal: Some(why.to_string()), ..Script::default() };
+        let (fake, link) = serve(script).await;
+        let error = push(&link, QUIET, "web:1", "/srv/web").await.unwrap_err();
+        assert_eq!(error.exit(), Exit::Other);
+        assert_eq!(error.to_string(), format!("ctl: {why}"));
+        assert_eq!(*fake.written.lock().unwrap(), ["push web:1 /srv/web"]);
+    }
+
+    #[tokio::test]
+    async fn a_collection_is_followed_to_its_end_or_until_the_time_is_over() {
+        let (_, link) = serve(Script::default()).await;
+        let limit = Some(Duration::from_millis(5));
+        let error = collect(&link, QUIET, limit).await.unwrap_err();
+        assert_eq!(error.exit(), Exit::TimeOver);
+        assert_eq!(error.to_string(), "gc: not done after 5ms; it goes on, see: deploy events");
+        let line = "2026-11-20T12:34:05Z - collection done: 3 images, 40 bytes freed";
+        let script = Script { lines: vec![line.to_string()], ..Script::default() };
+        let (_, link) = serve(script).await;
+        collect(&link, QUIET, Some(Duration::from_secs(60))).await.unwrap();
+    }
 
     #[test]
     fn the_event_of_a_push_tells_its_digest() {

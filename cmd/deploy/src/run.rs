@@ -136,7 +136,7 @@ async fn at_server(
             return images::push(link, out, word, path).await;
         }
         Is::Images => images::list(link, out).await,
-        Is::Gc => images::collect(link, out).await,
+        Is::Gc => images::collect(link, out, command.timeout).await,
         Is::Top => top::run(link, out).await,
         Is::Metrics => out.data(link.read("metrics").await?.as_bytes()),
         Is::Cat => walk::cat(link, out, words).await,

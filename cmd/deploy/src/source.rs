@@ -7,11 +7,7 @@
 use crate::error::Result;
 use crate::link::{Grown, Lines, Link};
 use crate::logs::id_of;
-use std::collections::VecDeque;
-
-/// Lines by which a file that was turned over is known again: that many are not written twice in
-/// a row.
-const LAST_LINES: usize = 32;
+use ninep::LastLines;
 
 /// One log.
 #[derive(Debug)]
@@ -23,7 +19,7 @@ pub(crate) struct Source {
     tail: Option<Lines>,
     grown: Grown,
     /// The last lines that came.
-    last: VecDeque<String>,
+    last: LastLines,
 }
 
 impl Source {
@@ -38,7 +34,7 @@ impl Source {
             let grown = Grown::open(link, &format!("{directory}/log")).await?;
             // Another instance may have taken the place while the files were opened.
             if id_of(link, directory).await? == id {
-                let (directory, last) = (directory.to_string(), VecDeque::new());
+                let (directory, last) = (directory.to_string(), LastLines::default());
                 return Ok(Source { directory, id, tail, grown, last });
             }
         }
@@ -52,12 +48,19 @@ impl Source {
     /// The lines that came since; none when there are none.
     pub(crate) async fn more(&mut self, link: &Link) -> Result<Vec<String>> {
         let mut lines = self.grown.more().await?;
+        let mut lost = false;
         if lines.is_empty() && self.grown.is_turned_over(link).await? {
             self.grown = Grown::open(link, &format!("{}/log", self.directory)).await?;
             lines = self.grown.more().await?;
-            lines.drain(..known(&self.last, &lines));
+            let known = self.last.known(&lines);
+            lines.drain(..known);
+            // The file was let go of faster than it was read.
+            lost = known == 0 && !self.last.is_empty() && !lines.is_empty();
         }
-        self.remember(&lines);
+        self.last.remember(&lines);
+        if lost {
+            lines.insert(0, lost_before(&lines[0]));
+        }
         Ok(lines)
     }
 
@@ -80,12 +83,6 @@ impl Source {
             }
         }
     }
-
-    fn remember(&mut self, lines: &[String]) {
-        let newest = &lines[lines.len().saturating_sub(LAST_LINES)..];
-        self.last.extend(newest.iter().cloned());
-        self.last.drain(..self.last.len().saturating_sub(LAST_LINES));
-    }
 }
 
 /// When a line was written.
@@ -93,34 +90,13 @@ pub(crate) fn time(line: &str) -> &str {
     line.split(' ').next().unwrap_or_default()
 }
 
-/// How many of a file's lines are known: those up to the last ones that came.
-fn known(last: &VecDeque<String>, lines: &[String]) -> usize {
-    let ends = |end: &usize| {
-        let count = last.len().min(*end);
-        count > 0 && last.range(last.len() - count..).eq(&lines[end - count..*end])
+/// The line that says that lines before `next` are missing; at the same time, as one of that log.
+fn lost_before(next: &str) -> String {
+    let mut words = next.split(' ');
+    let (time, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let instance = match second {
+        "stdout" | "stderr" => String::new(),
+        instance => format!("{instance} "),
     };
-    // The longer what is the same, the surer; of equals the first, for then nothing is lost.
-    let whole = (last.len()..=lines.len()).find(ends);
-    whole.or_else(|| (1..last.len().min(lines.len() + 1)).rev().find(ends)).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_was_turned_over_goes_on_behind_the_last_lines() {
-        let lines = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
-        let check = |last: &str, found: &str, new: &str| {
-            let (last, found) = (VecDeque::from(lines(last)), lines(found));
-            assert_eq!(found[known(&last, &found)..].concat(), new, "{last:?} {found:?}");
-        };
-        check("abc", "bcd", "d");
-        check("abc", "cd", "d");
-        check("abc", "xyz", "xyz");
-        check("abc", "bc", "");
-        // The same line twice is two lines.
-        check("xab", "xabab", "ab");
-        check("", "ab", "ab");
-    }
+    format!("{time} {instance}stderr deploy: lines are lost here: they came faster than were read")
 }

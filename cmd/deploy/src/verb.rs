@@ -140,10 +140,11 @@ pub(crate) const VERBS: &[Verb] = &[
         "echo push app:1.0 /srv/app > /deploy/ctl"),
     verb(Is::Images, "images", "", (0, 0), &[],
         "the images: reference, digest, bytes, used by", "", "cat /deploy/images"),
-    verb(Is::Gc, "gc", "", (0, 0), &[],
+    verb(Is::Gc, "gc", "", (0, 0), &[TIMEOUT],
         "remove images that nothing uses, and list them",
         "What instances run from stays, what any history or manifest names, and for an hour what\n\
-         was pushed or pulled.", "echo gc > /deploy/ctl"),
+         was pushed, pulled or asked for. One goes on at a time; Ctrl-C does not end it.",
+        "echo gc > /deploy/ctl"),
     verb(Is::Top, "top", "", (0, 0), &[],
         "what goes through the routes now",
         "Requests and errors a second, in flight, and times, a line a route and a line an\n\

@@ -12,7 +12,7 @@ const MB: u64 = 1_000_000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text is no image reference.
-    #[error("bad image reference '{reference}': {why}")]
+    #[error("bad image reference '{}': {why}", cut(.reference))]
     Reference {
         /// The text as given.
         reference: String,
@@ -196,6 +196,17 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+/// Letters of a reference that a message repeats.
+const QUOTED_CHARS: usize = 80;
+
+/// A text somebody wrote, with an end.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Whole megabytes, rounded up: a need must not read as `0 MB`.

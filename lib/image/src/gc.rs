@@ -59,6 +59,8 @@ struct Keep {
 }
 
 impl Keep {
+    /// Law: a digest that cannot be read refuses the collection. A name that cannot be read is
+    /// passed over: whoever wrote it down, nothing here can have it.
     fn read(keep: &[String]) -> Result<Self> {
         let mut read = Self::default();
         for text in keep {
@@ -66,7 +68,14 @@ impl Keep {
                 read.digests.insert(text.clone());
                 continue;
             }
-            let parsed = Reference::parse(text)?;
+            let parsed = match Reference::parse(text) {
+                Ok(parsed) => parsed,
+                Err(bad) if text.is_empty() || text.starts_with("sha256:") => return Err(bad),
+                Err(bad) => {
+                    tracing::warn!("collection: {bad}");
+                    continue;
+                }
+            };
             let (digest, names) = match &parsed {
                 Reference::Registry(remote) => {
                     // It stands for what was pushed under it, and else for the registry's.
@@ -358,6 +367,48 @@ mod tests {
         // What two names share counts once.
         assert_eq!(after(3700, &[]), [gone(&pulled, true), gone("run:1", false)]);
         assert!(store.list().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_handed_out_again_is_new_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir(&root).unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let shared = store.shared();
+        for name in ["name:1", "digest:1", "idle:1"] {
+            fs::write(root.join("file"), name).unwrap();
+            store.push(name, &root).await.unwrap();
+        }
+        let old = |tags: &mut BTreeMap<String, Tag>| {
+            tags.values_mut().for_each(|tag| tag.at_s -= FRESH_S + 60);
+            tags["digest:1"].digest.clone()
+        };
+        let digest = shared.change(old).unwrap();
+        // Whoever looks has not been given anything.
+        store.get("idle:1").unwrap().unwrap();
+        drop(store.pull("name:1", |_| ()).await.unwrap());
+        drop(store.pull(&format!("digest@{digest}"), |_| ()).await.unwrap());
+        let got = collect(shared, Vec::new, SystemTime::now()).unwrap();
+        let gone: Vec<_> = got.images.iter().map(|it| it.reference.as_str()).collect();
+        assert_eq!(gone, ["idle:1"]);
+        let left: Vec<_> = store.list().unwrap().into_iter().map(|it| it.reference).collect();
+        assert_eq!(left, ["digest:1", "name:1"]);
+    }
+
+    #[tokio::test]
+    async fn a_name_nothing_can_have_stops_no_collection_and_a_broken_digest_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let long = format!("oci:/{}", "a".repeat(5000));
+        for name in [long.as_str(), "A:1", "oci:", "a b"] {
+            let got = store.gc(&[name.to_owned()]).await.unwrap();
+            assert_eq!(got, Collected::default(), "{name}");
+        }
+        for digest in ["", "sha256:", "sha256:12", &format!("sha256:{}", "g".repeat(64))] {
+            let refused = store.gc(&[digest.to_owned()]).await.unwrap_err().to_string();
+            assert!(refused.starts_with("bad image reference '"), "{digest}: {refused}");
+        }
     }
 
     #[tokio::test]

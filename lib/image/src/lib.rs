@@ -36,4 +36,5 @@ mod wire;
 
 pub use error::{Error, Result};
 pub use image::{Collected, Image, Listed, Progress, Removed, Usage};
+pub use reference::local_name;
 pub use store::Store;

@@ -6,14 +6,20 @@ use std::path::PathBuf;
 use crate::digest::Digest;
 use crate::{Error, Result};
 
-/// Bytes a reference may have.
-const REFERENCE_LEN_MAX: usize = 1024;
+/// Bytes of a path (the kernel's PATH_MAX less its end).
+const PATH_LEN_MAX: usize = 4095;
+/// Bytes of a repository with its registry (distribution-spec, "Pulling manifests").
+const REPOSITORY_LEN_MAX: usize = 255;
 /// Bytes a tag may have (distribution-spec, "Pulling manifests").
 const TAG_LEN_MAX: usize = 128;
 /// The registry of names that have none.
 const DEFAULT_HOST: &str = "docker.io";
 /// What is said of anything else behind an `@`.
 const NO_DIGEST: &str = "what follows '@' is not sha256: and 64 hex digits";
+/// What is said of a digest, or a piece of one, that stands where a name should.
+const ONLY_DIGEST: &str = "a digest has a name and '@' before it";
+/// What is said of a path no file can have.
+const PATH_LONG: &str = "the path is longer than 4095 bytes";
 /// The tag of names that have none.
 const DEFAULT_TAG: &str = "latest";
 
@@ -77,9 +83,6 @@ impl Reference {
     /// path, whatever is in it.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let bad = |why: &str| Error::Reference { reference: text.to_owned(), why: why.to_owned() };
-        if text.len() > REFERENCE_LEN_MAX {
-            return Err(bad("longer than 1024 bytes"));
-        }
         for (form, word) in FORMS {
             let Some(rest) = text.strip_prefix(word) else { continue };
             let (rest, digest) = split_digest(rest).map_err(bad)?;
@@ -91,6 +94,9 @@ impl Reference {
             if path.is_empty() {
                 return Err(bad("no path after the first ':'"));
             }
+            if path.len() > PATH_LEN_MAX {
+                return Err(bad(PATH_LONG));
+            }
             let (path, tag) = (PathBuf::from(path), tag.map(str::to_owned));
             return Ok(Self::File(Lying { form, path, tag, digest }));
         }
@@ -99,6 +105,7 @@ impl Reference {
         };
         match split_digest(rest).map_err(bad)? {
             ("", _) => Err(bad("no path after 'dir:'")),
+            (dir, _) if dir.len() > PATH_LEN_MAX => Err(bad(PATH_LONG)),
             (dir, digest) => Ok(Self::Dir(PathBuf::from(dir), digest)),
         }
     }
@@ -113,6 +120,9 @@ fn split_digest(text: &str) -> Result<(&str, Option<Digest>), &'static str> {
 
 impl Remote {
     fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.starts_with("sha256:") {
+            return Err(ONLY_DIGEST);
+        }
         let (rest, digest) = match text.split_once('@') {
             None => (text, None),
             Some((rest, digest)) => (rest, Some(Digest::parse(digest).ok_or(NO_DIGEST)?)),
@@ -127,6 +137,10 @@ impl Remote {
             Some((last, tag)) => (&path[..slash + last.len()], Some(tag)),
             None => (path, None),
         };
+        let tag_len = tag.map_or(0, |tag| tag.len() + 1);
+        if rest.len() - tag_len > REPOSITORY_LEN_MAX {
+            return Err("the name is longer than 255 bytes");
+        }
         check_name(name)?;
         if let Some(tag) = tag {
             check_tag(tag)?;
@@ -150,8 +164,11 @@ impl Remote {
     }
 }
 
-/// Checks the `name[:tag]` of a push and gives it its tag.
-pub(crate) fn local_name(text: &str) -> Result<String> {
+/// Checks the `name[:tag]` of a push and gives it its tag: two texts that mean one name are one.
+///
+/// # Errors
+/// [`Error::Reference`] when nothing can be pushed under that name.
+pub fn local_name(text: &str) -> Result<String> {
     let bad = |why: &str| Error::Reference { reference: text.to_owned(), why: why.to_owned() };
     let remote = Remote::parse(text).map_err(bad)?;
     match (remote.short, remote.digest) {
@@ -262,6 +279,9 @@ mod tests {
     fn references_are_read_as_the_table_says() {
         for line in CASES.lines().filter(|line| !line.starts_with('#')) {
             let line = line.replace("@D", &format!("@{D}")).replace("| D", &format!("| {D}"));
+            let line = [255, 256, 4094, 4095]
+                .iter()
+                .fold(line, |line, n: &usize| line.replace(&format!("{{{n}}}"), &"a".repeat(*n)));
             let (text, want) = line.split_once(" | ").unwrap();
             let or = |text: Option<String>| text.unwrap_or("-".to_owned());
             let got = match Reference::parse(text) {
@@ -310,7 +330,10 @@ mod tests {
         check("oci:", "no path");
         check("oci:x:", "empty tag");
         check("dir:", "no path");
-        check(&"a".repeat(2000), "1024");
+        check("sha256:12", "a name and '@' before it");
+        check(&"a".repeat(2000), "longer than 255 bytes");
+        let long = Reference::parse(&format!("oci:/{}", "a".repeat(5000))).unwrap_err().to_string();
+        assert!(long.len() < 200 && long.ends_with("longer than 4095 bytes"), "{long}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::meter::Meter;
 use crate::pull::{Pull, Source, Stop, blocking};
 use crate::reference::{Lying, Reference, Remote};
 use crate::registry::Registry;
-use crate::tags::{Tag, Tags};
+use crate::tags::{Tag, Tags, now_s};
 use crate::{Collected, Error, Image, Listed, Progress, Result, Usage, gc, missing, rootfs};
 
 /// The images of this machine in one directory; clones share it.
@@ -75,6 +75,7 @@ impl Store {
         let parsed = Reference::parse(reference)?;
         let what = parsed.to_string();
         let shared = &self.0;
+        shared.renew(&parsed);
         let source = match parsed {
             Reference::Dir(dir, digest) => {
                 if let Some(image) = shared.pinned(digest.as_ref(), &what)? {
@@ -204,7 +205,8 @@ impl Store {
     /// Removes what nothing needs, names first. Needed are the digests and references in `keep`
     /// (instances, versions one may go back to, manifests), names pulled or pushed in the last
     /// hour, and whatever an [`Image`] or a running pull holds or was made since the collection
-    /// began. A `keep` that cannot be read is an error, and nothing is removed.
+    /// began. A digest in `keep` that cannot be read is an error, and nothing is removed; a
+    /// reference that cannot be read is one that nothing here can have.
     pub async fn gc(&self, keep: &[String]) -> Result<Collected> {
         let keep = keep.to_vec();
         self.gc_all_but(move || keep).await
@@ -298,6 +300,30 @@ impl Shared {
 
     fn tag(&self, name: &str, tag: Tag) -> Result<()> {
         self.change(|tags| drop(tags.insert(name.to_owned(), tag)))
+    }
+
+    /// An image that is asked for by a name, or by the digest of one, is about to be used: its
+    /// names are new again. Done before it is looked for, so that no collection comes between.
+    fn renew(&self, reference: &Reference) {
+        let (short, digest) = match reference {
+            Reference::Registry(Remote { short, digest, .. }) => (short.as_deref(), digest),
+            Reference::File(Lying { digest, .. }) | Reference::Dir(_, digest) => (None, digest),
+        };
+        let digest = digest.as_ref().map(ToString::to_string);
+        let at_s = now_s();
+        let renewed = self.change(|tags| {
+            let meant = |name: &str, tag: &Tag| match &digest {
+                Some(digest) => tag.digest == *digest,
+                None => short == Some(name),
+            };
+            tags.iter_mut()
+                .filter(|(name, tag)| meant(name, tag))
+                .for_each(|(_, tag)| tag.at_s = at_s);
+        });
+        if let Err(error) = renewed {
+            // What is here is handed out all the same.
+            tracing::warn!("{reference}: its time is not written down: {error}");
+        }
     }
 
     fn not_here(&self, what: &str) -> Error {

@@ -26,7 +26,7 @@ pub(crate) struct Tag {
     pub(crate) digest: String,
     /// Made here, so nowhere to be had again.
     pub(crate) pushed: bool,
-    /// Seconds since 1970 of the last pull or push.
+    /// Seconds since 1970 when it was last pulled, pushed or handed out.
     pub(crate) at_s: u64,
 }
 

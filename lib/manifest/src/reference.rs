@@ -150,6 +150,10 @@ impl Repository {
             None => (text, None),
         };
         let (path, tag) = split_tag(rest);
+        // A digest alone, or a piece of one, names no image.
+        if text.starts_with("sha256:") {
+            return Err(Error::Image(text.to_owned()));
+        }
         let tag = tag.map(check_tag).transpose()?;
         if path.len() > REPOSITORY_CHARS_MAX {
             return Err(Error::RepositoryLong(path.to_owned()));

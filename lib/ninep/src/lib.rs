@@ -20,6 +20,7 @@
 pub mod client;
 pub mod dial;
 mod error;
+mod last;
 #[cfg(test)]
 mod ram;
 pub mod serve;
@@ -31,6 +32,7 @@ mod user;
 pub mod wire;
 
 pub use error::{Error, Result};
+pub use last::LastLines;
 pub use serve::{Limits, Server};
 pub use stat::{Kind, Stat};
 pub use text::text;

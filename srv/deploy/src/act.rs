@@ -105,7 +105,10 @@ async fn on_node(
             client.write("ctl", format!("push {name} {}", path.display()).as_bytes()).await
         }
         Order::CancelPush { name } => {
-            client.write("ctl", format!("cancel-push {name}").as_bytes()).await
+            client.write("ctl", format!("cancel-push {name}").as_bytes()).await?;
+            let told = Heard::CancelTold { name, told: Ok(()) };
+            let _ = arrivals.send(Arrival::Heard(told)).await;
+            Ok(())
         }
         Order::Collect { keep } => {
             let lines: String = keep.iter().map(|one| format!("{one}\n")).collect();
@@ -157,11 +160,11 @@ async fn refused(order: Order, error: &ClientError, arrivals: &mpsc::Sender<Arri
             Heard::Told(Report::PullFailed { reference, reason, permanent })
         }
         Order::Push { name, .. } => Heard::Told(Report::PushFailed { name, reason }),
-        Order::Collect { .. } => Heard::Noted { text: format!("gc refused: {reason}") },
+        Order::CancelPush { name } => Heard::CancelTold { name, told: Err(reason) },
+        Order::Collect { .. } => Heard::CollectRefused { reason },
         Order::DropLog { .. } if missing => return,
         Order::Signal { .. }
         | Order::DropLog { .. }
-        | Order::CancelPush { .. }
         | Order::Tail { .. }
         | Order::Down
         | Order::Stop { .. }

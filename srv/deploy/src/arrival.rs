@@ -99,10 +99,22 @@ pub enum Heard {
         /// Trying again cannot help.
         permanent: bool,
     },
+    /// The node gave a push up because it was told to, or says why it did not.
+    CancelTold {
+        /// The push's name, as it was asked for.
+        name: String,
+        /// The node's answer.
+        told: Result<(), String>,
+    },
     /// Something worth a line that concerns no service.
     Noted {
         /// What.
         text: String,
+    },
+    /// The node refused a collection.
+    CollectRefused {
+        /// The node's words.
+        reason: String,
     },
     /// The node knows nothing of a container it was told to stop.
     Missing {
@@ -146,6 +158,15 @@ pub enum Heard {
     },
 }
 
+/// A write that is answered when the node has told how it went.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Awaited {
+    /// A push of that name: its end.
+    Push(String),
+    /// The giving up of one: whether one goes on.
+    CancelPush(String),
+}
+
 /// What can be asked of one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InstanceVerb {
@@ -179,7 +200,7 @@ pub enum Order {
     },
     /// Remove images nothing uses.
     Collect {
-        /// Digests and references that are kept.
+        /// Digests that are kept, and names.
         keep: Vec<String>,
     },
     /// Have a container run.

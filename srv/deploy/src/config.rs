@@ -176,8 +176,10 @@ fn places(edge: &Edge) -> Result<(), Error> {
 /// Whether the node will take it; a node that is not there yet could only refuse to start.
 fn is_net(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
-    let bits = bits.parse::<u8>().is_ok_and(|bits| (8..=30).contains(&bits));
-    bits && address.parse::<Ipv4Addr>().is_ok()
+    let (Ok(address), Ok(bits)) = (address.parse::<Ipv4Addr>(), bits.parse::<u32>()) else {
+        return false;
+    };
+    (8..=30).contains(&bits) && address.to_bits().trailing_zeros() >= 32 - bits
 }
 
 #[cfg(test)]
@@ -224,6 +226,13 @@ mod tests {
     }
 
     #[test]
+    fn a_range_for_instances_is_a_network_of_the_length_it_says() {
+        for net in ["10.89.0.0/16", "10.0.0.4/30", "192.168.7.0/24", "11.0.0.0/8"] {
+            assert_eq!(words(&format!("--net {net}"), &[]).unwrap().net.as_deref(), Some(net));
+        }
+    }
+
+    #[test]
     fn an_unknown_flag_or_a_wrong_word_is_refused_by_name() {
         for (line, want) in [
             ("--fast", "invalid option '--fast'"),
@@ -236,6 +245,7 @@ mod tests {
             ("--net frob", "--net frob: give a network"),
             ("--net 10.0.0.0/4", "--net 10.0.0.0/4: give a network"),
             ("--net 10.0.0/16", "--net 10.0.0/16: give a network"),
+            ("--net 10.232.0.5/16", "--net 10.232.0.5/16: give a network"),
         ] {
             let told = words(line, &[]).unwrap_err().to_string();
             assert!(told.starts_with(want), "{line}: {told}");

@@ -1,6 +1,6 @@
 //! What users ask for: verbs become events of the decision, or are refused with the reason.
 
-use crate::arrival::{Answer, InstanceVerb, Order};
+use crate::arrival::{Answer, Awaited, InstanceVerb, Order};
 use crate::record::{By, Draft, Edition, Preparing, Record, spec};
 use crate::room::Way;
 use crate::turn::Turn;
@@ -10,14 +10,18 @@ use manifest::Manifest;
 use rollout::{Event, Id, Strategy, Version};
 use std::collections::BTreeSet;
 
+/// Letters of a digest that a refusal repeats.
+const QUOTED_CHARS: usize = 80;
+
 type Result = std::result::Result<(), String>;
 
 impl World {
     /// Applies all lines of a write or none.
     pub(crate) fn verbs(&mut self, lines: Vec<Line>, by: &By, answer: Answer, turn: &mut Turn) {
-        let pushes = lines.iter().any(|line| matches!(line.verb, Verb::Push { .. }));
-        if pushes && lines.len() > 1 {
-            let text = "invalid argument: push must be the only line of its write".to_string();
+        let alone = lines.iter().find(|line| line.verb.waits());
+        if let Some(line) = alone.filter(|_| lines.len() > 1) {
+            let verb = line.text.split(' ').next().unwrap_or_default();
+            let text = format!("invalid argument: {verb} must be the only line of its write");
             turn.answers.push((answer, Err(self.refused(None, text))));
             return;
         }
@@ -38,7 +42,12 @@ impl World {
             }
         }
         match scratch.orders.first() {
-            Some(Order::Push { name, .. }) => turn.pushes.push((name.clone(), answer)),
+            Some(Order::Push { name, .. }) => {
+                turn.awaited.push((Awaited::Push(name.clone()), answer));
+            }
+            Some(Order::CancelPush { name }) => {
+                turn.awaited.push((Awaited::CancelPush(name.clone()), answer));
+            }
             Some(_) | None => turn.answers.push((answer, Ok(()))),
         }
         turn.absorb(scratch);
@@ -58,6 +67,9 @@ impl World {
         let Some(service) = self.services.get(name) else {
             return Err(format!("service does not exist: {name}; write manifests/{name} first"));
         };
+        if let Some(full) = self.full.as_ref().filter(|_| verb.begins()) {
+            return Err(format!("{full}; nothing was changed"));
+        }
         let rollout = &service.record.rollout;
         let may = |verb| rollout::may(rollout, verb).map_err(|refusal| refusal.to_string());
         let preparing = service.record.preparing.is_some();
@@ -118,11 +130,17 @@ impl World {
                 self.node.pushing.insert(name.clone());
                 turn.orders.push(Order::Push { name, path });
             }
-            Verb::CancelPush(name) if !self.node.pushing.contains(&name) => {
-                return Err(format!("no push of {name} goes on"));
-            }
+            // Only the node knows: a push outlives this server, and its connection.
             Verb::CancelPush(name) => turn.orders.push(Order::CancelPush { name }),
-            Verb::Collect => turn.orders.push(Order::Collect { keep: self.needed() }),
+            // By its turn, the list of a second one would be of old.
+            Verb::Collect if self.node.collecting => {
+                return Err("a collection goes on; wait for its end".to_string());
+            }
+            Verb::Collect => {
+                let keep = self.needed()?;
+                self.node.collecting = true;
+                turn.orders.push(Order::Collect { keep });
+            }
             Verb::Down => turn.orders.push(Order::Down),
             // The parser gives all others a service.
             Verb::Apply
@@ -139,16 +157,24 @@ impl World {
     }
 
     /// The images that services need: those of every version that is kept, of the manifests, and
-    /// of applies that wait for theirs.
-    fn needed(&self) -> Vec<String> {
+    /// of applies that wait for theirs. A digest that cannot be read would keep nothing.
+    fn needed(&self) -> std::result::Result<Vec<String>, String> {
         let mut needed = BTreeSet::new();
         for (name, service) in &self.services {
             let record = &service.record;
-            needed.extend(record.versions.values().map(|edition| edition.digest.clone()));
+            let digests = record.versions.values().map(|edition| edition.digest.as_str());
+            if let Some(bad) = digests.clone().find(|digest| !is_digest(digest)) {
+                let bad: String = bad.chars().take(QUOTED_CHARS).collect();
+                return Err(format!(
+                    "service {name}: its history has the digest {bad:?}, which cannot be read; \
+                     nothing was removed"
+                ));
+            }
+            needed.extend(digests.map(String::from));
             needed.extend(record.preparing.as_ref().map(|preparing| preparing.reference.clone()));
             needed.extend(record.draft.as_ref().and_then(|draft| image(name, &draft.text)));
         }
-        needed.into_iter().collect()
+        Ok(needed.into_iter().collect())
     }
 
     /// A verb that was allowed, as an event. What the last apply came to is of the past then.
@@ -316,6 +342,12 @@ impl World {
             service.record.preparing = None;
         }
     }
+}
+
+/// Whether that is `sha256:` and 64 digits.
+fn is_digest(text: &str) -> bool {
+    let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(digit))
 }
 
 /// The image a manifest names, also one with errors elsewhere: it may be mended.

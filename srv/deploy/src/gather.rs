@@ -1,54 +1,40 @@
 //! Fills one view: the ends of all logs there are in the order of their lines' times, and then
-//! every line as it comes, of instances that come to be, of those that go, and across a loss of
-//! the node's connection.
+//! every line as it comes, of instances that come to be and of those that go.
 //!
-//! Law: a line that was written while the view was there stands in it once.
+//! Law: a line that was written while the view was there stands in it once, or a line that says
+//! that some are missing in its place.
 
+use crate::feed::{FEEDS_MAX, Feeds, Joined, notice, time};
 use crate::grow::Grow;
-use crate::link::Link;
 use crate::logs::{VIEW_BYTES_MAX, Whose};
 use crate::world::{Service, Shared, container};
-use ninep::client::{Client, ClientError, File, Mode};
+use ninep::client::ClientError;
 use rollout::Id;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// Bytes asked of a log at once.
-const READ_BYTES: u32 = 64 * 1024;
 /// Bytes of what is there already that a view begins with.
 const BEGIN_BYTES: usize = VIEW_BYTES_MAX / 2;
 /// Bytes of them that each of many logs has at least.
 const SHARE_BYTES_MIN: usize = 16 * 1024;
-/// How long the node may take to give what is there already.
+/// How long the node may take to give what is there already: all of it together.
 const BEGIN_MAX: Duration = Duration::from_secs(5);
-/// Lines by which a log is known again: that many are not written twice in a row.
-const LAST_LINES: usize = 32;
 
 /// Fills a view; its tasks end with it.
 pub(crate) struct Gatherer {
     whose: Whose,
     grow: Arc<Grow>,
-    link: Link,
+    feeds: Arc<Feeds>,
     world: Shared,
     /// Instances of which there is no more to come.
     over: BTreeSet<Id>,
     /// Those that are read now.
     followed: BTreeSet<Id>,
-    /// What was read last of those that were lost with the node.
-    lost: HashMap<Id, VecDeque<String>>,
-    tasks: JoinSet<End>,
-}
-
-/// How the reading of one log ended.
-struct End {
-    id: Id,
-    /// It is complete; else the node was lost.
-    over: bool,
-    last: VecDeque<String>,
+    tasks: JoinSet<Id>,
 }
 
 /// The instances that may have a log.
@@ -61,23 +47,20 @@ struct Seen {
     kept: Vec<(Id, u64)>,
 }
 
-/// The end of a log, and the file that goes on from there, if it does.
-struct Found {
-    id: Id,
-    lines: Vec<String>,
-    tail: Option<File>,
-}
-
 impl Gatherer {
-    pub(crate) fn new(whose: Whose, grow: &Arc<Grow>, link: Link, world: Shared) -> Gatherer {
+    pub(crate) fn new(
+        whose: Whose,
+        grow: &Arc<Grow>,
+        feeds: Arc<Feeds>,
+        world: Shared,
+    ) -> Gatherer {
         Gatherer {
             whose,
             grow: Arc::clone(grow),
-            link,
+            feeds,
             world,
             over: BTreeSet::new(),
             followed: BTreeSet::new(),
-            lost: HashMap::new(),
             tasks: JoinSet::new(),
         }
     }
@@ -90,7 +73,10 @@ impl Gatherer {
         while !self.is_over() {
             tokio::select! {
                 changed = revision.changed() => if changed.is_err() { break },
-                Some(ended) = self.tasks.join_next() => self.ended(ended.ok()),
+                Some(ended) = self.tasks.join_next() => if let Ok(id) = ended {
+                    self.followed.remove(&id);
+                    self.over.insert(id);
+                },
             }
             self.look().await;
         }
@@ -103,16 +89,6 @@ impl Gatherer {
     /// Whether nothing more can come.
     fn is_over(&self) -> bool {
         self.whose.id.is_some_and(|id| self.over.contains(&id)) || !self.seen().there
-    }
-
-    fn ended(&mut self, end: Option<End>) {
-        let Some(End { id, over, last }) = end else { return };
-        self.followed.remove(&id);
-        if over {
-            self.over.insert(id);
-        } else {
-            self.lost.insert(id, last);
-        }
     }
 
     /// What the world knows of instances with logs.
@@ -134,7 +110,9 @@ impl Gatherer {
     /// Looks for logs that are not read yet; at once for all of them, so that lines of different
     /// instances come in the order of their times.
     async fn look(&mut self) {
-        let Some(client) = self.link.client() else { return };
+        if !self.feeds.are_open() {
+            return;
+        }
         let Seen { mut running, mut kept, .. } = self.seen();
         running.retain(|id| !self.followed.contains(id) && !self.over.contains(id));
         kept.retain(|(id, _)| !self.followed.contains(id) && !self.over.contains(id));
@@ -142,156 +120,92 @@ impl Gatherer {
         let share = (BEGIN_BYTES / count).max(SHARE_BYTES_MIN);
         let until = Instant::now() + BEGIN_MAX;
         let mut lines = Vec::new();
+        let name = |id| container(&self.whose.service, id);
+        // All begin to be read before one is waited for.
+        let feeds: Vec<_> = running.iter().map(|id| (*id, self.feeds.of(&name(*id)))).collect();
         for (id, bytes) in kept {
-            let name = container(&self.whose.service, id);
-            match kept_end(&client, &name, bytes, share).await {
-                Ok(found) => lines.extend(self.take(Found { id, lines: found, tail: None })),
+            let name = name(id);
+            let read = self.feeds.kept(&name, Some(bytes), share as u64);
+            match timeout_at(until, read).await {
+                Ok(Ok(found)) => {
+                    self.over.insert(id);
+                    lines.extend(self.marked(id, &found));
+                }
                 // It was dropped meanwhile.
-                Err(ClientError::Refused(_)) => drop(self.over.insert(id)),
-                Err(_) => {}
+                Ok(Err(ClientError::Refused(_))) => drop(self.over.insert(id)),
+                // It is read at the next change.
+                Ok(Err(_)) | Err(_) => {}
             }
         }
-        for id in running {
-            let name = container(&self.whose.service, id);
-            // One that is gone since is among the kept ones at the next change.
-            if let Ok((found, tail)) = running_end(&client, &name, share, until).await {
-                lines.extend(self.take(Found { id, lines: found, tail }));
-            }
+        let mut joined = Vec::new();
+        for (id, feed) in feeds {
+            let Ok(feed) = feed else {
+                self.over.insert(id);
+                lines.extend(self.marked(id, &[refusal()]));
+                continue;
+            };
+            let Some(mut one) = feed.join(until).await else {
+                // It went just now, and the world has not heard of it.
+                let name = name(id);
+                let read = self.feeds.kept(&name, None, share as u64);
+                if let Ok(Ok(found)) = timeout_at(until, read).await {
+                    self.over.insert(id);
+                    lines.extend(self.marked(id, &found));
+                }
+                continue;
+            };
+            lines.extend(self.marked(id, end(&std::mem::take(&mut one.begin), share)));
+            joined.push((id, one));
         }
         lines.sort_by(|a, b| time(a).cmp(time(b)));
         if !lines.is_empty() {
             self.grow.push(newest(&lines.concat(), BEGIN_BYTES));
         }
+        // Only now, for what they bring is newer.
+        joined.into_iter().for_each(|(id, one)| self.follow(id, one));
     }
 
-    /// Takes what is new of a log, and goes on with its tail.
-    fn take(&mut self, found: Found) -> Vec<String> {
-        let Found { id, lines, tail } = found;
-        let mut last = self.lost.remove(&id).unwrap_or_default();
-        let new = lines[known(&last, &lines)..].to_vec();
-        remember(&mut last, &new);
-        let prefix = self.whose.id.is_none().then(|| container(&self.whose.service, id));
-        let new = new.iter().map(|line| marked(line, prefix.as_deref())).collect();
-        match tail {
-            Some(tail) => {
-                self.followed.insert(id);
-                let grow = Arc::clone(&self.grow);
-                self.tasks.spawn(follow(id, tail, grow, prefix, last));
-            }
-            None => {
-                self.over.insert(id);
-            }
-        }
-        new
+    fn follow(&mut self, id: Id, joined: Joined) {
+        self.followed.insert(id);
+        let (grow, prefix) = (Arc::clone(&self.grow), self.prefix(id));
+        self.tasks.spawn(follow(id, joined, grow, prefix));
+    }
+
+    fn marked(&self, id: Id, lines: &[String]) -> Vec<String> {
+        let prefix = self.prefix(id);
+        lines.iter().map(|line| marked(line, prefix.as_deref())).collect()
+    }
+
+    /// The instance's name, where the lines of several stand in one text.
+    fn prefix(&self, id: Id) -> Option<String> {
+        self.whose.id.is_none().then(|| container(&self.whose.service, id))
     }
 }
 
 /// Adds the lines of one log as they come.
-async fn follow(
-    id: Id,
-    mut tail: File,
-    grow: Arc<Grow>,
-    prefix: Option<String>,
-    mut last: VecDeque<String>,
-) -> End {
-    let mut rest: Vec<u8> = Vec::new();
-    loop {
-        let Ok(bytes) = tail.read_next(READ_BYTES).await else {
-            return End { id, over: false, last };
-        };
-        let over = bytes.is_empty();
-        rest.extend_from_slice(&bytes);
-        let mut lines = if over { all_lines(&mut rest) } else { whole_lines(&mut rest) };
-        // The empty line, of a node that was slow to say what was there already.
-        lines.retain(|line| !line.is_empty());
-        if !lines.is_empty() {
-            let text = lines.iter().map(|line| marked(line, prefix.as_deref()));
-            grow.push(&text.collect::<String>());
-            remember(&mut last, &lines);
-        }
-        if over {
-            return End { id, over, last };
-        }
+async fn follow(id: Id, mut joined: Joined, grow: Arc<Grow>, prefix: Option<String>) -> Id {
+    while let Some(lines) = joined.more.recv().await {
+        let text: String = lines.iter().map(|line| marked(line, prefix.as_deref())).collect();
+        grow.push(&text);
     }
+    id
 }
 
-/// The end of the log of an instance that is gone.
-async fn kept_end(
-    client: &Client,
-    name: &str,
-    bytes: u64,
-    share: usize,
-) -> Result<Vec<String>, ClientError> {
-    let file = client.open(&format!("logs/{name}"), Mode::Read).await?;
-    let start = bytes.saturating_sub(share as u64);
-    // From the byte before, so that a line that begins right there is whole.
-    let mut offset = start.saturating_sub(1);
-    let mut text = Vec::new();
-    loop {
-        let more = file.read_at(offset, READ_BYTES).await?;
-        if more.is_empty() {
-            break;
-        }
-        offset += more.len() as u64;
-        text.extend_from_slice(&more);
-    }
-    if start > 0 {
-        let line = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| at + 1);
-        text.drain(..line);
-    }
-    Ok(all_lines(&mut text))
+/// What stands in the place of a log that is not followed.
+fn refusal() -> String {
+    let what = "this log is not followed";
+    notice(None, &format!("{what}: {FEEDS_MAX} others are already; end some that follow logs"))
 }
 
-/// The end of the log of an instance that is there, and the file that goes on from it; the node
-/// puts an empty line between the two. None when the instance went meanwhile.
-async fn running_end(
-    client: &Client,
-    name: &str,
-    share: usize,
-    until: Instant,
-) -> Result<(Vec<String>, Option<File>), ClientError> {
-    let mut tail = client.open(&format!("instances/{name}/tail"), Mode::Read).await?;
-    let (mut rest, mut lines, mut bytes) = (Vec::new(), VecDeque::new(), 0);
-    // A node that says nothing more has said it all: readers are not kept waiting for it.
-    while let Ok(read) = timeout_at(until, tail.read_next(READ_BYTES)).await {
-        let read = read?;
-        let over = read.is_empty();
-        rest.extend_from_slice(&read);
-        let whole = if over { all_lines(&mut rest) } else { whole_lines(&mut rest) };
-        for line in whole {
-            bytes += line.len();
-            lines.push_back(line);
-        }
-        let there = lines.back().is_some_and(String::is_empty);
-        if there {
-            lines.pop_back();
-        }
-        while bytes > share && lines.len() > 1 {
-            bytes -= lines.pop_front().map_or(0, |line| line.len());
-        }
-        if there || over {
-            return Ok((lines.into(), (!over).then_some(tail)));
-        }
-    }
-    Ok((lines.into(), Some(tail)))
-}
-
-/// How many of the lines, which are the end of a log, are known: those up to the last ones that
-/// were read of it.
-fn known(last: &VecDeque<String>, lines: &[String]) -> usize {
-    let ends = |end: &usize| {
-        let count = last.len().min(*end);
-        count > 0 && last.range(last.len() - count..).eq(&lines[end - count..*end])
-    };
-    // The longer what is the same, the surer; of equals the first, for then nothing is lost.
-    let whole = (last.len()..=lines.len()).find(ends);
-    whole.or_else(|| (1..last.len().min(lines.len() + 1)).rev().find(ends)).unwrap_or(0)
-}
-
-fn remember(last: &mut VecDeque<String>, lines: &[String]) {
-    let newest = &lines[lines.len().saturating_sub(LAST_LINES)..];
-    last.extend(newest.iter().cloned());
-    last.drain(..last.len().saturating_sub(LAST_LINES));
+/// The last lines that are no more than so many bytes, and the last one however long it is.
+fn end(lines: &[String], bytes_max: usize) -> &[String] {
+    let mut bytes = 0;
+    let fits = lines.iter().rev().enumerate().take_while(|(count, line)| {
+        bytes += line.len();
+        *count == 0 || bytes <= bytes_max
+    });
+    let count = fits.count();
+    &lines[lines.len() - count..]
 }
 
 /// A line with the instance's name after its time, where several stand in one text.
@@ -302,10 +216,6 @@ fn marked(line: &str, prefix: Option<&str>) -> String {
     }
 }
 
-fn time(line: &str) -> &str {
-    line.split(' ').next().unwrap_or_default()
-}
-
 /// The last whole lines of a text that are no more than so many bytes.
 fn newest(text: &str, bytes_max: usize) -> &str {
     let Some(from) = text.len().checked_sub(bytes_max).filter(|from| *from > 0) else {
@@ -313,18 +223,6 @@ fn newest(text: &str, bytes_max: usize) -> &str {
     };
     let end = text.as_bytes()[from - 1..].iter().position(|byte| *byte == b'\n');
     end.and_then(|at| text.get(from + at..)).unwrap_or_default()
-}
-
-/// Takes the whole lines out of what came; what is left waits for its end.
-fn whole_lines(rest: &mut Vec<u8>) -> Vec<String> {
-    let end = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let mut whole = rest.drain(..end).collect();
-    all_lines(&mut whole)
-}
-
-fn all_lines(bytes: &mut Vec<u8>) -> Vec<String> {
-    let bytes = std::mem::take(bytes);
-    String::from_utf8_lossy(&bytes).lines().map(String::from).collect()
 }
 
 #[cfg(test)]

@@ -1,42 +1,6 @@
-//! Which lines of a log are known already, and how they are marked.
+//! How lines are marked, and which of too many stay.
 
 use super::*;
-
-/// Each letter a line.
-fn lines(text: &str) -> Vec<String> {
-    text.chars().map(String::from).collect()
-}
-
-#[test]
-fn a_log_that_is_found_again_goes_on_behind_the_last_line_that_was_read() {
-    let check = |last: &str, found: &str, new: &str| {
-        let (last, found) = (VecDeque::from(lines(last)), lines(found));
-        assert_eq!(found[known(&last, &found)..].concat(), new, "{last:?} {found:?}");
-    };
-    check("", "abc", "abc");
-    check("abc", "abcde", "de");
-    check("abc", "abc", "");
-    // Its begin was let go of, of one of them or of both.
-    check("bc", "abcd", "d");
-    check("abc", "cd", "d");
-    check("abc", "xyz", "xyz");
-    // The same line twice is two lines.
-    check("abb", "abbb", "b");
-    check("abb", "bb", "");
-    check("ab", "abcab", "cab");
-    check("abc", "", "");
-}
-
-#[test]
-fn only_the_last_lines_are_remembered() {
-    let mut last = VecDeque::new();
-    remember(&mut last, &lines("ab"));
-    assert_eq!(last, lines("ab"));
-    remember(&mut last, &vec!["x".to_string(); LAST_LINES - 1]);
-    assert_eq!((last.len(), last[0].as_str()), (LAST_LINES, "b"));
-    remember(&mut last, &vec!["y".to_string(); 2 * LAST_LINES]);
-    assert_eq!(last, vec!["y"; LAST_LINES]);
-}
 
 #[test]
 fn lines_of_several_instances_are_marked_after_their_time() {
@@ -53,4 +17,14 @@ fn what_is_too_long_begins_with_a_whole_line() {
     assert_eq!(newest("ab\ncd\nef\n", 6), "cd\nef\n");
     assert_eq!(newest("ab\ncd\nef\n", 1), "");
     assert_eq!(newest("äb\näd\n", 7), "äd\n");
+}
+
+#[test]
+fn of_a_log_s_share_the_last_line_is_there_however_long_it_is() {
+    let lines = ["aaa", "bb", "c"].map(String::from);
+    let check = |bytes_max, want: &[&str]| assert_eq!(end(&lines, bytes_max), want, "{bytes_max}");
+    check(6, &["aaa", "bb", "c"]);
+    check(5, &["bb", "c"]);
+    check(0, &["c"]);
+    assert!(end(&[], 9).is_empty());
 }

@@ -96,8 +96,8 @@ impl Grow {
     }
 
     /// Waits until there is something after the cursor, gives it and moves the cursor; nothing
-    /// when nothing more comes. A reader
-    /// that was slower than the bound gets a line that says so, and goes on at the oldest line.
+    /// when nothing more comes. A reader that was slower than the bound gets a line that says so,
+    /// and goes on at the oldest line.
     pub async fn next(&self, cursor: &mut u64, count: usize) -> Vec<u8> {
         let mut end = self.end.subscribe();
         loop {

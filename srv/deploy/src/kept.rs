@@ -41,26 +41,29 @@ impl World {
     /// The node keeps a log: its service's, or nobody's.
     pub(crate) fn keep(&mut self, name: &str, kept: Kept, turn: &mut Turn) {
         let drop = |container| Order::DropLog { container };
-        let owner = split(name).and_then(|(service, id)| {
-            let service = self.services.get_mut(service)?;
+        let owner = split(name).and_then(|(owner, id)| {
+            let service = self.services.get_mut(owner)?;
             // One of an earlier service of the name went with that.
-            (id >= service.record.first_id).then_some((service, id))
+            (id >= service.record.first_id).then_some((owner, service, id))
         });
-        let Some((service, id)) = owner else {
+        let Some((owner, service, id)) = owner else {
             turn.orders.push(drop(name.to_string()));
             return;
         };
+        turn.kept.entry(owner.to_string()).or_insert_with(|| service.kept.clone());
         service.kept.insert(id, kept);
         for old in too_many(&service.kept) {
             service.kept.remove(&old);
-            let (service, _) = split(name).unwrap_or_default();
-            turn.orders.push(drop(container(service, old)));
+            turn.orders.push(drop(container(owner, old)));
         }
     }
 
     /// The logs the node keeps, as it lists them when it answers.
     pub(crate) fn keep_all(&mut self, logs: &BTreeMap<String, Kept>, turn: &mut Turn) {
-        self.services.values_mut().for_each(|service| service.kept.clear());
+        for (name, service) in &mut self.services {
+            let before = std::mem::take(&mut service.kept);
+            turn.kept.entry(name.clone()).or_insert(before);
+        }
         for (name, kept) in logs {
             self.keep(name, *kept, turn);
         }
@@ -70,6 +73,8 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Record;
+    use crate::world::{Numbers, Service};
 
     /// `id at bytes`, a log each; what goes.
     fn check(logs: &[(u64, u64, u64)], goes: &[u64]) {
@@ -93,5 +98,31 @@ mod tests {
         check(&[(1, 1, half), (2, 2, half)], &[]);
         check(&[(1, 1, half), (2, 2, 1), (3, 3, half)], &[1]);
         check(&[(1, 1, 1), (2, 2, 3 * half)], &[1]);
+    }
+
+    #[test]
+    fn logs_to_be_dropped_in_a_turn_that_could_not_be_saved_are_dropped_in_the_next() {
+        let one = Kept { at: 2, bytes: 1 };
+        let record = Record::new(1, Numbers::default());
+        let mut world = World::default();
+        world.services.insert("web".to_string(), Service::new("web", record));
+        (1..=10).for_each(|id| world.keep(&format!("web-{id}"), one, &mut Turn::new(1)));
+        let mut check = |change: &dyn Fn(&mut World, &mut Turn), goes: &[&str]| {
+            let before = world.services["web"].kept.clone();
+            for _ in 0..2 {
+                let mut turn = Turn::new(3);
+                change(&mut world, &mut turn);
+                let drop = |name: &&str| Order::DropLog { container: (*name).to_string() };
+                assert_eq!(turn.orders, goes.iter().map(drop).collect::<Vec<_>>());
+                world.undo(&turn);
+                assert_eq!(world.services["web"].kept, before);
+            }
+        };
+        check(&|world, turn| world.keep("web-11", one, turn), &["web-1"]);
+        let listed = ["web-3", "api-1"].map(|name| (name.to_string(), one));
+        check(&|world, turn| world.keep_all(&listed.clone().into(), turn), &["api-1"]);
+        let all: Vec<String> = (1..=10).map(|id| format!("web-{id}")).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        check(&|world, turn| world.delete("web", turn), &all);
     }
 }

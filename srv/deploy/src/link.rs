@@ -48,10 +48,30 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Link {
     client: watch::Receiver<Option<Client>>,
+    address: Address,
     ending: Arc<AtomicBool>,
 }
 
 impl Link {
+    /// A link to the node at that address, which `client` has a connection to while it answers.
+    pub(crate) fn new(client: watch::Receiver<Option<Client>>, address: Address) -> Link {
+        Link { client, address, ending: Arc::default() }
+    }
+
+    /// Another connection to the node, whoever keeps the first.
+    ///
+    /// # Errors
+    /// What dialling says.
+    pub async fn dial(&self) -> Result<Client, ClientError> {
+        Client::dial(&self.address, "").await
+    }
+
+    /// The connection as it comes and goes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Option<Client>> {
+        self.client.clone()
+    }
+
     /// The connection, if the node answers now.
     #[must_use]
     pub fn client(&self) -> Option<Client> {
@@ -69,8 +89,8 @@ impl Link {
 #[must_use]
 pub fn keep(config: Arc<Config>, arrivals: mpsc::Sender<Arrival>) -> Link {
     let (sender, client) = watch::channel(None);
-    let ending = Arc::new(AtomicBool::new(false));
-    let ended = Arc::clone(&ending);
+    let link = Link::new(client, address(&config));
+    let ended = Arc::clone(&link.ending);
     tokio::spawn(async move {
         let mut rest_ms = RESTART_MS_MIN;
         loop {
@@ -91,7 +111,7 @@ pub fn keep(config: Arc<Config>, arrivals: mpsc::Sender<Arrival>) -> Link {
             rest_ms = (rest_ms * 2).min(RESTART_MS_MAX);
         }
     });
-    Link { client, ending }
+    link
 }
 
 /// One life of a connection. Ends well only when the loop is gone.

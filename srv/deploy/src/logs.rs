@@ -5,6 +5,7 @@
 //! the end of every log that is there, grows by what is written, and goes with its last reader;
 //! the next one is another file, because its text may be another.
 
+use crate::feed::Feeds;
 use crate::gather::Gatherer;
 use crate::grow::Grow;
 use crate::link::Link;
@@ -31,7 +32,7 @@ pub struct Whose {
 /// All views that somebody reads.
 #[derive(Debug)]
 pub struct Logs {
-    link: Link,
+    feeds: Arc<Feeds>,
     world: Shared,
     views: Mutex<Views>,
 }
@@ -65,7 +66,7 @@ impl Logs {
     /// No view yet.
     #[must_use]
     pub fn new(link: Link, world: Shared) -> Logs {
-        Logs { link, world, views: Mutex::default() }
+        Logs { feeds: Arc::new(Feeds::new(link)), world, views: Mutex::default() }
     }
 
     /// Bytes of a log, as far as somebody reads it, and which file of that name it is; 0 and the
@@ -96,7 +97,8 @@ impl Logs {
         views.made += 1;
         let grow = Arc::new(Grow::with_bound(VIEW_BYTES_MAX));
         let (readiness, ready) = watch::channel(false);
-        let gatherer = Gatherer::new(whose.clone(), &grow, self.link.clone(), self.world.clone());
+        let feeds = Arc::clone(&self.feeds);
+        let gatherer = Gatherer::new(whose.clone(), &grow, feeds, self.world.clone());
         let gatherer = tokio::spawn(gatherer.run(readiness)).abort_handle();
         let view = Arc::new(View { grow, number: views.made, ready, gatherer });
         views.live.insert(whose, Arc::downgrade(&view));

@@ -2,10 +2,10 @@
 //! answers. Everything that can change the world comes through here, one batch at a time.
 
 use crate::act::Hands;
-use crate::arrival::{Answer, Arrival, Heard, Order};
+use crate::arrival::{Answer, Arrival, Awaited, Heard, Order};
 use crate::clock::{self, Millis};
 use crate::save::{self, Journal};
-use crate::turn::Turn;
+use crate::turn::{NODE_LOST, Turn};
 use crate::world::Shared;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -35,12 +35,14 @@ pub struct Loop {
     hands: Hands,
     /// Each service's timer.
     timers: BTreeMap<String, Millis>,
-    /// Pushes the node has not told the end of.
-    pushes: HashMap<String, Vec<Answer>>,
+    /// Who waits for what the node has not told yet.
+    waiting: HashMap<Awaited, Vec<Answer>>,
     /// What could not be saved yet.
     unsaved: Vec<Heard>,
     /// What edges have answered to the last turn's orders.
     answered: Vec<Heard>,
+    /// That the last turn could not be saved was told.
+    held_back: bool,
     /// `down` was asked: what happens from now on is the end, and no reason to act.
     ending: bool,
     /// The clock as the decision sees it: it never goes backwards.
@@ -56,9 +58,10 @@ impl Loop {
             journal,
             hands,
             timers: BTreeMap::new(),
-            pushes: HashMap::new(),
+            waiting: HashMap::new(),
             unsaved: Vec::new(),
             answered: Vec::new(),
+            held_back: false,
             ending: false,
             now: 0,
         }
@@ -131,6 +134,7 @@ impl Loop {
         let repeatable: Vec<Heard> = batch.iter().filter_map(repeat).collect();
         let (changes, last_event) = {
             let mut world = self.world.lock();
+            world.full = self.journal.has_room().err().map(|error| error.to_string());
             let last_event = world.last_event;
             for arrival in batch {
                 world.arrive(arrival, &mut turn);
@@ -144,8 +148,9 @@ impl Loop {
             world.last_event = last_event;
             world.revision.send_modify(|revision| *revision += 1);
             let text = format!("{error}; nothing was changed");
-            if world.error != text {
+            if !std::mem::replace(&mut self.held_back, true) {
                 tracing::error!("{text}");
+                world.hold_back(&turn, &error.to_string());
             }
             world.refused(None, text.clone());
             drop(world);
@@ -153,6 +158,7 @@ impl Loop {
             self.answer(turn, Some(&text));
             return;
         }
+        self.held_back = false;
         let answered = {
             let mut world = self.world.lock();
             world.publish(&turn);
@@ -160,9 +166,8 @@ impl Loop {
         };
         self.answered.extend(answered);
         if turn.node_lost {
-            let lost = "the node was lost meanwhile; push again".to_string();
-            self.pushes.drain().flat_map(|(_, waiting)| waiting).for_each(|answer| {
-                let _ = answer.send(Err(lost.clone()));
+            self.waiting.drain().flat_map(|(_, waiting)| waiting).for_each(|answer| {
+                let _ = answer.send(Err(NODE_LOST.to_string()));
             });
         }
         self.ending = turn.orders.contains(&Order::Down);
@@ -198,16 +203,16 @@ impl Loop {
         for (answer, result) in turn.answers {
             let _ = answer.send(result.and_then(|()| refused()));
         }
-        for (name, answer) in turn.pushes {
+        for (what, answer) in turn.awaited {
             match refusal {
                 Some(text) => {
                     let _ = answer.send(Err(text.to_string()));
                 }
-                None => self.pushes.entry(name).or_default().push(answer),
+                None => self.waiting.entry(what).or_default().push(answer),
             }
         }
-        for (name, result) in turn.pushed {
-            for answer in self.pushes.remove(&name).unwrap_or_default() {
+        for (what, result) in turn.came {
+            for answer in self.waiting.remove(&what).unwrap_or_default() {
                 let _ = answer.send(result.clone());
             }
         }

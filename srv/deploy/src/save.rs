@@ -13,6 +13,10 @@ use thiserror::Error;
 /// Lines of `events` that are kept on disk.
 pub const EVENTS_MAX: u64 = 10_000;
 
+/// Bytes that must be free on the disk of the state when something is begun: what follows from it
+/// has to be saved as well, down to how the instances end.
+const FREE_BYTES_MIN: u64 = 1 << 20;
+
 const SERVICE: &str = "service/";
 const EVENT: &str = "event/";
 const GONE: &str = "gone/";
@@ -65,6 +69,18 @@ impl Journal {
     pub fn open(state: &Path) -> Result<Journal, Error> {
         let path = state.join("store.redb");
         Ok(Journal { store: Some(Box::new(Redb::open(&path)?)), path: Some(path) })
+    }
+
+    /// Whether there is room for what follows when something is begun. A disk that cannot be
+    /// asked refuses nothing: saving says what is wrong with it.
+    ///
+    /// # Errors
+    /// Less is free than has to be.
+    pub fn has_room(&self) -> Result<(), Error> {
+        let Some(dir) = self.path.as_deref().and_then(Path::parent) else { return Ok(()) };
+        let found = nix::sys::statvfs::statvfs(dir);
+        let free = found.map_or(u64::MAX, |disk| disk.blocks_available() * disk.fragment_size());
+        if free < FREE_BYTES_MIN { Err(Error::Full(dir.display().to_string())) } else { Ok(()) }
     }
 
     /// A journal in any store.

@@ -99,7 +99,7 @@ use Shape::{Ctl, Dir, Draft, Grow, Text, Wait};
 pub const TREE: &[Row] = &[
     row("", 0o555, F::Root, Dir, ""),
     row("  help", 0o444, F::Help, Text, "this tree and the verbs, a line each"),
-    row("  ctl", 0o220, F::RootCtl, Ctl, "<verb> <service> [words]; push, gc, down"),
+    row("  ctl", 0o220, F::RootCtl, Ctl, "<verb> <service> [words]; push, cancel-push, gc, down"),
     row("  error", 0o444, F::RootError, Text, "the last refused write to ctl or to manifests/"),
     row("  events", 0o444, F::RootEvents, Grow, "one line an event, all services"),
     row("  watch", 0o444, F::RootWatch, Wait, "the same lines, as they happen"),

@@ -1,10 +1,10 @@
 //! What the node tells: reports become events of the decision, and the mirror of its containers.
 
-use crate::arrival::Order;
+use crate::arrival::{Awaited, Order};
 use crate::kept::Kept;
 use crate::record::{Edition, spec};
 use crate::report::{Container, Report};
-use crate::turn::Turn;
+use crate::turn::{NODE_LOST, Turn};
 use crate::world::{NodeMirror, World, container, split};
 use place::Resources;
 use rollout::{Event, Id, Version};
@@ -96,12 +96,13 @@ impl World {
                 Err(self.refused(None, format!("push {name}: {reason}")))
             }
         };
-        turn.pushed.push((name, answer));
+        turn.came.push((Awaited::Push(name), answer));
     }
 
     /// A collection has ended. What went without a name is not told: all are asked for again.
     fn swept(&mut self, images: u64, bytes: u64, turn: &mut Turn) {
         self.node.images.clear();
+        self.node.collecting = false;
         turn.note(format!("collection done: {images} images, {bytes} bytes freed"));
     }
 
@@ -271,6 +272,10 @@ impl World {
         }
         turn.node_lost = true;
         self.node.pushing.clear();
+        self.node.collecting = false;
+        // Who asked in this very turn is in no list of those who wait yet.
+        let asked = turn.awaited.drain(..);
+        turn.answers.extend(asked.map(|(_, answer)| (answer, Err(NODE_LOST.to_string()))));
         if !self.node.tried {
             // Deadlines run on while nobody answers.
             self.names().iter().for_each(|name| self.resume(name, turn));

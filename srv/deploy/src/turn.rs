@@ -1,9 +1,10 @@
 //! One turn of the loop: what arrives changes the world, and gives what is to be saved, told,
 //! done and answered. Nothing is performed here, so that a turn can be undone until it is saved.
 
-use crate::arrival::{Answer, Arrival, Heard, Order, Request};
+use crate::arrival::{Answer, Arrival, Awaited, Heard, Order, Request};
 use crate::clock::Millis;
 use crate::grow::Grow;
+use crate::kept::Kept;
 use crate::record::Record;
 use crate::room::in_words;
 use crate::world::{Numbers, Service, World, container};
@@ -11,6 +12,9 @@ use place::Resources;
 use rollout::{Action, Event, Fact, Id, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// What is said to who waits for the node when its connection is lost. It may well go on.
+pub(crate) const NODE_LOST: &str = "the node was lost meanwhile; try again";
 
 /// One line of `events`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,22 +34,24 @@ pub struct Turn {
     pub now: Millis,
     /// Services to save or, where they are gone, to delete, with their records as they were.
     pub touched: BTreeMap<String, Option<Record>>,
+    /// The kept logs of services as they were, where they are changed.
+    pub kept: BTreeMap<String, BTreeMap<Id, Kept>>,
     /// Lines to save and to tell.
     pub lines: Vec<Line>,
     /// What to do once it is saved, in this order.
     pub orders: Vec<Order>,
     /// What to answer once it is saved.
     pub answers: Vec<(Answer, Result<(), String>)>,
-    /// Pushes to answer when the node has told how they went.
-    pub pushes: Vec<(String, Answer)>,
+    /// What to answer when the node has told how it went.
+    pub awaited: Vec<(Awaited, Answer)>,
     /// The node was lost, and with it whatever it was making.
     pub node_lost: bool,
     /// The events of services that are gone: nothing more comes in them.
     pub ended: Vec<Arc<Grow>>,
-    /// Pushes the node has told of.
-    pub pushed: Vec<(String, Result<(), String>)>,
     /// Updates that ended, by how.
     pub verdicts: Vec<rollout::Verdict>,
+    /// What the node has told of that.
+    pub came: Vec<(Awaited, Result<(), String>)>,
 }
 
 impl Turn {
@@ -60,13 +66,16 @@ impl Turn {
         for (name, before) in part.touched {
             self.touched.entry(name).or_insert(before);
         }
+        for (name, before) in part.kept {
+            self.kept.entry(name).or_insert(before);
+        }
         self.lines.extend(part.lines);
         self.orders.extend(part.orders);
         self.answers.extend(part.answers);
-        self.pushes.extend(part.pushes);
+        self.awaited.extend(part.awaited);
         self.ended.extend(part.ended);
-        self.pushed.extend(part.pushed);
         self.verdicts.extend(part.verdicts);
+        self.came.extend(part.came);
     }
 
     /// Adds a line that concerns no service.
@@ -124,6 +133,15 @@ impl World {
                 Some((service, _)) => turn.tell(service, text),
                 None => turn.note(text),
             },
+            Heard::CancelTold { name, told } => {
+                let told =
+                    told.map_err(|why| self.refused(None, format!("cancel-push {name}: {why}")));
+                turn.came.push((Awaited::CancelPush(name), told));
+            }
+            Heard::CollectRefused { reason } => {
+                self.node.collecting = false;
+                turn.note(format!("gc refused: {reason}"));
+            }
             Heard::Missing { container } => {
                 self.of_container(&container, turn, |id| Event::Lost { id });
             }
@@ -303,6 +321,7 @@ impl World {
             for id in service.kept.keys() {
                 turn.orders.push(Order::DropLog { container: container(name, *id) });
             }
+            turn.kept.entry(name.to_string()).or_insert(service.kept);
             turn.ended.push(service.events);
             let next_id = service.record.rollout.next_id().0;
             let numbers = Numbers { next_id, last_version: service.record.last_version };
@@ -319,6 +338,9 @@ impl World {
         for order in &turn.orders {
             if let Order::Push { name, .. } = order {
                 self.node.pushing.remove(name);
+            }
+            if let Order::Collect { .. } = order {
+                self.node.collecting = false;
             }
         }
         for (name, before) in &turn.touched {
@@ -339,6 +361,12 @@ impl World {
                 }
             }
         }
+        // The node was not told to drop any of them.
+        for (name, before) in &turn.kept {
+            if let Some(service) = self.services.get_mut(name) {
+                service.kept.clone_from(before);
+            }
+        }
     }
 
     /// Makes what was saved visible: lines to those who follow, revisions to those who wait.
@@ -348,6 +376,7 @@ impl World {
         for name in turn.touched.keys() {
             if let Some(service) = self.services.get_mut(name) {
                 service.revision = revision;
+                service.note_places(turn.now);
             }
         }
         let known: BTreeSet<&str> = self.services.keys().map(String::as_str).collect();

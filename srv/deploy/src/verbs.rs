@@ -61,6 +61,17 @@ impl Verb {
         if let Verb::Push { name, .. } = self { Some(name) } else { None }
     }
 
+    /// Whether its answer waits for the node's.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self, Verb::Push { .. } | Verb::CancelPush(_))
+    }
+
+    /// Whether instances are started by it, which needs room for what comes of them.
+    #[must_use]
+    pub fn begins(&self) -> bool {
+        matches!(self, Verb::Apply | Verb::Restart | Verb::Rollback(_) | Verb::Scale(_))
+    }
+
     /// Whether the node has to be there to be asked.
     #[must_use]
     pub fn needs_node(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::kept::Kept;
 use crate::record::{Edition, Record};
 use crate::report::Container;
 use crate::routes::Routes;
+use crate::turn::{Line, Turn};
 use manifest::Manifest;
 use place::{Node, Resources};
 use rollout::{Id, Version};
@@ -19,6 +20,9 @@ use tokio::sync::watch;
 
 /// Services a server keeps, at most.
 pub const SERVICES_MAX: usize = 5_000;
+
+/// How long a place that was left at a renumbering leads to who left it.
+const LEFT_MS: Millis = 10_000;
 
 /// The world behind its lock, shared by the loop and the file tree.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +77,8 @@ pub struct World {
     pub gone: BTreeMap<String, Numbers>,
     /// A turn is being saved: what it decided is not to be told as a fact yet.
     pub unsaved: bool,
+    /// Why nothing can be begun now: the disk of the state is full.
+    pub full: Option<String>,
     /// Counts turns that changed something; a file's version is taken from it.
     pub revision: watch::Sender<u64>,
     /// When this server started, for files that have no better time.
@@ -95,6 +101,7 @@ impl Default for World {
             last_incarnation: 0,
             gone: BTreeMap::new(),
             unsaved: false,
+            full: None,
             revision: watch::Sender::new(0),
             started: crate::clock::now(),
         }
@@ -120,6 +127,10 @@ pub struct Service {
     pub revision: u64,
     /// When it last changed.
     pub changed: Millis,
+    /// The places of its instances as they were last shown.
+    places: BTreeMap<Id, u32>,
+    /// Places that were left at a renumbering: when, and who was there.
+    left: BTreeMap<u32, (Millis, Id)>,
 }
 
 /// What is known of the machine's node.
@@ -135,8 +146,11 @@ pub struct NodeMirror {
     pub capacity: Resources,
     /// Digests of images that it has told it has, since it was last connected or collected.
     pub images: BTreeSet<String>,
-    /// Names of pushes it has not told the end of.
+    /// Names of pushes it has not told the end of since it was last connected: there may be
+    /// others, which only it knows of.
     pub pushing: BTreeSet<String>,
+    /// It was told to collect and has not told the end.
+    pub collecting: bool,
 }
 
 impl Service {
@@ -152,6 +166,8 @@ impl Service {
             manifests: BTreeMap::new(),
             revision: 0,
             changed: 0,
+            places: BTreeMap::new(),
+            left: BTreeMap::new(),
         };
         service.parse_manifests(name);
         service
@@ -167,6 +183,32 @@ impl Service {
                 self.manifests.extend(parsed.map(|manifest| (*version, Arc::new(manifest))));
             }
         }
+    }
+
+    /// The instance at a place. Who listed the places before a renumbering and reads them after it
+    /// finds the same instances: a place that was left leads to who left it for a while, unless
+    /// somebody else is there now.
+    #[must_use]
+    pub fn at(&self, number: u32, now: Millis) -> Option<&rollout::Instance> {
+        let left = || {
+            let (at, id) = self.left.get(&number)?;
+            let fresh = now.saturating_sub(*at) < LEFT_MS;
+            self.record.rollout.instances().get(id).filter(|_| fresh)
+        };
+        self.record.rollout.at(number).or_else(left)
+    }
+
+    /// Keeps who was where, when a turn has moved somebody.
+    pub fn note_places(&mut self, now: Millis) {
+        let instances = self.record.rollout.instances().values();
+        let places: BTreeMap<Id, u32> = instances.map(|one| (one.id, one.number)).collect();
+        let moved =
+            self.places.iter().filter(|(id, was)| places.get(id).is_some_and(|is| is != *was));
+        let moved: Vec<_> = moved.map(|(id, was)| (*was, (now, *id))).collect();
+        if !moved.is_empty() {
+            self.left = moved.into_iter().collect();
+        }
+        self.places = places;
     }
 
     /// What is deployed: the edition and its manifest.
@@ -242,6 +284,18 @@ impl World {
         vec![Node { name, capacity, reserved, instances, accepting }]
     }
 
+    /// Tells those who follow what could not be saved why it stands still. These lines are not
+    /// saved themselves, and end with this server.
+    pub fn hold_back(&self, turn: &Turn, why: &str) {
+        for name in turn.touched.keys() {
+            let Some(service) = self.services.get(name) else { continue };
+            let (service_name, text) = (Some(name.clone()), format!("waiting: {why}"));
+            let line = Line { at: turn.now, service: service_name, text };
+            service.events.push(&line.at_service());
+            self.events.push(&line.at_root());
+        }
+    }
+
     /// What all instances on the node have reserved.
     #[must_use]
     pub fn allocated(&self) -> Resources {
@@ -285,4 +339,73 @@ pub fn container(service: &str, id: Id) -> String {
 pub fn split(container: &str) -> Option<(&str, Id)> {
     let (service, id) = container.rsplit_once('-')?;
     Some((service, Id(id.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+    use rollout::{Action, Event, Exit, Spec};
+
+    /// Lets a decision take an event, and everything it asks for come true at once.
+    fn settle(rollout: &mut rollout::Service, event: Event) {
+        let mut events = std::collections::VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in rollout::step(rollout, 0, event) {
+                match action {
+                    Action::Pull { version } => events.push_back(Event::Pulled { version }),
+                    Action::Place { id } => {
+                        events.push_back(Event::Placed { id, node: "n".to_string() });
+                    }
+                    Action::Start { id, .. } => {
+                        events.extend([Event::Started { id }, Event::Healthy { id, ms: 1 }]);
+                    }
+                    Action::Publish { generation } => {
+                        events.push_back(Event::Served { generation })
+                    }
+                    Action::Drain { id, .. } => events.push_back(Event::Drained { id }),
+                    Action::Stop { id } => {
+                        events.push_back(Event::Exited { id, exit: Exit::default() });
+                    }
+                    Action::Forget { id } => events.push_back(Event::Forgotten { id }),
+                    Action::Delete | Action::Wake { .. } | Action::Tell(_) => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_that_was_left_at_a_renumbering_leads_to_who_left_it_for_a_while() {
+        let mut service = Service::new("web", Record::new(1, Numbers::default()));
+        let spec = Spec { replicas: 2, ..Spec::default() };
+        let apply = |version| Event::Applied { version: Version(version), spec: spec.clone() };
+        settle(&mut service.record.rollout, apply(1));
+        service.note_places(0);
+        settle(&mut service.record.rollout, apply(2));
+        // As they stood before the last turn of the update: at places 2 and 3.
+        let ids: Vec<Id> = service.record.rollout.instances().keys().copied().collect();
+        service.places = ids.iter().copied().zip([2, 3]).collect();
+        service.note_places(1_000);
+        let at = |number, now| service.at(number, now).map(|one| one.id);
+        assert_eq!((at(0, 1_000), at(1, 1_000)), (Some(ids[0]), Some(ids[1])));
+        assert_eq!((at(2, 1_001), at(3, 10_999)), (Some(ids[0]), Some(ids[1])));
+        assert_eq!((at(2, 11_000), at(4, 1_001)), (None, None));
+    }
+
+    #[test]
+    fn who_follows_what_cannot_be_saved_is_told_why_it_stands_still() {
+        let mut world = World::default();
+        for name in ["web", "api"] {
+            let service = Service::new(name, Record::new(1, Numbers::default()));
+            world.services.insert(name.to_string(), service);
+        }
+        let mut turn = Turn::new(0);
+        turn.touched.insert("web".to_string(), None);
+        world.hold_back(&turn, "no space left");
+        let said = "waiting: no space left";
+        let web = world.services["web"].events.text();
+        assert_eq!(web, format!("1970-01-01T00:00:00Z {said}\n"));
+        assert_eq!(world.events.text(), format!("1970-01-01T00:00:00Z web {said}\n"));
+        assert_eq!(world.services["api"].events.text(), "");
+    }
 }

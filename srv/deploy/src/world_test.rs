@@ -28,6 +28,20 @@ fn arrival(line: &str) -> (Arrival, Option<oneshot::Receiver<Result<(), String>>
             let report = report::parse(&format!("1 1 {rest}")).unwrap();
             return (Arrival::Heard(Heard::Told(report)), None);
         }
+        "node-down" => {
+            let reason = rest.to_string();
+            return (Arrival::Heard(Heard::NodeDown { reason }), None);
+        }
+        // cancel-told NAME [REASON]
+        "cancel-told" => {
+            let (name, why) = rest.split_once(' ').unwrap_or((rest, ""));
+            let told = if why.is_empty() { Ok(()) } else { Err(why.to_string()) };
+            return (Arrival::Heard(Heard::CancelTold { name: name.to_string(), told }), None);
+        }
+        "gc-refused" => {
+            let reason = rest.to_string();
+            return (Arrival::Heard(Heard::CollectRefused { reason }), None);
+        }
         "node-up" => {
             let capacity = Resources { cpu_milli: 1_000, memory_bytes: 1_000_000_000 };
             let (rest, logs) = rest.split_once("logs").unwrap_or((rest, ""));
@@ -73,6 +87,10 @@ fn told(world: &mut World, mut turn: Turn, lines: &mut Vec<String>) {
             | Order::Down) => lines.push(format!("do {other:?}")),
         }
     }
+    lines.extend(turn.came.into_iter().map(|(what, result)| match result {
+        Ok(()) => format!("answer {what:?}"),
+        Err(why) => format!("answer {what:?}: {why}"),
+    }));
     for (answer, result) in turn.answers {
         let _ = answer.send(result);
     }
@@ -358,12 +376,39 @@ fn a_collection_leaves_what_history_manifests_and_applies_name() {
          > do pull db:1
          ctl gc
          > do Collect {{ keep: [\"api:7\", \"db:1\", \"{A}\", \"web:1\"] }}
+         ctl gc
+         > refused: gc: a collection goes on; wait for its end
          node collected old:1 digest={B} bytes=12
          > -: collected old:1 {B} 12 bytes
          node swept images count=1 bytes=12
          > -: collection done: 1 images, 12 bytes freed
+         ctl gc
+         > do Collect {{ keep: [\"api:7\", \"db:1\", \"{A}\", \"web:1\"] }}
+         gc-refused read /a: permission denied
+         > -: gc refused: read /a: permission denied
+         ctl gc
+         > do Collect {{ keep: [\"api:7\", \"db:1\", \"{A}\", \"web:1\"] }}
+         node-down gone
+         > -: node n does not answer: gone
+         node-up web-0
+         > -: node n answers
+         > do pull db:1
+         ctl gc
+         > do Collect {{ keep: [\"api:7\", \"db:1\", \"{A}\", \"web:1\"] }}
         ",
         at_v1()
+    ));
+}
+
+#[test]
+fn a_digest_that_cannot_be_read_refuses_a_collection_and_its_service_is_named() {
+    check(&format!(
+        "{}
+         ctl gc
+         > refused: gc: service web: its history has the digest \"sha256:12\", which cannot be \
+           read; nothing was removed
+        ",
+        at_v1().replace(A, "sha256:12")
     ));
 }
 
@@ -376,18 +421,58 @@ fn one_push_of_a_name_goes_on_at_a_time_and_can_be_given_up() {
          > do Push { name: \"web:1\", path: \"/srv/web\" }
          ctl push web:1 /srv/other
          > refused: push web:1 /srv/other: web:1 is being pushed; wait for it, or cancel-push web:1
-         ctl cancel-push web:2
-         > refused: cancel-push web:2: no push of web:2 goes on
          ctl cancel-push web:1
          > do CancelPush { name: \"web:1\" }
+         cancel-told web:1
+         > answer CancelPush(\"web:1\")
          node push-failed web:1 reason='web:1 was given up'
          > -: push web:1 failed: web:1 was given up
-         ctl cancel-push web:1
-         > refused: cancel-push web:1: no push of web:1 goes on
+         > answer Push(\"web:1\"): push web:1: web:1 was given up
          ctl push web:1 /srv/other
          > do Push { name: \"web:1\", path: \"/srv/other\" }
         ",
     );
+}
+
+#[test]
+fn the_node_is_asked_about_a_push_that_only_it_knows_of() {
+    check(
+        "node-up
+         > -: node n answers
+         ctl push web:1 /srv/web
+         > do Push { name: \"web:1\", path: \"/srv/web\" }
+         node-down gone
+         > -: node n does not answer: gone
+         node-up
+         > -: node n answers
+         ctl cancel-push web:1
+         > do CancelPush { name: \"web:1\" }
+         cancel-told web:1
+         > answer CancelPush(\"web:1\")
+         ctl cancel-push web:1
+         > do CancelPush { name: \"web:1\" }
+         cancel-told web:1 no push of web:1 goes on
+         > answer CancelPush(\"web:1\"): cancel-push web:1: no push of web:1 goes on
+        ",
+    );
+}
+
+#[test]
+fn who_asks_the_node_in_the_turn_that_it_is_lost_is_answered_too() {
+    let mut world = World::default();
+    let mut turn = Turn::new(1);
+    world.arrive(arrival("node-up").0, &mut turn);
+    let (push, mut pushed) = arrival("ctl push web:1 /srv/web");
+    let (cancel, mut cancelled) = arrival("ctl cancel-push web:1");
+    world.arrive(push, &mut turn);
+    world.arrive(cancel, &mut turn);
+    world.arrive(arrival("node-down gone").0, &mut turn);
+    assert!(turn.awaited.is_empty());
+    told(&mut world, turn, &mut Vec::new());
+    for answered in [&mut pushed, &mut cancelled] {
+        let told = answered.as_mut().unwrap().try_recv().unwrap().unwrap_err();
+        assert_eq!(told, "the node was lost meanwhile; try again");
+    }
 }
 
 #[test]

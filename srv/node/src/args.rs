@@ -40,6 +40,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options>
         }
     }
     let state = state.ok_or_else(|| Error::Usage("no state directory: give -r".to_owned()))?;
+    if state.is_relative() {
+        // It would be another one wherever the node is started.
+        return Err(Error::Usage(format!("-r {}: give an absolute path", state.display())));
+    }
     Ok(Options { state, net, trace, verbose })
 }
 
@@ -58,6 +62,8 @@ mod tests {
             (Err(error), Err(text)) => {
                 let error = error.to_string();
                 assert!(error.contains(text) && error.contains("usage: "), "{words}: {error}");
+                // A server shows the last line its node has said.
+                assert_eq!(error.lines().count(), 1, "{words}: {error}");
             }
             (got, expected) => panic!("{words}: {got:?}, expected {expected:?}"),
         }
@@ -71,6 +77,8 @@ mod tests {
         check("", Err("no state directory"));
         check("-r", Err("missing argument"));
         check("-r /s --net x", Err("bad address range"));
+        check("-r /s --net 10.232.0.5/16", Err("bad address range"));
+        check("-r here", Err("-r here: give an absolute path"));
         check("-r /s extra", Err("extra"));
         check("-r /s -x", Err("-x"));
     }

@@ -12,7 +12,7 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The words after `deployfs node` make no sense.
-    #[error("{0}\nusage: deployfs node -r STATEDIR [--net CIDR] [-D] [-v]")]
+    #[error("{0}; usage: deployfs node -r STATEDIR [--net CIDR] [-D] [-v]")]
     Usage(String),
     /// A name that cannot be an instance's.
     #[error("bad instance name '{0}': 1 to 63 of a-z, 0-9 and '-' are needed")]
@@ -84,6 +84,9 @@ pub(crate) enum Error {
     /// A push that is to be given up has ended, or never was.
     #[error("no push of {0} goes on")]
     NoPush(String),
+    /// A collection while another goes on: by its turn, what it is to leave would be of old.
+    #[error("a collection goes on: wait for its end")]
+    Collecting,
     /// What a collection is to leave cannot be read.
     #[error("gc: {0}; nothing was removed")]
     Keep(String),
@@ -175,6 +178,7 @@ impl Error {
             | Error::Busy(_)
             | Error::Pushing(_)
             | Error::NoPush(_)
+            | Error::Collecting
             | Error::Keep(_)
             | Error::Orders { .. }
             | Error::GoingDown
@@ -209,6 +213,7 @@ impl Error {
             | Error::NoInstance(_)
             | Error::Pushing(_)
             | Error::NoPush(_)
+            | Error::Collecting
             | Error::Keep(_)
             | Error::Removing(_)
             | Error::Exists(_)
@@ -236,9 +241,11 @@ impl Error {
             Error::TooLong { .. } => Errno::EFBIG,
             Error::TooMany(_) => Errno::ENOSPC,
             Error::Busy(_) | Error::Orders { .. } => Errno::EAGAIN,
-            Error::GoingDown | Error::Removing(_) | Error::Pushing(_) | Error::Locked { .. } => {
-                Errno::EBUSY
-            }
+            Error::GoingDown
+            | Error::Removing(_)
+            | Error::Pushing(_)
+            | Error::Collecting
+            | Error::Locked { .. } => Errno::EBUSY,
             Error::Usage(_)
             | Error::Name(_)
             | Error::Spec { .. }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use image::{Image, Listed, Progress, Removed, Store, Usage};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ pub(crate) struct Images {
     store: Store,
     facts: mpsc::Sender<Fact>,
     turns: Semaphore,
+    /// Held by the collection that goes on.
+    collecting: Mutex<()>,
     /// Those that go on.
     pub(crate) pushes: Pushes,
 }
@@ -38,7 +40,8 @@ impl Images {
     /// Opens the store in `dir`.
     pub(crate) fn open(dir: &Path, facts: mpsc::Sender<Fact>) -> Result<Images> {
         let (store, turns) = (Store::open(dir)?, Semaphore::new(PULLS_MAX));
-        Ok(Images { store, facts, turns, pushes: Pushes::default() })
+        let (collecting, pushes) = (Mutex::default(), Pushes::default());
+        Ok(Images { store, facts, turns, collecting, pushes })
     }
 
     /// The image of a spec, complete and with the digest it must have.
@@ -113,11 +116,13 @@ impl Images {
     }
 
     /// Removes what is not in `keep` and not in use, and tells what went. `keep` is asked once the
-    /// collection has begun: what is handed out from then on stays.
+    /// collection has begun: what is handed out from then on stays. There is one at a time, for
+    /// one that waited would remove what was not needed when it was asked for.
     pub(crate) async fn collect(
         &self,
         keep: impl FnOnce() -> Vec<String> + Send + 'static,
     ) -> Result<()> {
+        let _collecting = self.collecting.try_lock().map_err(|_| Error::Collecting)?;
         let collected = self.store.gc_all_but(keep).await?;
         let images = collected.images.len();
         for Removed { reference, digest, bytes } in collected.images.into_iter().take(TOLD_MAX) {
@@ -184,4 +189,32 @@ pub(crate) fn table(listed: &[Listed], world: &World) -> String {
         let _ = writeln!(text, "{reference} {digest} {bytes} {users}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_collection_is_refused_while_another_goes_on_and_not_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (facts, _heard) = mpsc::channel(64);
+        let images = Images::open(dir.path(), facts).unwrap();
+        let (began, begun) = tokio::sync::oneshot::channel();
+        let (go, wait) = std::sync::mpsc::channel();
+        let first = images.collect(move || {
+            began.send(()).unwrap();
+            wait.recv().unwrap();
+            Vec::new()
+        });
+        let second = async {
+            begun.await.unwrap();
+            let refused = images.collect(Vec::new).await.unwrap_err().refusal();
+            assert_eq!(refused, "a collection goes on: wait for its end");
+            go.send(()).unwrap();
+        };
+        let (ended, ()) = tokio::join!(first, second);
+        ended.unwrap();
+        images.collect(Vec::new).await.unwrap();
+    }
 }

@@ -17,8 +17,10 @@ use crate::record;
 use crate::spec::Spec;
 use crate::wire::Config;
 
-/// All that a start needs but the launch, in the making or made; ends when it is dropped. It may
-/// begin before the instance's intent is on disk, since no container comes of it.
+/// All that a start needs but the launch, in the making or made; ends when it is dropped.
+///
+/// Law: it may begin before the instance's intent is on disk, so it makes nothing that outlives
+/// the node, writes nothing into the instance's directory and says nothing of the instance.
 #[derive(Debug)]
 pub(crate) struct Preparing(JoinSet<Result<Ready>>);
 
@@ -30,7 +32,7 @@ impl Preparing {
         Preparing(set)
     }
 
-    async fn ready(&mut self) -> Result<Ready> {
+    pub(crate) async fn ready(&mut self) -> Result<Ready> {
         let joined = self.0.join_next().await;
         joined.and_then(std::result::Result::ok).unwrap_or(Err(Error::Ended))
     }
@@ -55,11 +57,17 @@ pub(crate) async fn begin(
         () = given_up(&mut orders) => Err(record::never_ran()),
         ready = preparing.ready() => ready.map_err(failed),
     };
-    match ready.and_then(|ready| launch(&means, &id, ready).map_err(failed)) {
+    let launched = match ready {
+        Ok(ready) => launch(&means, &id, ready).await.map_err(failed),
+        Err(exit) => Err(exit),
+    };
+    match launched {
         Ok(shim) => follow(means, id, shim, orders).await,
         Err(exit) => {
+            // First, so that nothing of it comes behind its end.
+            preparing.0.shutdown().await;
             retire(&means, &id, exit).await;
-            preparing.give_back(&means, &id).await;
+            means.net.leave(&id).await;
             means.say(Fact::Over(id)).await;
         }
     }
@@ -101,10 +109,14 @@ async fn given_up(orders: &mut mpsc::Receiver<Order>) {
     }
 }
 
-/// All that a shim needs is there.
+/// All that a shim needs is there, but for its file.
 #[derive(Debug)]
-struct Ready {
+pub(crate) struct Ready {
     place: Place,
+    /// The image's digest.
+    digest: String,
+    /// The text of `shim.json`.
+    given: Vec<u8>,
     /// Held until the container is made.
     turn: OwnedSemaphorePermit,
 }
@@ -134,23 +146,20 @@ async fn prepare(means: &Arc<Means>, id: &Id, spec: &Spec) -> Result<Ready> {
         resolv: means.net.resolv(lease, spec.dns),
     };
     let json = |why: serde_json::Error| Error::io("write", &dir.join(record::SHIM))(why.into());
-    let bytes = serde_json::to_vec(&config).map_err(json)?;
-    let placed = Fact::Placed {
-        id: id.clone(),
-        digest: image.digest.clone(),
-        address: lease.ip(),
-        port: place.spec.port,
-        warnings: place.warnings.clone(),
-    };
-    means.say(placed).await;
-    let written = spawn_blocking(move || record::write_loosely(&dir, record::SHIM, &bytes)).await;
-    written.map_err(|_| Error::Ended)??;
-    Ok(Ready { place, turn })
+    let given = serde_json::to_vec(&config).map_err(json)?;
+    Ok(Ready { place, digest: image.digest, given, turn })
 }
 
-fn launch(means: &Means, id: &Id, ready: Ready) -> Result<Shim> {
-    let Place { lease, netns, spec, .. } = ready.place;
-    let child = means.exe.spawn(&means.dirs.instance(id), netns)?;
-    let (spec, turn) = (Arc::new(spec), Some(ready.turn));
+/// Starts the shim of an instance whose intent is on disk. Its file comes only now: a later node
+/// that finds one takes it that there was a shim.
+async fn launch(means: &Means, id: &Id, ready: Ready) -> Result<Shim> {
+    let Ready { place: Place { lease, netns, spec, warnings }, digest, given, turn } = ready;
+    let (address, port) = (lease.ip(), spec.port);
+    means.say(Fact::Placed { id: id.clone(), digest, address, port, warnings }).await;
+    let (dir, at) = (means.dirs.instance(id), means.dirs.instance(id));
+    let written = spawn_blocking(move || record::write_loosely(&at, record::SHIM, &given)).await;
+    written.map_err(|_| Error::Ended)??;
+    let child = means.exe.spawn(&dir, netns)?;
+    let (spec, turn) = (Arc::new(spec), Some(turn));
     Ok(Shim { spec, lease, child: Some(child), turn, healthy: None })
 }

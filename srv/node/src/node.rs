@@ -142,6 +142,7 @@ impl Node {
     async fn give_back(&mut self) {
         for (id, preparing) in self.early.drain() {
             preparing.give_back(&self.means, &id).await;
+            record::take_back(&self.means.dirs.instance(&id));
         }
     }
 

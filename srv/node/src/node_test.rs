@@ -78,9 +78,30 @@ async fn going_down_stops_those_as_well_that_take_nothing_at_the_moment() {
 }
 
 #[tokio::test]
+async fn nothing_is_said_of_a_start_behind_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (means, mut heard) = means(dir.path());
+    let id: Id = "web-1".parse().unwrap();
+    record::make(&means.dirs.instance(&id)).unwrap();
+    let image = format!("dir:{}", dir.path().display());
+    let text = text(json!({"image": image, "network": "host"}));
+    let spec = Arc::new(Spec::parse(&id, &text).unwrap());
+    let preparing = Preparing::begin(means.clone(), id.clone(), spec);
+    let (to, orders) = mpsc::channel(1);
+    to.send(Order::Kill).await.unwrap();
+    life::begin(means.clone(), id.clone(), preparing, orders).await;
+    drop(means);
+    let mut said = Vec::new();
+    while let Some(fact) = heard.recv().await {
+        said.push(fact);
+    }
+    assert!(matches!(said[..], [Fact::Said { .. }, Fact::Over(_)]), "{said:?}");
+}
+
+#[tokio::test]
 async fn a_start_whose_intent_is_not_on_disk_leaves_nothing_of_what_was_begun_for_it() {
     let dir = tempfile::tempdir().unwrap();
-    let (means, _heard) = means(dir.path());
+    let (means, mut heard) = means(dir.path());
     let mut node = Node::new(means.clone(), Arc::default(), Ring::new());
     let id: Id = "web-1".parse().unwrap();
     let image = dir.path().join("image");
@@ -98,10 +119,23 @@ async fn a_start_whose_intent_is_not_on_disk_leaves_nothing_of_what_was_begun_fo
     let held = Arc::strong_count(&means.net);
     let start = Request::Do { id: id.clone(), verb: Verb::Start };
     node.accept(std::slice::from_ref(&start)).await.unwrap_err();
-    assert!(node.early.contains_key(&id), "it was begun beside the intent");
+    let begun = node.early.get_mut(&id).expect("it was begun beside the intent");
+    begun.ready().await.unwrap();
     node.give_back().await;
     assert!(node.early.is_empty());
+    while let Ok(fact) = heard.try_recv() {
+        node.take_in(fact);
+    }
+    let shows = |node: &Node| {
+        let world = node.world.read().unwrap();
+        (world.get(&id).unwrap().status(), world.allocated())
+    };
+    assert_eq!(shows(&node), ("state=new\nhealth=none\n".to_owned(), (0, 0)));
+    assert!(!home.join(record::SHIM).exists(), "it would be taken for a shim that has lived");
     assert_eq!(Arc::strong_count(&means.net), held, "its place is free again");
     std::fs::remove_dir(home.join(record::INTENT)).unwrap();
     node.accept(&[start]).await.unwrap();
+    assert!(home.join(record::INTENT).is_file(), "the second is a start");
+    node.give_back().await;
+    assert!(!home.join(record::INTENT).exists(), "of a refused start no later node hears");
 }

@@ -30,7 +30,10 @@ impl Stop {
 #[derive(Debug)]
 pub(crate) struct Push {
     pushes: Pushes,
+    /// As it was asked for, which is how its end is told.
     pub(crate) name: String,
+    /// The name with its tag: `web` and `web:latest` are one.
+    key: String,
     stop: Stop,
 }
 
@@ -48,7 +51,7 @@ impl Push {
 
 impl Drop for Push {
     fn drop(&mut self) {
-        self.pushes.map().remove(&self.name);
+        self.pushes.map().remove(&self.key);
     }
 }
 
@@ -60,19 +63,20 @@ impl Pushes {
 
     /// Begins a push, unless one of that name goes on.
     pub(crate) fn begin(&self, name: String) -> Result<Push> {
-        let stop = Stop::default();
+        let (key, stop) = (image::local_name(&name)?, Stop::default());
         let mut map = self.map();
-        if map.contains_key(&name) {
-            return Err(Error::Pushing(name));
+        if map.contains_key(&key) {
+            return Err(Error::Pushing(key));
         }
-        map.insert(name.clone(), stop.clone());
-        Ok(Push { pushes: self.clone(), name, stop })
+        map.insert(key.clone(), stop.clone());
+        Ok(Push { pushes: self.clone(), name, key, stop })
     }
 
     /// Gives a push up; its end is told as that of any other.
     pub(crate) fn cancel(&self, name: &str) -> Result<()> {
-        let stop = self.map().get(name).cloned();
-        stop.map(|stop| stop.pull()).ok_or_else(|| Error::NoPush(name.to_owned()))
+        let key = image::local_name(name)?;
+        let stop = self.map().get(&key).cloned();
+        stop.map(|stop| stop.pull()).ok_or(Error::NoPush(key))
     }
 
     /// Gives all of them up.
@@ -103,5 +107,20 @@ mod tests {
         drop(web);
         check(pushes.cancel("web:1"), "no push of web:1 goes on");
         check(pushes.begin("web:1".into()).map(drop), "");
+    }
+
+    #[test]
+    fn a_name_without_a_tag_is_the_one_with_the_tag_latest() {
+        let pushes = Pushes::default();
+        let web = pushes.begin("web".into()).unwrap();
+        assert_eq!(web.name, "web", "its end is told as it was asked for");
+        let again = pushes.begin("web:latest".into()).unwrap_err().to_string();
+        assert_eq!(again, "web:latest is being pushed: wait for it, or cancel-push web:latest");
+        pushes.cancel("web:latest").unwrap();
+        assert!(web.given_up().load(Ordering::Relaxed));
+        drop(web);
+        assert!(pushes.begin("web:latest".into()).is_ok());
+        let bad = pushes.begin("quay.io/web:1".into()).unwrap_err().to_string();
+        assert!(bad.contains("a pushed image has no registry in its name"), "{bad}");
     }
 }

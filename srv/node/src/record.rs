@@ -1,7 +1,9 @@
 //! The directory of an instance: what is written there durably, and what is read back.
 //!
-//! Law: what a client was told is on disk. The intent is there before anything is made for it, so
-//! that a later node knows of everything that may exist.
+//! Law: what a client was told is on disk, and no shim is started, nor its file written, before
+//! the intent is. What is made beside the intent needs no record: the kernel takes a namespace
+//! and its link when the node that has them dies, the next node removes the links that no living
+//! instance owns, addresses and ports are only in memory, and an image belongs to the store.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -71,6 +73,17 @@ pub(crate) fn write_intent(dir: &Path) -> Result<()> {
     all().map_err(Error::io("write", &dir.join(INTENT)))
 }
 
+/// Takes back the intent of a start that was refused after all: no later node shall make it.
+pub(crate) fn take_back(dir: &Path) {
+    let path = dir.join(INTENT);
+    match fs::remove_file(&path) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!("remove {}: {why}", path.display());
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
 /// Writes a file so that it is there whole or not at all, and stays.
 pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = dir.join(name);
@@ -113,7 +126,7 @@ pub(crate) fn write_exit(dir: &Path, exit: &Exit) -> Result<()> {
         .map_err(Error::io("write", &dir.join(EXIT)))
         .and_then(|bytes| write(dir, EXIT, &bytes));
     if written.is_err() {
-        let _ = fs::remove_file(dir.join(INTENT));
+        take_back(dir);
     }
     written
 }

@@ -104,8 +104,11 @@ impl World {
             Fact::Accepted(Request::Down) => self.down(),
             Fact::Found(found) => self.found(found),
             Fact::Placed { id, digest, address, port, warnings } => self.change(&id, |one| {
-                (one.state, one.digest) = (State::Starting, Some(digest));
-                (one.address, one.port, one.warnings) = (Some(address), port, warnings);
+                // Only of one that is being started: it may have ended meanwhile.
+                if one.state == State::Pulling {
+                    (one.state, one.digest) = (State::Starting, Some(digest));
+                    (one.address, one.port, one.warnings) = (Some(address), port, warnings);
+                }
                 Vec::new()
             }),
             Fact::Said { id, said } => self.change(&id, |one| told(one, said)),

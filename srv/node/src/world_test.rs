@@ -131,6 +131,27 @@ fn check(script: &str) {
 }
 
 #[test]
+fn what_is_told_of_a_place_counts_only_for_one_that_is_being_started() {
+    check(
+        "make a
+         spec a
+         placed a
+         = state=new health=none
+         do a start
+         > begin a
+         failed a no image
+         > tell failed a permanent=true reason='no image'
+         placed a
+         = state=failed health=none reason=no image permanent=true
+         over a
+         found b healthy
+         > adopt b
+         placed b
+         = state=running pid=7 address=127.0.0.1 health=healthy digest=sha256:a started=5",
+    );
+}
+
+#[test]
 fn an_instance_lives_once_from_new_to_removed() {
     check(
         "make a

@@ -1,7 +1,7 @@
 //! What can go wrong with a shim itself.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 /// An error of the shim; Display is the reason users read.
@@ -31,6 +31,9 @@ pub(crate) enum Error {
     /// `shim.json` does not say what it must.
     #[error("shim.json: {0}")]
     Config(serde_json::Error),
+    /// There is no such directory, or it is no instance's.
+    #[error("{0:?} is not there: the node makes an instance's directory and its shim.json")]
+    Absent(PathBuf),
     /// Another shim lives in the directory.
     #[error("{0:?} has a shim already")]
     Busy(PathBuf),
@@ -48,6 +51,18 @@ impl Error {
         move |why| Error::Io { what, path, why }
     }
 
+    /// The same for what must be there before the node starts a shim.
+    pub(crate) fn found(
+        what: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |why| match why.kind() == ErrorKind::NotFound {
+            true => Error::Absent(path),
+            false => Error::Io { what, path, why },
+        }
+    }
+
     pub(crate) fn call(what: &'static str) -> impl FnOnce(nix::errno::Errno) -> Error {
         move |why| Error::Call { what, why }
     }
@@ -57,7 +72,7 @@ impl Error {
         match self {
             Error::Container(error) => error.permanent(),
             Error::Config(_) | Error::Usage => true,
-            Error::Io { .. } | Error::Call { .. } | Error::Busy(_) => false,
+            Error::Io { .. } | Error::Call { .. } | Error::Absent(_) | Error::Busy(_) => false,
         }
     }
 }

@@ -151,7 +151,7 @@ fn words(args: impl Iterator<Item = OsString>) -> Result<Words, Error> {
 }
 
 fn in_dir(dir: &Path) -> Result<PathBuf, Error> {
-    let dir = std::fs::canonicalize(dir).map_err(Error::io("find", dir))?;
+    let dir = std::fs::canonicalize(dir).map_err(Error::found("find", dir))?;
     std::env::set_current_dir(&dir).map_err(Error::io("enter", &dir))?;
     Ok(dir)
 }
@@ -159,6 +159,10 @@ fn in_dir(dir: &Path) -> Result<PathBuf, Error> {
 /// The whole life of an instance. An id is one run: with an exit file there is nothing to do.
 fn instance(dir: &Path) -> Result<(), Error> {
     let config = Config::load(dir);
+    if matches!(config, Err(Error::Absent(_))) {
+        // No instance's directory, so that nothing of ours belongs there either.
+        return config.map(drop);
+    }
     let netns = config.as_ref().ok().and_then(|config| config.netns_fd);
     setup::close_others(netns.as_slice());
     let lock = record::lock(dir)?;

@@ -73,7 +73,7 @@ impl Config {
     /// Reads `shim.json` of an instance.
     pub(crate) fn load(dir: &Path) -> Result<Config, Error> {
         let path: PathBuf = dir.join("shim.json");
-        let text = fs::read(&path).map_err(Error::io("read", &path))?;
+        let text = fs::read(&path).map_err(Error::found("read", &path))?;
         serde_json::from_slice(&text).map_err(Error::Config)
     }
 

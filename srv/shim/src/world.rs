@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use container::{Cgroup, Plan, Report, Site};
+use container::{Cgroup, Plan, REMOVE_MAX, Report, Site};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 
 use crate::children::{Children, FIRST};
 use crate::conn::Conns;
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::exec::Job;
 use crate::log::{Lines, Log, Source};
 use crate::maker::{Heard, Maker, Outputs};
@@ -93,6 +93,12 @@ pub(crate) fn begin(dir: &Path, config: Config, lock: File) -> Result<Begun, Err
     let beside = cgroup.beside();
     let made = Maker::fork(&lock, beside.as_ref().map(AsFd::as_fd), |stdio, reporter| {
         container::bring_up(&plan, &site, stdio, Some(oom_score_adj), reporter)
+    });
+    let made = made.inspect_err(|_| {
+        // Nobody else knows what was made for the fork.
+        if let Err(why) = cgroup.remove(REMOVE_MAX) {
+            complain(&why);
+        }
     })?;
     let stopping = Stopping::new(&config);
     Ok(Begun { plan, site, cgroup, lock, signals, log, stopping, made })

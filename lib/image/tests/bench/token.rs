@@ -49,8 +49,12 @@ impl Server {
     /// Starts one with a rule for each request, by how many came before.
     pub fn start(rule: impl Fn(usize, &Ask) -> Rule + Send + Sync + 'static) -> Self {
         let key = Arc::new(Key::make());
-        let with = Arc::clone(&key);
-        let http = Http::serve(move |n, ask| with.answer(ask, rule(n, ask)));
+        // Its threads live as long as the process: they must not keep the key's directory.
+        let with = Arc::downgrade(&key);
+        let http = Http::serve(move |n, ask| match with.upgrade() {
+            Some(key) => key.answer(ask, rule(n, ask)),
+            None => Reply::new(503, None, "over"),
+        });
         Self { http, key }
     }
 

@@ -50,6 +50,8 @@ fn told(heard: &Heard) -> String {
         | Heard::NodeUp { .. }
         | Heard::NodeDown { .. }
         | Heard::StartRefused { .. }
+        | Heard::CancelTold { .. }
+        | Heard::CollectRefused { .. }
         | Heard::Missing { .. }
         | Heard::Woke { .. }
         | Heard::Logged { .. }) => panic!("an edge told {other:?}"),

@@ -65,7 +65,7 @@ impl Place {
 
     pub(super) fn instance<'a>(&self, service: &'a Service) -> Option<&'a Instance> {
         let number = self.item.as_ref()?.parse().ok()?;
-        service.record.rollout.at(number)
+        service.at(number, crate::clock::now())
     }
 
     pub(super) fn edition<'a>(&self, service: &'a Service) -> Option<(Version, &'a Edition)> {

@@ -4,10 +4,11 @@ use std::fs;
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::{Value, json};
 
-use crate::trial::{Case, Trial, WAIT_MAX, lives, shims, spec};
+use crate::trial::{Case, Links, Trial, WAIT_MAX, lives, shims, spec};
 
 /// The cases.
 pub(crate) const ALL: &[Case] = &[
@@ -18,6 +19,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a shim that died while there was no node is cleaned up after", died_meanwhile),
     ("a start that was only intended is made by the next node", intended),
     ("a node killed in the midst of a start starts nothing twice", killed_while_starting),
+    ("a node killed before an intent is there leaves nothing of the start", killed_before_intent),
     ("a node told to end leaves its instances running", terminated),
     ("what nobody owns is swept away", swept),
 ];
@@ -168,6 +170,33 @@ fn killed_while_starting() {
         let log = fs::read_to_string(node.instance(&id).join("log")).unwrap_or_default();
         assert!(log.matches("stdout once").count() <= 1, "{moment}: {log}");
         assert_eq!(shims(node.dir.path()).len(), usize::from(state() == "running"), "{moment}");
+        node.down();
+    }
+}
+
+fn killed_before_intent() {
+    for meant in [false, true] {
+        let mut node = Trial::new();
+        node.specify("web-1", "echo up; exec sleep 1000", json!({}));
+        let (instance, links) = (node.instance("web-1"), Links::watch());
+        let intent = instance.join("intent");
+        // A pipe that nobody reads, so that whoever writes the intent waits.
+        mkfifo(&intent, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        node.ask("web-1", "start");
+        links.until(|links| links.contains(" dv"));
+        assert!(!instance.join("shim.json").exists(), "before the intent is");
+        let (dir, way) = node.kill();
+        if !meant {
+            fs::remove_file(&intent).unwrap();
+        }
+        let node = Trial::start(dir, way);
+        if meant {
+            node.talks("web-1", "up");
+        } else {
+            assert_eq!(node.status("web-1", "state").unwrap(), "new");
+            assert!(node.read("/status").contains("allocated_cpu=0\n"));
+            links.until(|links| !links.contains(" dv"));
+        }
         node.down();
     }
 }

@@ -47,5 +47,6 @@ fn main() {
             failed.push(*name);
         }
     }
+    trial::remove_root();
     assert!(failed.is_empty(), "failed: {failed:?}");
 }

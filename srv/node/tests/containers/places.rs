@@ -88,7 +88,8 @@ fn kept_image() {
     assert_eq!(node.status("web-1", "digest").unwrap(), digest);
     let images = node.read("/images");
     assert!(images.contains(&digest) && images.ends_with(" web-1\n"), "{images}");
-    node.try_write("/ctl", "remove-image web:1\ngc").unwrap();
+    node.try_write("/ctl", "remove-image web:1").unwrap();
+    node.try_write("/gc", "gc\n").unwrap();
     assert_eq!(node.read("/images"), "");
     node.run("web-2", "echo up; exec sleep 1000", image.clone());
     node.talks("web-2", "up");
@@ -96,7 +97,7 @@ fn kept_image() {
         node.verb(id, "remove");
         node.until(&format!("removed {id}"));
     }
-    node.try_write("/ctl", "gc").unwrap();
+    node.try_write("/gc", "gc\n").unwrap();
     node.run("web-3", "true", image);
     let failed = node.until("failed web-3");
     assert!(failed.contains("permanent="), "{failed}");

@@ -1,6 +1,7 @@
 //! One node under test: its process, its state directory, a client of its tree.
 
 use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,11 @@ use std::time::{Duration, Instant};
 
 use ninep::client::{Client, File as Remote, Mode};
 use ninep::dial::Address;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -162,6 +167,13 @@ impl Trial {
     /// Writes a verb to an instance's ctl.
     pub(crate) fn verb(&self, id: &str, verb: &str) {
         self.try_write(&format!("/instances/{id}/ctl"), verb).expect(verb);
+    }
+
+    /// Writes a verb to an instance's ctl and does not wait for what comes of it.
+    pub(crate) fn ask(&self, id: &str, verb: &str) {
+        let (client, verb) = (self.client.clone(), verb.to_owned());
+        let path = format!("/instances/{id}/ctl");
+        RUNTIME.spawn(async move { client.write(&path, verb.as_bytes()).await });
     }
 
     /// Writes; the refusal's text when there is one.
@@ -320,6 +332,11 @@ pub(crate) fn root() -> &'static Path {
     ROOT.path()
 }
 
+/// Removes it when no case is to come: what is static is never dropped.
+pub(crate) fn remove_root() {
+    fs::remove_dir_all(root()).expect("the image's directory is removed");
+}
+
 /// A spec of a shell script over the test image.
 pub(crate) fn spec(id: &str, script: &str) -> Value {
     json!({
@@ -374,6 +391,33 @@ fn connect(dir: &Path, child: &mut Child) -> Client {
 pub(crate) fn links() -> String {
     let output = Command::new("ip").args(["-o", "link"]).output().expect("ip");
     String::from_utf8(output.stdout).expect("text")
+}
+
+/// The links of this network, watched.
+pub(crate) struct Links(OwnedFd);
+
+impl Links {
+    /// Begins.
+    pub(crate) fn watch() -> Links {
+        let (family, kind) = (AddressFamily::Netlink, SockType::Raw);
+        let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute);
+        let fd = fd.expect("a socket of the kernel's news");
+        // RTMGRP_LINK of rtnetlink(7).
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 1)).expect("news of links");
+        Links(fd)
+    }
+
+    /// Waits until what `ip link` says is as wanted.
+    pub(crate) fn until(&self, wanted: impl Fn(&str) -> bool) {
+        let until = Instant::now() + WAIT_MAX;
+        while !wanted(&links()) {
+            let left = until.saturating_duration_since(Instant::now());
+            let mut news = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            let came = poll(&mut news, PollTimeout::try_from(left).expect("a timeout"));
+            assert_eq!(came, Ok(1), "links: {}", links());
+            recv(self.0.as_raw_fd(), &mut [0; 8192], MsgFlags::empty()).expect("news");
+        }
+    }
 }
 
 /// Processes that work in an instance's directory below `dir`.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::trial::{Ended, Talk, Trial, WAIT_MAX, cgroups, log, root};
+use crate::trial::{Ended, Talk, Trial, WAIT_MAX, cgroups, log, root, until_ended};
 
 type Case = (&'static str, fn());
 
@@ -34,6 +34,8 @@ pub(crate) const ALL: &[Case] = &[
     ("an end is recorded on a full disk", crate::scarce::full_disk),
     ("what fills the disk goes before an end is given up", crate::scarce::full_disk_without_room),
     ("a shim keeps nothing open that it was not given by name", crate::scarce::descriptors),
+    ("a shim with too few descriptors leaves no cgroup", crate::scarce::few_descriptors),
+    ("a directory that is no instance's is refused and left alone", no_instance),
     ("the least limits are enough to start", crate::scarce::least_limits),
     ("a cgroup has the program from the first and nothing of the runtime", alone_in_its_cgroup),
 ];
@@ -459,6 +461,22 @@ fn own_network() {
     ended.said("stdout 0").was(&json!({"code": 0}));
 }
 
+fn no_instance() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let absent = parent.path().join("absent");
+    for (dir, what) in [(&absent, "absent"), (&parent.path().to_owned(), "shim.json")] {
+        let path = dir.to_str().expect("a plain path");
+        for words in [&[path][..], &["--reap", path]] {
+            let output = crate::trial::shim(words).output().expect("the shim");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+            assert!(said.contains(&format!("{what}\" is not there: ")), "{said}");
+        }
+    }
+    let made: Vec<_> = fs::read_dir(parent.path()).expect("the directory").flatten().collect();
+    assert!(made.is_empty(), "{made:?}");
+}
+
 fn alone_in_its_cgroup() {
     let trial = Trial::command(&["sleep", "100"], none());
     let (mut talk, news) = trial.running();
@@ -467,10 +485,9 @@ fn alone_in_its_cgroup() {
     for dir in dirs {
         // The maker goes out of version 1 before the program runs, and ends with the news of it.
         let pids = || fs::read_to_string(dir.join("cgroup.procs")).expect("its processes");
-        let until = Instant::now() + WAIT_MAX;
-        while pids() != format!("{}\n", news["pid"]) {
-            assert!(Instant::now() < until, "{} has {:?}, not {news}", dir.display(), pids());
-        }
+        let own = news["pid"].to_string();
+        pids().lines().filter(|pid| *pid != own).for_each(until_ended);
+        assert_eq!(pids(), format!("{own}\n"), "{}", dir.display());
     }
     talk.say(&json!({"kill": true}));
     trial.end();

@@ -33,5 +33,6 @@ fn main() {
         }
     }
     trial::sweep_all();
+    trial::remove_root();
     assert!(failed.is_empty(), "failed: {failed:?}");
 }

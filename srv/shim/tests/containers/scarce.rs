@@ -1,11 +1,11 @@
-//! Cases of what a shim must do with little: no room on the disk, no descriptor but its own.
+//! Cases of what a shim must do with little: no room on the disk, no or few descriptors.
 
 use std::fs;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::trial::{Disk, Trial, WAIT_MAX, with_open};
+use crate::trial::{Disk, Trial, WAIT_MAX, cgroups, with_open, with_open_max};
 
 pub(crate) fn full_disk() {
     let disk = Disk::new("1m");
@@ -50,6 +50,22 @@ pub(crate) fn descriptors() {
     assert!(open.len() > 3 && !open.iter().any(|path| path == file.path()), "{open:?}");
     talk.say(&json!({"kill": true}));
     trial.end();
+}
+
+pub(crate) fn few_descriptors() {
+    let mut reasons = Vec::new();
+    for count in 4..64 {
+        let mut trial = with_open_max(count, &["true"]);
+        let exit = trial.exit();
+        assert!(cgroups(&trial.id).is_empty(), "{count} descriptors leave cgroups: {exit}");
+        if exit["code"] == 0 {
+            // Before that it failed at the container itself, and at all that goes before it.
+            assert!(reasons.iter().any(|why: &String| why.contains("make pipe")), "{reasons:?}");
+            return;
+        }
+        reasons.push(exit["reason"].to_string());
+    }
+    panic!("nothing runs: {reasons:?}");
 }
 
 pub(crate) fn least_limits() {

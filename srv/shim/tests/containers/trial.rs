@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,11 @@ pub(crate) fn cgroup_parent() -> String {
 /// The image's directory.
 pub(crate) fn root() -> &'static Path {
     ROOT.path()
+}
+
+/// Removes it when no case is to come: what is static is never dropped.
+pub(crate) fn remove_root() {
+    fs::remove_dir_all(root()).expect("the image's directory is removed");
 }
 
 /// The test program as the shim.
@@ -166,6 +171,13 @@ impl Trial {
         let status = self.reap();
         assert!(status.success(), "the reaper ended with {status}");
         self.left()
+    }
+
+    /// What the exit file says when the shim has ended; null when there is none.
+    pub(crate) fn exit(&mut self) -> Value {
+        self.wait();
+        let exit = fs::read(self.dir.path().join("exit")).unwrap_or_default();
+        serde_json::from_slice(&exit).unwrap_or_default()
     }
 
     /// The shim's status; its standard output ends with it, and only with it.
@@ -316,18 +328,42 @@ pub(crate) fn in_new_network(script: &str) -> Trial {
 /// Starts a script under a shim that gets `file` as descriptor `number`.
 pub(crate) fn with_open(file: &fs::File, number: u8, script: &str, change: Value) -> Trial {
     Trial::make(&["sh", "-c", script], change, |dir| {
-        let log = fs::File::create(dir.join("shim.log")).expect("shim.log");
-        // The standard library gives away no descriptor but three; a shell puts it in its place.
-        let own = std::env::current_exe().expect("the path of this program");
-        let (own, dir, fd) = (own.display(), dir.display(), file.as_raw_fd());
-        let line = format!("exec {own} shim {dir} {number}<&{fd}");
         let copy = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
         nix::fcntl::fcntl(file, copy).expect("a descriptor that is handed on");
-        let mut command = Command::new("/bin/busybox");
-        command.args(["sh", "-c", &line]).env_clear().stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(log);
-        command.spawn().expect("the shim")
+        // The standard library gives away no descriptor but three; a shell puts it in its place.
+        by_shell(dir, "", &format!("{number}<&{}", file.as_raw_fd()))
     })
+}
+
+/// Starts a command under a shim that may have so many files open.
+pub(crate) fn with_open_max(count: u32, argv: &[&str]) -> Trial {
+    Trial::make(argv, json!({}), |dir| by_shell(dir, &format!("ulimit -n {count};"), ""))
+}
+
+fn by_shell(dir: &Path, before: &str, behind: &str) -> Child {
+    let log = fs::File::create(dir.join("shim.log")).expect("shim.log");
+    let own = std::env::current_exe().expect("the path of this program");
+    let line = format!("{before} exec {} shim {} {behind}", own.display(), dir.display());
+    let mut command = Command::new("/bin/busybox");
+    command.args(["sh", "-c", &line]).env_clear().stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(log);
+    command.spawn().expect("the shim")
+}
+
+/// Waits until the process of that number has ended; it is in no cgroup then.
+pub(crate) fn until_ended(pid: &str) {
+    let number: i32 = pid.parse().expect("a number");
+    // SAFETY: the call takes two numbers and gives a new descriptor, or none below zero.
+    let fd = unsafe { nix::libc::syscall(nix::libc::SYS_pidfd_open, number, 0) };
+    if fd < 0 {
+        assert_eq!(nix::errno::Errno::last(), nix::errno::Errno::ESRCH, "{pid}");
+        return;
+    }
+    // SAFETY: it was just opened, and nobody else has its number.
+    let process = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    let ended = poll(&mut fds, PollTimeout::try_from(WAIT_MAX).expect("a timeout"));
+    assert_eq!(ended, Ok(1), "{pid} does not end");
 }
 
 /// A disk of its own, of this size, until it is dropped.
