@@ -16,7 +16,7 @@ use ninep::dial::{Address, Listener};
 use ninep::{Limits, Server};
 use nix::sys::stat::{Mode, umask};
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -204,7 +204,9 @@ async fn ended(
 fn log_to_stderr(config: &Config) {
     let level = if config.verbose { "debug" } else { "info" };
     let filter = EnvFilter::try_from_env("DEPLOYFS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|word| !word.is_empty());
+    log.with_ansi(!plain && std::io::stderr().is_terminal()).init();
 }
 
 fn complain(text: &str, code: i32) -> i32 {
