@@ -13,6 +13,7 @@ mod index;
 mod lent;
 mod outgoing;
 mod pool;
+mod rest;
 mod scan;
 mod send;
 mod serve;
