@@ -16,6 +16,7 @@ use super::flight::Flight;
 use super::head::{self, Peer};
 use super::host::{self, Name};
 use super::outgoing::{self, Switch};
+use super::secure::elsewhere;
 use super::send::{Sent, send};
 use super::tunnel;
 use crate::backend::Backend;
@@ -42,6 +43,12 @@ pub(crate) async fn forward(
     let Some(route) = view.live.index.find(name.as_str(), head.uri.path()) else {
         return unrouted(&worker, &peer, &head, Refusal::NoRoute, began);
     };
+    if let Some(answer) = elsewhere(&worker.shared, &peer, &name, &head) {
+        let figures = &view.live.routes[route].figures;
+        figures.begin(worker.number);
+        figures.end(worker.number, Class::of(answer.status().as_u16()), began.elapsed());
+        return logged(&worker, &peer, &head, answer, began);
+    }
     worker.earn();
     let options = &view.live.routes[route].options;
     let http2 = outgoing::over_http2(&head, options);
@@ -245,12 +252,22 @@ fn unrouted(
     refusal: Refusal,
     began: Instant,
 ) -> Response<Download> {
-    let (answer, took) = (refusal.answer(), began.elapsed());
     worker.shared.unrouted.begin(worker.number);
-    worker.shared.unrouted.end(worker.number, Class::Edge, took);
+    worker.shared.unrouted.end(worker.number, Class::Edge, began.elapsed());
+    logged(worker, peer, head, refusal.answer(), began)
+}
+
+/// Writes the line of an answer that no instance has a part in.
+fn logged(
+    worker: &Rc<Worker>,
+    peer: &Peer,
+    head: &Parts,
+    answer: Response<Download>,
+    began: Instant,
+) -> Response<Download> {
     if worker.shared.access.is_kept() {
         let line = Line::of(peer.ip, head).with(&head.headers);
-        worker.log(&line, "-", None, Some(answer.status()), 0, took);
+        worker.log(&line, "-", None, Some(answer.status()), 0, began.elapsed());
     }
     answer
 }

@@ -15,10 +15,11 @@ mod outgoing;
 mod pool;
 mod rest;
 mod scan;
+mod secure;
 mod send;
 mod serve;
 #[cfg(test)]
-mod test;
+pub(crate) mod test;
 mod tunnel;
 
 pub(crate) use choose::{TRIES_MAX, Tried, choose};

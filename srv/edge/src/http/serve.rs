@@ -27,7 +27,7 @@ use tokio::time::{sleep, timeout};
 use super::body::Download;
 use super::forward::forward;
 use super::guard::{Guard, Pulse};
-use super::head::Peer;
+use super::head::{Peer, Scheme};
 use super::rest::{self, REST_AFTER, Slot, rest};
 use super::scan::Scan;
 use crate::limits::Limits;
@@ -35,7 +35,7 @@ use crate::metrics::Reason;
 use crate::swap::Shared;
 use crate::users::Seat;
 use crate::worker::{Kind, Local, Order, Worker};
-use crate::{Error, tcp};
+use crate::{Error, tcp, tls};
 
 /// How long taking connections rests when the process may have no more descriptors.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -112,7 +112,7 @@ fn place(
     // Too many: the connection is closed at once.
     let Some(seat) = shared.users.come(from.ip(), worker.number, &shared.limits) else { return };
     let there = seat.worker();
-    let taken = Taken { from, kind, seat, leave, _done: done };
+    let taken = Taken { from, kind, _seat: seat, leave, _done: done };
     if there == worker.number {
         begin(worker, stream, taken);
     } else if let Ok(stream) = stream.into_std() {
@@ -125,7 +125,7 @@ fn place(
 pub(crate) struct Taken {
     from: SocketAddr,
     kind: Kind,
-    seat: Seat,
+    _seat: Seat,
     /// Becomes true when this process is to go.
     leave: watch::Receiver<bool>,
     /// Is dropped when the connection has ended.
@@ -141,9 +141,12 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
         Kind::Http(scheme) => {
             let peer = Peer::new(taken.from.ip(), scheme);
             spawn_local(async move {
-                let Taken { leave, seat, .. } = &taken;
-                self::stream(worker, stream, peer, leave.clone()).await;
-                let _ = seat;
+                let leave = taken.leave.clone();
+                match scheme {
+                    Scheme::Http => self::stream(worker, stream, peer, leave).await,
+                    Scheme::Https => secure(worker, stream, peer, leave).await,
+                }
+                drop(taken);
             });
         }
         Kind::Tcp(port) => {
@@ -152,6 +155,14 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
                 drop(taken);
             });
         }
+    }
+}
+
+/// Serves what is inside TLS, when both sides agree on it.
+async fn secure(worker: Rc<Worker>, stream: TcpStream, peer: Peer, leave: watch::Receiver<bool>) {
+    let Shared { tls, limits, .. } = &*worker.shared;
+    if let Some(inside) = tls::shake(tls, stream, leave.clone(), limits).await {
+        self::stream(worker, inside, peer, leave).await;
     }
 }
 
