@@ -4,6 +4,7 @@
 mod answer;
 mod body;
 mod choose;
+mod copy;
 mod flight;
 mod forward;
 mod guard;
