@@ -1,6 +1,7 @@
 //! A handshake: bounded in number and in time, and over before a request is read.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -30,8 +31,10 @@ pub(crate) async fn shake(
         tls.refused.fetch_add(1, Ordering::Relaxed);
         return None;
     };
+    // Counted before the stream is closed: who sees its end finds it in the figures.
+    let mut speaking = pin!(speak(tls, stream));
     let shaken = tokio::select! {
-        shaken = speak(tls, stream) => shaken,
+        shaken = &mut speaking => shaken,
         () = late(leave, limits) => Err(io::ErrorKind::TimedOut.into()),
     };
     if let Err(why) = &shaken {
