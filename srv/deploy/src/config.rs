@@ -35,6 +35,8 @@ pub struct Edge {
     pub http: String,
     /// `--https`.
     pub https: String,
+    /// `--certs`: where it finds certificates; absent: `certs` in the state directory.
+    pub certs: Option<PathBuf>,
     /// `--dns`; none for the bridge and the machine itself.
     pub dns: Vec<String>,
 }
@@ -64,6 +66,13 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
     ("", "--https", "ADDR", "DEPLOYFS_HTTPS", "where it serves HTTPS (:443)"),
     (
         "",
+        "--certs",
+        "DIR",
+        "DEPLOYFS_CERTS",
+        "its certificates, NAME.crt with NAME.key (state/certs)",
+    ),
+    (
+        "",
         "--dns",
         "ADDR",
         "DEPLOYFS_DNS",
@@ -90,9 +99,9 @@ pub enum Error {
     /// A range that no instances can be in.
     #[error("--net {0}: give a network of IPv4 and its length, 8 to 30, like 10.89.0.0/16")]
     Net(String),
-    /// A state directory must not depend on where the server was started.
-    #[error("-r {0}: give an absolute path")]
-    Relative(PathBuf),
+    /// A directory must not depend on where the server was started.
+    #[error("{0} {1}: give an absolute path")]
+    Relative(&'static str, PathBuf),
 }
 
 /// Reads the words after the program's name, over the environment, over the defaults.
@@ -116,6 +125,7 @@ pub fn parse(
             runs: env("DEPLOYFS_NO_EDGE").is_none(),
             http: text("DEPLOYFS_HTTP").unwrap_or_else(|| ":80".to_string()),
             https: text("DEPLOYFS_HTTPS").unwrap_or_else(|| ":443".to_string()),
+            certs: env("DEPLOYFS_CERTS").map(PathBuf::from),
             dns: Vec::new(),
         },
     };
@@ -130,6 +140,7 @@ pub fn parse(
             Arg::Long("net") => config.net = Some(words.value()?.string()?),
             Arg::Long("http") => config.edge.http = words.value()?.string()?,
             Arg::Long("https") => config.edge.https = words.value()?.string()?,
+            Arg::Long("certs") => config.edge.certs = Some(words.value()?.into()),
             Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
             Arg::Long("no-edge") => config.edge.runs = false,
             Arg::Value(word) => return Err(Error::Word(word)),
@@ -153,8 +164,11 @@ pub fn parse(
     if let Some(net) = config.net.as_ref().filter(|net| !is_net(net)) {
         return Err(Error::Net(net.clone()));
     }
-    if config.state.is_relative() {
-        return Err(Error::Relative(config.state));
+    let certs = config.edge.certs.iter().map(|dir| ("--certs", dir));
+    for (flag, dir) in [("-r", &config.state)].into_iter().chain(certs) {
+        if dir.is_relative() {
+            return Err(Error::Relative(flag, dir.clone()));
+        }
     }
     Ok(config)
 }
@@ -218,6 +232,11 @@ mod tests {
         let edge = words("--https -", &env).unwrap().edge;
         assert_eq!((edge.http.as_str(), edge.https.as_str()), ("127.0.0.1:81", "-"));
         assert_eq!(edge.dns, ["127.0.0.1:54", "[::1]:54"]);
+        assert_eq!(edge.certs, None);
+        let env_certs = [("DEPLOYFS_CERTS", "/e")];
+        assert_eq!(words("", &env_certs).unwrap().edge.certs, Some(PathBuf::from("/e")));
+        let edge = words("--certs /f", &env_certs).unwrap().edge;
+        assert_eq!(edge.certs, Some(PathBuf::from("/f")));
         let edge = words("--http :82 --dns -", &env).unwrap().edge;
         assert_eq!((edge.http.as_str(), edge.runs), (":82", true));
         assert_eq!(edge.dns, ["-"]);
@@ -239,6 +258,7 @@ mod tests {
             ("dwon", "unknown word \"dwon\"; deployfs help"),
             ("-r", "missing argument for option '-r'"),
             ("-r here", "-r here: give an absolute path"),
+            ("--certs here", "--certs here: give an absolute path"),
             ("-s nowhere", "-s nowhere"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),

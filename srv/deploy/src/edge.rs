@@ -258,8 +258,10 @@ async fn gateway(config: &Config) -> Option<String> {
 /// line by which it says that it serves.
 async fn start(config: &Config, gateway: Option<&str>) -> Result<(), Error> {
     let dir = config.state.join("edge");
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-    made.map_err(|e| Error::Process(format!("{}: {e}", dir.display())))?;
+    for dir in [&dir, &usual_certs(config)] {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|e| Error::Process(format!("{}: {e}", dir.display())))?;
+    }
     let mut command = Command::new("/proc/self/exe");
     command.arg0("deployfs").arg("edge").arg("-r").arg(&config.state);
     command.arg("-s").arg(server_address(&config.state).to_string());
@@ -270,11 +272,18 @@ async fn start(config: &Config, gateway: Option<&str>) -> Result<(), Error> {
     link::until_ready(command, &dir.join("edge.log"), "edge").await
 }
 
-/// Where the edge is to listen.
+/// Where the edge finds certificates unless told otherwise; made beforehand, for it watches it.
+fn usual_certs(config: &Config) -> PathBuf {
+    config.state.join("certs")
+}
+
+/// Where the edge is to listen, and with which certificates.
 fn words(config: &Config, gateway: Option<&str>) -> Vec<String> {
     let edge = &config.edge;
     let mut words = vec!["--http".to_string(), edge.http.clone()];
     words.extend(["--https".to_string(), edge.https.clone()]);
+    let certs = edge.certs.clone().unwrap_or_else(|| usual_certs(config));
+    words.extend(["--certs".to_string(), certs.display().to_string()]);
     // Without a port it takes the one for names, or where it may not have that, another.
     let usual = || gateway.into_iter().chain(["127.0.0.1"]).map(String::from).collect();
     let dns: Vec<String> = if edge.dns.is_empty() { usual() } else { edge.dns.clone() };
@@ -293,10 +302,12 @@ mod tests {
             let config = crate::config::parse(line, |_| None).unwrap();
             assert_eq!(words(&config, gateway).join(" "), want);
         };
-        let usual = "--http :80 --https :443 --dns 10.89.0.1 --dns 127.0.0.1";
+        let usual = "--http :80 --https :443 --certs /var/lib/deploy/certs --dns 10.89.0.1 \
+                     --dns 127.0.0.1";
         check("", Some("10.89.0.1"), usual);
-        check("--dns -", Some("10.89.0.1"), "--http :80 --https :443 --dns -");
-        let own = "--http 127.0.0.1:0 --https - --dns 127.0.0.1:0";
+        let certs = "--http :80 --https :443 --certs /c --dns -";
+        check("--dns - --certs /c", Some("10.89.0.1"), certs);
+        let own = "--http 127.0.0.1:0 --https - --certs /c --dns 127.0.0.1:0";
         check(own, None, own);
     }
 

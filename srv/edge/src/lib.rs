@@ -24,6 +24,7 @@ mod swap;
 mod sync;
 mod table;
 mod tcp;
+mod tls;
 mod tree;
 mod users;
 mod worker;

@@ -12,6 +12,10 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// Connections of users from one address.
     pub(crate) connections_an_address: usize,
+    /// TLS handshakes that may be under way, all together.
+    pub(crate) handshakes: usize,
+    /// How long one may take, from the connection on.
+    pub(crate) handshake_time: Duration,
     /// Bytes of a request's head.
     pub(crate) head_bytes: usize,
     /// How long a request's head may take from its first byte; also how long until a new
@@ -51,6 +55,8 @@ impl Default for Limits {
             workers: available_parallelism().map_or(1, usize::from),
             connections: 50_000,
             connections_an_address: 10_000,
+            handshakes: 4096,
+            handshake_time: Duration::from_secs(10),
             head_bytes: 32 * 1024,
             head_time: Duration::from_secs(15),
             idle_time: Duration::from_secs(75),

@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::{Cuts, Figures};
 use crate::table::Table;
+use crate::tls::Tls;
 use crate::users::Users;
 use crate::worker::{self, Order};
 
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) cuts: Cuts,
     /// Connections of users.
     pub(crate) users: Arc<Users>,
+    /// Certificates, and handshakes by them.
+    pub(crate) tls: Arc<Tls>,
     /// Requests that wait for an instance.
     pub(crate) held: AtomicUsize,
 }
@@ -84,6 +87,7 @@ impl Shared {
             access,
             cuts: Cuts::default(),
             users: Users::new(limits.workers),
+            tls: Tls::new()?,
             held: AtomicUsize::new(0),
             limits,
         });

@@ -27,6 +27,8 @@ pub(crate) struct Flight {
     claimed: Option<Instant>,
     /// The connection it uses, to be given back.
     pub(crate) lent: Option<Lent>,
+    /// Nobody looks after it from time to time: it needs a timer of its own.
+    pub(crate) alone: bool,
     status: Option<StatusCode>,
     sent_bytes: u64,
     line: Option<Box<Line>>,
@@ -54,6 +56,7 @@ impl Flight {
             claim: None,
             claimed: None,
             lent: None,
+            alone: true,
             status: None,
             sent_bytes: 0,
             line,
@@ -90,6 +93,11 @@ impl Flight {
         }
     }
 
+    /// When it was sent to the instance it goes to, about.
+    pub(crate) fn claimed(&self) -> Instant {
+        self.claimed.unwrap_or(self.began)
+    }
+
     /// The instance it goes to.
     pub(crate) fn backend(&self) -> Option<&Backend> {
         self.claim.as_deref().map(|backend| &**backend)
@@ -119,11 +127,12 @@ impl Flight {
 
     /// The whole answer has gone; the connection serves the next.
     pub(crate) fn land(&mut self) {
+        let now = Instant::now();
         if let Some(lent) = self.lent.take() {
-            lent.give_back();
+            lent.give_back(now);
         }
         let class = self.status.map_or(Class::Edge, |status| Class::of(status.as_u16()));
-        self.end(class);
+        self.end_at(class, now);
     }
 
     /// The edge itself answers.
@@ -142,10 +151,15 @@ impl Flight {
     }
 
     fn end(&mut self, class: Class) {
+        if !self.ended {
+            self.end_at(class, Instant::now());
+        }
+    }
+
+    fn end_at(&mut self, class: Class, now: Instant) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let now = Instant::now();
         let took = now.duration_since(self.began);
         self.peer.end(now);
         self.lent = None;

@@ -6,16 +6,18 @@ use std::time::Instant;
 
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use tokio::time::timeout_at;
 
 use super::answer::Refusal;
 use super::body::{Download, Upload};
 use super::choose::{TRIES_MAX, Tried, choose};
+use super::copy::Copy;
 use super::flight::Flight;
 use super::head::{self, Peer};
 use super::host::{self, Name};
 use super::outgoing::{self, Switch};
+use super::secure::elsewhere;
 use super::send::{Sent, send};
 use super::tunnel;
 use crate::backend::Backend;
@@ -42,13 +44,21 @@ pub(crate) async fn forward(
     let Some(route) = view.live.index.find(name.as_str(), head.uri.path()) else {
         return unrouted(&worker, &peer, &head, Refusal::NoRoute, began);
     };
+    if let Some(answer) = elsewhere(&worker.shared, &peer, &name, &head) {
+        let figures = &view.live.routes[route].figures;
+        figures.begin(worker.number);
+        figures.end(worker.number, Class::of(answer.status().as_u16()), began.elapsed());
+        return logged(&worker, &peer, &head, answer, began);
+    }
     worker.earn();
     let options = &view.live.routes[route].options;
     let http2 = outgoing::over_http2(&head, options);
+    let alone = head.version == Version::HTTP_2;
     let target = worker.shared.access.is_kept().then(|| Line::of(peer.ip, &head));
     let switch = outgoing::prepare(&worker, &peer, &mut head, options, http2);
     let line = target.map(|line| Box::new(line.with(&head.headers)));
-    let flight = Flight::begin(&worker, &peer, view, route, began, line);
+    let mut flight = Flight::begin(&worker, &peer, view, route, began, line);
+    flight.alone = alone;
     let request = Request::from_parts(head, Upload::of(body));
     fly(&worker, flight, &name, request, http2, switch).await
 }
@@ -62,7 +72,7 @@ async fn fly(
     http2: bool,
     switch: Option<Switch>,
 ) -> Response<Download> {
-    let copy = copy(&request);
+    let copy = Copy::of(&request, &worker.spare);
     let (mut tried, mut count): (Tried, usize) = ([0; TRIES_MAX], 0);
     let mut fresh = false;
     let mut why = Refusal::Unreachable;
@@ -100,7 +110,7 @@ async fn fly(
                             tried[count.min(TRIES_MAX - 1)] = serial;
                             count += 1;
                         }
-                        again(copy)
+                        copy.again()
                     }
                     Some(_) | None => break,
                 }
@@ -182,28 +192,6 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The head of a request that may be sent twice: its method says so, and it has no body
-/// (RFC 9110, section 9.2.2).
-fn copy(request: &Request<Upload>) -> Option<Request<()>> {
-    let idempotent = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
-    );
-    if !idempotent || !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
-}
-
-fn again(copy: &Request<()>) -> Request<Upload> {
-    copy.clone().map(|()| Upload::None)
-}
-
 /// The instance has answered: its head goes back, and its body as it comes.
 fn finish(
     worker: &Rc<Worker>,
@@ -245,12 +233,22 @@ fn unrouted(
     refusal: Refusal,
     began: Instant,
 ) -> Response<Download> {
-    let (answer, took) = (refusal.answer(), began.elapsed());
     worker.shared.unrouted.begin(worker.number);
-    worker.shared.unrouted.end(worker.number, Class::Edge, took);
+    worker.shared.unrouted.end(worker.number, Class::Edge, began.elapsed());
+    logged(worker, peer, head, refusal.answer(), began)
+}
+
+/// Writes the line of an answer that no instance has a part in.
+fn logged(
+    worker: &Rc<Worker>,
+    peer: &Peer,
+    head: &Parts,
+    answer: Response<Download>,
+    began: Instant,
+) -> Response<Download> {
     if worker.shared.access.is_kept() {
         let line = Line::of(peer.ip, head).with(&head.headers);
-        worker.log(&line, "-", None, Some(answer.status()), 0, took);
+        worker.log(&line, "-", None, Some(answer.status()), 0, began.elapsed());
     }
     answer
 }

@@ -4,12 +4,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::rest::{self, Slot};
 use super::scan::{Found, Scan};
 use crate::limits::Limits;
 
@@ -22,12 +23,14 @@ pub(super) struct Pulse {
     made: Instant,
     head: AtomicU64,
     write: AtomicU64,
+    /// All that has come was whole requests of HTTP/1.1.
+    whole: AtomicBool,
 }
 
 impl Pulse {
     pub(super) fn new() -> Arc<Self> {
         let (head, write) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { made: Instant::now(), head, write })
+        Arc::new(Self { made: Instant::now(), head, write, whole: AtomicBool::new(false) })
     }
 
     fn now(&self) -> u64 {
@@ -45,6 +48,11 @@ impl Pulse {
         }
     }
 
+    /// Whether the parser holds nothing that would be lost with it, once no request is on its way.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed) && self.write.load(Ordering::Relaxed) == 0
+    }
+
     /// When the connection has to be given up unless something happens; `rested` is since when
     /// no request is on its way, if none is.
     pub(super) fn deadline(&self, rested: Option<Instant>, limits: &Limits) -> Option<Instant> {
@@ -60,10 +68,14 @@ impl Pulse {
     }
 }
 
-/// A user's stream.
+/// A user's stream; put back into its slot when the parser is dropped.
 #[derive(Debug)]
 pub(super) struct Guard<S> {
-    stream: S,
+    stream: Option<S>,
+    back: Slot<S>,
+    /// What came before the parser was there, and how much of it the parser has.
+    first: Vec<u8>,
+    given: usize,
     scan: Scan,
     pulse: Arc<Pulse>,
     /// What is still to be said to a parser that waits for the end of what is spoilt.
@@ -73,9 +85,44 @@ pub(super) struct Guard<S> {
 }
 
 impl<S> Guard<S> {
-    pub(super) fn new(stream: S, pulse: Arc<Pulse>, limits: &Limits) -> Self {
-        let scan = Scan::new(limits.head_bytes);
-        Self { stream, scan, pulse, end: b"\0\r\n\r\n", left: AWAY_BYTES_MAX }
+    /// `scan` is what looks at the bytes of `first` and then of `stream`.
+    pub(super) fn new(
+        stream: S,
+        back: &Slot<S>,
+        first: Vec<u8>,
+        scan: Scan,
+        pulse: &Arc<Pulse>,
+    ) -> Self {
+        Self {
+            stream: Some(stream),
+            back: Arc::clone(back),
+            first,
+            given: 0,
+            scan,
+            pulse: Arc::clone(pulse),
+            end: b"\0\r\n\r\n",
+            left: AWAY_BYTES_MAX,
+        }
+    }
+
+    /// The stream, which is only away when this is dropped.
+    fn stream(&mut self) -> io::Result<Pin<&mut S>>
+    where
+        S: Unpin,
+    {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Gives of what came before; whether there was any.
+    fn give(&mut self, to: &mut ReadBuf<'_>) -> bool {
+        let rest = &self.first[self.given..];
+        let now = rest.len().min(to.remaining());
+        to.put_slice(&rest[..now]);
+        self.given += now;
+        if self.given == self.first.len() {
+            (self.first, self.given) = (Vec::new(), 0);
+        }
+        now > 0
     }
 
     fn wrote<T>(&self, polled: &Poll<T>) {
@@ -84,6 +131,12 @@ impl<S> Guard<S> {
         } else if self.pulse.write.load(Ordering::Relaxed) != 0 {
             self.pulse.write.store(0, Ordering::Relaxed);
         }
+    }
+}
+
+impl<S> Drop for Guard<S> {
+    fn drop(&mut self) {
+        rest::put(&self.back, self.stream.take());
     }
 }
 
@@ -101,7 +154,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
             return Poll::Ready(Ok(()));
         }
         let before = to.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(context, to);
+        let polled = match this.give(to) {
+            true => Poll::Ready(Ok(())),
+            false => this.stream()?.poll_read(context, to),
+        };
         if let Poll::Ready(Ok(())) = polled {
             let came = &mut to.filled_mut()[before..];
             if let Found::Spoilt(at) = this.scan.look(came) {
@@ -113,6 +169,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
             } else if this.pulse.head.load(Ordering::Relaxed) != 0 {
                 this.pulse.head.store(0, Ordering::Relaxed);
             }
+            this.pulse.whole.store(this.scan.is_whole(), Ordering::Relaxed);
         }
         polled
     }
@@ -125,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write(context, bytes);
+        let polled = this.stream()?.poll_write(context, bytes);
         this.wrote(&polled);
         polled
     }
@@ -136,28 +193,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write_vectored(context, bytes);
+        let polled = this.stream()?.poll_write_vectored(context, bytes);
         this.wrote(&polled);
         polled
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(S::is_write_vectored)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        self.get_mut().stream()?.poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+        ready!(this.stream()?.poll_shutdown(context))?;
         // Closing on bytes that were not read resets the connection, and the user may lose the
         // answer that says why. What he still sends is thrown away, for as long as he may rest.
         while !this.scan.is_between() && this.left > 0 {
             let mut space = [0; 4096];
             let mut away = ReadBuf::new(&mut space);
-            let read = ready!(Pin::new(&mut this.stream).poll_read(context, &mut away));
+            let read = ready!(this.stream()?.poll_read(context, &mut away));
             match away.filled().len() {
                 came @ 1.. if read.is_ok() => this.left = this.left.saturating_sub(came),
                 _ => break,

@@ -99,7 +99,6 @@ pub(crate) enum Scheme {
     /// In the clear.
     Http,
     /// Over TLS.
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with certificates"))]
     Https,
 }
 

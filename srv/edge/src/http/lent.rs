@@ -6,6 +6,7 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -115,7 +116,7 @@ impl Lent {
     }
 
     /// It rests until the next request, unless it cannot serve one.
-    pub(crate) fn give_back(self) {
-        self.pool.rest(self.link);
+    pub(crate) fn give_back(self, now: Instant) {
+        self.pool.rest(self.link, now);
     }
 }

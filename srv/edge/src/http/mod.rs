@@ -4,6 +4,7 @@
 mod answer;
 mod body;
 mod choose;
+mod copy;
 mod flight;
 mod forward;
 mod guard;
@@ -13,11 +14,13 @@ mod index;
 mod lent;
 mod outgoing;
 mod pool;
+mod rest;
 mod scan;
+mod secure;
 mod send;
 mod serve;
 #[cfg(test)]
-mod test;
+pub(crate) mod test;
 mod tunnel;
 
 pub(crate) use choose::{TRIES_MAX, Tried, choose};

@@ -85,11 +85,12 @@ impl Pool {
     }
 
     /// A connection that rests and is ready, the one that has rested shortest.
-    fn rested(self: &Rc<Self>, limits: &Limits) -> Option<Lent> {
+    fn rested(self: &Rc<Self>, limits: &Limits, now: Instant) -> Option<Lent> {
         let mut idle = self.idle.borrow_mut();
         for at in (0..idle.len()).rev() {
             let resting = &mut idle[at];
-            if resting.link.is_closed() || resting.since.elapsed() > limits.upstream_idle_time {
+            let rested = now.saturating_duration_since(resting.since);
+            if resting.link.is_closed() || rested > limits.upstream_idle_time {
                 idle.remove(at);
             } else if resting.link.is_ready() {
                 return Some(Lent::new(self, idle.remove(at).link, true));
@@ -99,8 +100,13 @@ impl Pool {
     }
 
     /// A connection for one request of HTTP/1.1.
-    pub(crate) async fn lend(self: &Rc<Self>, limits: &Limits, fresh: bool) -> io::Result<Lent> {
-        if !fresh && let Some(lent) = self.rested(limits) {
+    pub(crate) async fn lend(
+        self: &Rc<Self>,
+        limits: &Limits,
+        fresh: bool,
+        now: Instant,
+    ) -> io::Result<Lent> {
+        if !fresh && let Some(lent) = self.rested(limits, now) {
             return Ok(lent);
         }
         let (stream, claim) = self.connect(limits).await?;
@@ -122,10 +128,10 @@ impl Pool {
     }
 
     /// A connection rests until the next request, unless its instance leaves.
-    pub(super) fn rest(&self, link: Link) {
+    pub(super) fn rest(&self, link: Link, since: Instant) {
         let mut idle = self.idle.borrow_mut();
         if !self.backend.gate().drains() && idle.len() < self.idle_max {
-            idle.push(Resting { link, since: Instant::now() });
+            idle.push(Resting { link, since });
         }
     }
 

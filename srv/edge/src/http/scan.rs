@@ -45,8 +45,14 @@ pub(super) enum Found {
 }
 
 impl Scan {
-    pub(super) fn new(head_bytes_max: usize) -> Self {
-        Self { at: At::Head, part: Vec::new(), head_bytes_max, first: true }
+    /// `first` says that HTTP/2 may begin here.
+    pub(super) fn new(head_bytes_max: usize, first: bool) -> Self {
+        Self { at: At::Head, part: Vec::new(), head_bytes_max, first }
+    }
+
+    /// Whether all that has come was whole requests of HTTP/1.1.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.at, At::Head) && self.part.is_empty()
     }
 
     /// Whether a head has begun and is not all there.
@@ -162,7 +168,7 @@ mod tests {
 
     /// What is found when it comes in parts of this size: the place, counted from the beginning.
     fn look(text: &str, part: usize) -> Option<usize> {
-        let mut scan = Scan::new(1000);
+        let mut scan = Scan::new(1000, true);
         for (number, bytes) in text.as_bytes().chunks(part).enumerate() {
             if let Found::Spoilt(at) = scan.look(bytes) {
                 return Some(number * part + at);
@@ -210,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_head_that_goes_on_is_known() {
-        let mut scan = Scan::new(1000);
+        let mut scan = Scan::new(1000, true);
         for (bytes, in_head) in [("GET / HT", true), ("TP/1.1\r\n\r", true), ("\n", false)] {
             assert_eq!(scan.look(bytes.as_bytes()), Found::Fine);
             assert_eq!(scan.is_in_head(), in_head, "{bytes:?}");

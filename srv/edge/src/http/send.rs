@@ -1,7 +1,9 @@
 //! One try: a request goes out to one instance, and what came of it.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -41,13 +43,16 @@ pub(crate) async fn send(
     limits: &Limits,
 ) -> Sent {
     let progress = request.body().progress();
+    let alone = flight.alone;
     if http2 {
         return match pool.share(limits).await {
-            Ok(mut sender) => told(wait(sender.try_send_request(request), progress, limits).await),
+            Ok(mut sender) => {
+                told(wait(sender.try_send_request(request), alone, progress, limits).await)
+            }
             Err(_) => Sent::Unreached(request),
         };
     }
-    match pool.lend(limits, fresh).await {
+    match pool.lend(limits, fresh, flight.claimed()).await {
         Ok(mut lent) => {
             if progress.is_some() || switches {
                 lent.detach();
@@ -58,7 +63,7 @@ pub(crate) async fn send(
             let driven = poll_fn(|context| {
                 flight.poll_for(context, |context| sending.as_mut().poll(context))
             });
-            told(wait(driven, progress, limits).await)
+            told(wait(driven, alone, progress, limits).await)
         }
         Err(_) => Sent::Unreached(request),
     }
@@ -78,14 +83,19 @@ fn told(outcome: Option<Outcome>) -> Sent {
 /// out for as long as it moves.
 async fn wait<F: Future>(
     sending: F,
+    alone: bool,
     progress: Option<Rc<Progress>>,
     limits: &Limits,
 ) -> Option<F::Output> {
     let mut sending = std::pin::pin!(sending);
     let mut deadline = Instant::now() + first(&progress, limits);
     loop {
-        if let Ok(outcome) = timeout_at(deadline, &mut sending).await {
-            return Some(outcome);
+        let outcome = match alone {
+            true => timeout_at(deadline, &mut sending).await.ok(),
+            false => until(deadline, sending.as_mut()).await,
+        };
+        if outcome.is_some() {
+            return outcome;
         }
         let progress = progress.as_ref()?;
         let next = match progress.done.get() {
@@ -97,6 +107,16 @@ async fn wait<F: Future>(
         }
         deadline = next;
     }
+}
+
+/// Waits without a timer: who attends to the user's connection looks after it from time to time.
+async fn until<F: Future>(deadline: Instant, mut sending: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|context| match sending.as_mut().poll(context) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending if Instant::now() >= deadline => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 fn first(progress: &Option<Rc<Progress>>, limits: &Limits) -> Duration {

@@ -27,16 +27,21 @@ use tokio::time::{sleep, timeout};
 use super::body::Download;
 use super::forward::forward;
 use super::guard::{Guard, Pulse};
-use super::head::Peer;
+use super::head::{Peer, Scheme};
+use super::rest::{self, REST_AFTER, Slot, rest};
+use super::scan::Scan;
 use crate::limits::Limits;
 use crate::metrics::Reason;
 use crate::swap::Shared;
 use crate::users::Seat;
 use crate::worker::{Kind, Local, Order, Worker};
-use crate::{Error, tcp};
+use crate::{Error, tcp, tls};
 
 /// How long taking connections rests when the process may have no more descriptors.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// How often a connection is looked at on which something moves.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves what is spoken at `listener` until `leave` ends and all that came from there has ended.
 pub(crate) async fn serve(
@@ -107,7 +112,7 @@ fn place(
     // Too many: the connection is closed at once.
     let Some(seat) = shared.users.come(from.ip(), worker.number, &shared.limits) else { return };
     let there = seat.worker();
-    let taken = Taken { from, kind, seat, leave, _done: done };
+    let taken = Taken { from, kind, _seat: seat, leave, _done: done };
     if there == worker.number {
         begin(worker, stream, taken);
     } else if let Ok(stream) = stream.into_std() {
@@ -120,7 +125,7 @@ fn place(
 pub(crate) struct Taken {
     from: SocketAddr,
     kind: Kind,
-    seat: Seat,
+    _seat: Seat,
     /// Becomes true when this process is to go.
     leave: watch::Receiver<bool>,
     /// Is dropped when the connection has ended.
@@ -136,9 +141,12 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
         Kind::Http(scheme) => {
             let peer = Peer::new(taken.from.ip(), scheme);
             spawn_local(async move {
-                let Taken { leave, seat, .. } = &taken;
-                self::stream(worker, stream, peer, leave.clone()).await;
-                let _ = seat;
+                let leave = taken.leave.clone();
+                match scheme {
+                    Scheme::Http => self::stream(worker, stream, peer, leave).await,
+                    Scheme::Https => secure(worker, stream, peer, leave).await,
+                }
+                drop(taken);
             });
         }
         Kind::Tcp(port) => {
@@ -150,76 +158,147 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
     }
 }
 
+/// Serves what is inside TLS, when both sides agree on it.
+async fn secure(worker: Rc<Worker>, stream: TcpStream, peer: Peer, leave: watch::Receiver<bool>) {
+    let Shared { tls, limits, .. } = &*worker.shared;
+    if let Some(inside) = tls::shake(tls, stream, leave.clone(), limits).await {
+        self::stream(worker, inside, peer, leave).await;
+    }
+}
+
 /// Serves HTTP on a stream that is ready for it, until either side ends it or, when the edge
 /// leaves, until its requests are answered and it has rested for a while.
-pub(crate) async fn stream(
+pub(crate) async fn stream<S>(
     worker: Rc<Worker>,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    mut stream: S,
     peer: Peer,
     mut leave: watch::Receiver<bool>,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let limits = &worker.shared.limits;
     let (peer, pulse) = (Rc::new(peer), Pulse::new());
+    let mut fresh = true;
+    loop {
+        let end = pulse.deadline(peer.rested(), limits);
+        let end = end.unwrap_or_else(|| Instant::now() + limits.head_time);
+        let Some(first) = rest(&mut stream, &mut leave, end).await else { return };
+        let scan = Scan::new(limits.head_bytes, std::mem::take(&mut fresh));
+        let back = Slot::default();
+        let guard = Guard::new(stream, &back, first, scan, &pulse);
+        // In memory of its own, which is given back when the connection rests.
+        match Box::pin(talk(&worker, guard, &peer, &pulse, &mut leave)).await {
+            After::Rest => {}
+            After::Over => return,
+        }
+        let Some(again) = rest::take(&back) else { return };
+        stream = again;
+    }
+}
+
+/// What follows when nothing more is to be said for now.
+enum After {
+    /// The next request, some time.
+    Rest,
+    /// Nothing.
+    Over,
+}
+
+/// Serves requests until the connection rests or is over.
+async fn talk<S>(
+    worker: &Rc<Worker>,
+    guard: Guard<S>,
+    peer: &Rc<Peer>,
+    pulse: &Pulse,
+    leave: &mut watch::Receiver<bool>,
+) -> After
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &worker.shared.limits;
     let (leaves, http2) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     let service = service_fn(|request: Request<Incoming>| {
         http2.set(request.version() == Version::HTTP_2);
-        let (worker, peer, leaves) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&leaves));
+        let (worker, peer, leaves) = (Rc::clone(worker), Rc::clone(peer), Rc::clone(&leaves));
         async move { Ok::<_, Infallible>(answer(worker, peer, request, &leaves).await) }
     });
     let builder = builder(limits);
-    let guarded = TokioIo::new(Guard::new(stream, Arc::clone(&pulse), limits));
-    let serving = builder.serve_connection_with_upgrades(guarded, service);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(guard), service);
     let mut serving = std::pin::pin!(serving);
-    let deadline = || pulse.deadline(peer.rested(), limits);
-    match attend(serving.as_mut(), &mut leave, deadline, limits).await {
-        Woken::Ended => return,
+    let look = |now| look(now, peer, pulse, !leaves.get(), limits);
+    match attend(serving.as_mut(), leave, look).await {
+        Woken::Ended => return After::Over,
+        Woken::Rests => return After::Rest,
         Woken::Late if http2.get() => {
             // It is told that there is an end, and has a while to hear it.
             serving.as_mut().graceful_shutdown();
             _ = timeout(limits.head_time, serving).await;
-            return;
+            return After::Over;
         }
         Woken::Late => {
             if peer.rested().is_none() {
                 worker.shared.cuts.add(Reason::Stall, 1);
             }
-            return;
+            return After::Over;
         }
         Woken::Leave => leaves.set(true),
     }
     if !http2.get() {
         // A user's next request may be on the wire already; its answer says that it is the last.
         tokio::select! {
-            _ = serving.as_mut() => return,
+            _ = serving.as_mut() => return After::Over,
             () = sleep(limits.linger_time) => {}
         }
     }
     serving.as_mut().graceful_shutdown();
     // Its sender is kept: a word that nobody can say any more is not waited for a second time.
     let (_silent, mut never) = watch::channel(false);
-    _ = attend(serving, &mut never, deadline, limits).await;
+    _ = attend(serving, &mut never, look).await;
+    After::Over
 }
 
 /// Why attending to a connection ended.
 enum Woken {
     /// One side has ended it.
     Ended,
+    /// It has answered, and its next request has not begun for a while.
+    Rests,
     /// The edge leaves.
     Leave,
     /// It did nothing for too long.
     Late,
 }
 
+/// Whether a connection has to be left to itself or given up; else when to look again.
+fn look(
+    now: Instant,
+    peer: &Peer,
+    pulse: &Pulse,
+    may_rest: bool,
+    limits: &Limits,
+) -> Result<Instant, Woken> {
+    let rested = peer.rested();
+    let next = pulse.deadline(rested, limits).unwrap_or(now + limits.head_time);
+    if next <= now {
+        return Err(Woken::Late);
+    }
+    let rests = match rested.filter(|_| may_rest && pulse.is_whole()) {
+        Some(since) if since + REST_AFTER <= now => return Err(Woken::Rests),
+        Some(since) => since + REST_AFTER,
+        None => now + LOOK,
+    };
+    Ok(next.min(rests).min(now + limits.head_time))
+}
+
 /// Attends to a connection. What hardly ever happens is looked at only when it may have.
 async fn attend<S: Future>(
     mut serving: Pin<&mut S>,
     leave: &mut watch::Receiver<bool>,
-    deadline: impl Fn() -> Option<Instant>,
-    limits: &Limits,
+    look: impl Fn(Instant) -> Result<Instant, Woken>,
 ) -> Woken {
     let seen = leave.clone();
     let mut left = std::pin::pin!(leave.wait_for(|leaves| *leaves));
-    let mut late = std::pin::pin!(sleep(Duration::ZERO));
+    let mut late = std::pin::pin!(sleep(REST_AFTER));
     let mut first = true;
     poll_fn(|context| {
         if serving.as_mut().poll(context).is_ready() {
@@ -230,14 +309,12 @@ async fn attend<S: Future>(
         {
             return Poll::Ready(Woken::Leave);
         }
-        // Armed once for a long time; what happens in between is told by the deadline then.
+        // Armed for a long time; what happens in between is told by the look then.
         while late.as_mut().poll(context).is_ready() {
-            let now = Instant::now();
-            let next = deadline().unwrap_or(now + limits.head_time);
-            if next <= now {
-                return Poll::Ready(Woken::Late);
+            match look(Instant::now()) {
+                Ok(next) => late.as_mut().reset(next.into()),
+                Err(woken) => return Poll::Ready(woken),
             }
-            late.as_mut().reset(next.min(now + limits.head_time).into());
         }
         Poll::Pending
     })

@@ -124,6 +124,7 @@ impl Text {
             let _ = writeln!(self.0, "{cut}{{reason=\"{}\"}} {}", why.word(), shared.cuts.of(why));
         }
         let held = shared.held.load(std::sync::atomic::Ordering::Relaxed) as u64;
+        let (failed, refused) = shared.tls.unshaken();
         let unrouted = shared.unrouted.sum().classes[Class::Edge as usize];
         for (name, kind, help, value) in [
             ("deploy_unrouted_total", "counter", "Requests that no route was for.", unrouted),
@@ -135,6 +136,8 @@ impl Text {
                 "Connections over a limit.",
                 shared.users.refused(),
             ),
+            ("deploy_handshakes_failed_total", "counter", "TLS handshakes that failed.", failed),
+            ("deploy_handshakes_refused_total", "counter", "TLS handshakes over a limit.", refused),
             (
                 "deploy_access_lines_dropped_total",
                 "counter",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::http::{self, Scheme};
 use crate::limits::Limits;
 use crate::metrics;
 use crate::swap::{Note, Shared};
+use crate::tls;
 use crate::worker::Kind;
 
 /// How long questions that were taken may still be asked of others when the edge leaves.
@@ -66,14 +68,15 @@ impl Front {
         let kind = match place {
             Place::Http(_) => Kind::Http(Scheme::Http),
             Place::Tcp(port) => Kind::Tcp(*port),
-            Place::Https(_)
-            | Place::Lock
-            | Place::Up
-            | Place::Tree
-            | Place::Datagrams(_)
-            | Place::Streams(_) => return Ok(()),
+            Place::Https(_) => Kind::Http(Scheme::Https),
+            Place::Lock | Place::Up | Place::Tree | Place::Datagrams(_) | Place::Streams(_) => {
+                return Ok(());
+            }
         };
         let listener = TcpListener::from(socket.try_clone()?);
+        if kind == Kind::Http(Scheme::Https) {
+            self.shared.tls.serves_at(listener.local_addr()?.port());
+        }
         let (shared, leave, place) = (self.shared.clone(), leave.clone(), place.clone());
         let (stays, mut closed) = watch::channel(());
         let mut inside = self.inside();
@@ -94,6 +97,16 @@ impl Front {
             }
         });
         Ok(())
+    }
+
+    /// Serves the certificates of this directory from now on.
+    pub(crate) async fn keep_certificates(&self, dir: PathBuf) {
+        tls::keep(&self.shared.tls, dir).await;
+    }
+
+    /// Lines of `status` about certificates.
+    pub(crate) fn certificates(&self) -> String {
+        self.shared.tls.status()
     }
 
     /// Takes no more connections at the port of a route; those that are there go on.

@@ -44,6 +44,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let from = begin(&talk, &mut sockets).await?;
     let state = State::open(&options.state)?;
     let (front, notes) = Front::new()?;
+    if let (Some(dir), Some(_)) = (&options.certs, &options.wanted.https) {
+        front.keep_certificates(dir.clone()).await;
+    }
     let keep = Keep::new(state.edge());
     let books = Arc::new(Books::new(front.clone(), keep));
     tokio::spawn(books.clone().listen(notes));

@@ -2,10 +2,12 @@
 //! from one to another, so nothing on their way is locked.
 
 mod line;
+mod serial;
 mod start;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use crate::backend::Backend;
 use crate::http::{Pool, Scheme, Taken};
 use crate::live::Live;
 use crate::swap::Shared;
+
+use serial::Serial;
 
 pub(crate) use line::Line;
 pub(crate) use start::start;
@@ -70,9 +74,11 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) shared: Arc<Shared>,
     view: RefCell<Rc<View>>,
-    pools: RefCell<HashMap<u64, Rc<Pool>>>,
+    pools: RefCell<HashMap<u64, Rc<Pool>, BuildHasherDefault<Serial>>>,
     turn: Cell<usize>,
     ids: Cell<u64>,
+    /// Memory for the next copy of a head.
+    pub(crate) spare: RefCell<Vec<u8>>,
     /// Hundredths of a request that may still be sent again.
     retries: Cell<u32>,
     lines: RefCell<line::Lines>,

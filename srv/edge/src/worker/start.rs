@@ -51,6 +51,7 @@ async fn work(number: usize, shared: Arc<Shared>, mut orders: mpsc::UnboundedRec
         turn: Cell::new(number),
         // Workers and lives of the process count from places far apart.
         ids: Cell::new(seed.wrapping_add((number as u64) << 56)),
+        spare: RefCell::default(),
         retries: Cell::new(10 * 100),
         lines: RefCell::new(line::Lines::default()),
         shared,

@@ -8,6 +8,7 @@
 mod backend;
 mod handing;
 mod keeping;
+mod secure;
 mod server;
 mod trial;
 mod users;
@@ -32,7 +33,7 @@ fn main() {
     }
     let mut failed = Vec::new();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
-    let all = [keeping::ALL, handing::ALL].concat();
+    let all = [keeping::ALL, handing::ALL, secure::ALL].concat();
     let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
     assert!(!chosen.is_empty(), "no case has {:?} in its name", part.unwrap_or_default());
     for (name, case) in chosen {

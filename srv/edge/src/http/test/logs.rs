@@ -83,12 +83,12 @@ async fn a_log_that_is_stuck_drops_lines_and_holds_up_nobody() {
 #[tokio::test]
 async fn figures_tell_of_routes_and_instances() {
     let (mut rig, a) = (Rig::new().await, Instance::new("web-17").await);
-    let (tls, _leave, _served) = listen(&rig.shared, Kind::Http(Scheme::Https)).await;
+    let (second, _leave, _served) = listen(&rig.shared, Kind::Http(Scheme::Http)).await;
     rig.table(&format!("shop /x web - {}", a.line()));
     for _ in 0..3 {
         assert_eq!(rig.ask("GET /x HTTP/1.1\nHost: shop\n\n").await.status, 200);
     }
-    let mut user = User::to(tls).await;
+    let mut user = User::to(second).await;
     user.send("GET /x HTTP/1.1\nHost: shop\n\n").await;
     assert_eq!(user.answer().await.status, 200);
     assert_eq!(rig.ask("GET / HTTP/1.1\nHost: shop\n\n").await.status, 404);

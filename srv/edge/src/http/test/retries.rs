@@ -1,11 +1,14 @@
 //! Instances that break, and what users see of it.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::rig::{Instance, Rig, soon};
+use crate::access::Access;
+use crate::limits::Limits;
 
 /// An address where nobody listens.
 fn nowhere() -> String {
@@ -32,6 +35,17 @@ async fn without_any_instance_there_the_user_is_told_which_way_it_failed() {
     let answer = rig.ask("GET / HTTP/1.1\nHost: b\n\n").await;
     assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
     assert_eq!(answer.body, "503 the service has no healthy instance\n");
+}
+
+#[tokio::test]
+async fn an_instance_that_does_not_answer_in_time_is_not_waited_for() {
+    // The kernel takes the connection, and nobody reads from it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let limits = Limits { answer_time: Duration::from_millis(20), ..Limits::default() };
+    let mut rig = Rig::with(limits, Access::none()).await;
+    rig.table(&format!("* / a - 1/a/v={}", silent.local_addr().expect("its address")));
+    let answer = soon("504", rig.ask("GET / HTTP/1.1\nHost: a\n\n")).await;
+    assert_eq!((answer.status, &*answer.body), (504, "504 the instance did not answer in time\n"));
 }
 
 #[tokio::test]

@@ -1,0 +1,7 @@
+//! HTTPS from outside: users with a client of TLS, certificates made by `openssl`.
+
+mod folders;
+mod handshakes;
+mod names;
+mod reloads;
+mod rig;
