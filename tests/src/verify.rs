@@ -44,19 +44,22 @@ impl Sampler {
     }
 }
 
-/// How many instances are healthy, by one listing and a read of each that it named.
+/// How many instances are healthy; nothing when one came or went under the reading, which saw
+/// neither how it was before nor how it is now.
 async fn sample(client: &Client) -> Option<u32> {
-    let mut healthy = 0;
-    for stat in client.list("active/web/instances").await.ok()? {
-        let name = String::from_utf8_lossy(&stat.name).into_owned();
-        let status = client.read(&format!("active/web/instances/{name}/status")).await;
-        // One that has gone since is not healthy.
-        let Ok(status) = status else { continue };
+    let names = async || {
+        let stats = client.list("active/web/instances").await.ok()?;
+        Some(stats.into_iter().map(|stat| stat.name).collect::<Vec<_>>())
+    };
+    let (before, mut healthy) = (names().await?, 0);
+    for name in &before {
+        let name = String::from_utf8_lossy(name);
+        let status = client.read(&format!("active/web/instances/{name}/status")).await.ok()?;
         let status = String::from_utf8_lossy(&status).into_owned();
         let serves = status.lines().any(|line| line == "state=serving");
         healthy += u32::from(serves && status.lines().any(|line| line == "health=healthy"));
     }
-    Some(healthy)
+    (names().await? == before).then_some(healthy)
 }
 
 async fn versions_of_instances(rig: &Rig) -> Vec<String> {
