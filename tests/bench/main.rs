@@ -2,7 +2,8 @@
 //! figure: `cargo run --release -p tests --bin bench [-- update | start | memory | reads | proxy]`.
 //!
 //! Never: passes or fails by a time (a target stands beside its figure, for the reader to judge);
-//! sleeps to wait for something; leaves a server, container, mount or file behind.
+//! sleeps to wait for something of ours (another's proxy is asked until it answers); leaves a
+//! server, container, mount or file behind.
 
 mod figure;
 mod machine;

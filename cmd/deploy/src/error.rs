@@ -3,6 +3,7 @@
 use crate::exit::Exit;
 use crate::parse::Usage;
 use ninep::client::ClientError;
+use ninep::{numberless, words};
 use thiserror::Error;
 
 /// Why the command does not do what was asked. `Display` is what the user reads.
@@ -110,29 +111,6 @@ pub(crate) fn cut(word: &str) -> String {
         Some((end, _)) => format!("{}…", &word[..end]),
         None => word.to_string(),
     }
-}
-
-/// What the system says, as messages are written: in lower case, and without its number.
-pub(crate) fn words(why: &std::io::Error) -> String {
-    let text = numberless(&why.to_string());
-    let mut letters = text.chars();
-    match (letters.next(), letters.clone().next()) {
-        // `I/O error` stays.
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(letters).collect()
-        }
-        _ => text,
-    }
-}
-
-/// A text without the system's numbers: ` (os error 2)` helps nobody.
-pub(crate) fn numberless(text: &str) -> String {
-    let mut parts = text.split(" (os error ");
-    let first = parts.next().unwrap_or_default().to_string();
-    parts.fold(first, |text, part| {
-        let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
-        text + after.strip_prefix(')').unwrap_or(after)
-    })
 }
 
 /// What a refusal of the server means for the exit status.

@@ -1,9 +1,10 @@
 //! The server: where it is, how it is reached, and its files as text.
 
-use crate::error::{Error, Result, cut, numberless, words};
+use crate::error::{Error, Result, cut};
 use crate::parse::Usage;
 use ninep::client::{Client, ClientError, File, Mode};
 use ninep::dial::{self, Address};
+use ninep::{numberless, words};
 use std::process::Stdio;
 
 /// Where a server is when nobody says otherwise.

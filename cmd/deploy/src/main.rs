@@ -67,7 +67,7 @@ fn main() -> ExitCode {
             exit
         }
         Err(why) => {
-            eprintln!("deploy: {}", error::words(&why));
+            eprintln!("deploy: {}", ninep::words(&why));
             exit::Exit::Other
         }
     };

@@ -1,6 +1,6 @@
 //! From a command line to its end.
 
-use crate::error::{Error, Result, numberless};
+use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::files::Draft;
 use crate::flaw::Flaw;
@@ -10,6 +10,7 @@ use crate::parse::{self, Command, Usage};
 use crate::verb::{self, Is, Verb};
 use crate::{apply, ask, compare, events, help, history, images, logs, since, status, stdio};
 use crate::{top, wait, walk};
+use ninep::numberless;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 

@@ -1,9 +1,10 @@
 //! `stdio`: standard input and output to the server's socket, byte for byte, so that ssh can
 //! carry a connection.
 
-use crate::error::{Error, Result, words};
+use crate::error::{Error, Result};
 use crate::link;
 use ninep::dial::Address;
+use ninep::words;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, split};
 
 /// Carries bytes until the server has said its last.

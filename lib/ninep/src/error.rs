@@ -146,17 +146,29 @@ impl Error {
 }
 
 /// What the system says, as our texts are written: in lower case, and without its number.
-pub(crate) fn words(why: &std::io::Error) -> String {
-    let text = why.to_string();
-    let text = text.split(" (os error ").next().unwrap_or(&text);
+#[must_use]
+pub fn words(why: &std::io::Error) -> String {
+    let text = numberless(&why.to_string());
     let mut letters = text.chars();
     match (letters.next(), letters.clone().next()) {
         // `I/O error` stays.
         (Some(first), Some(second)) if second.is_lowercase() => {
             first.to_lowercase().chain(letters).collect()
         }
-        _ => text.to_owned(),
+        _ => text,
     }
+}
+
+/// A text without the system's numbers, for the edge where it comes in or goes out:
+/// ` (os error 2)` helps nobody.
+#[must_use]
+pub fn numberless(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |text, part| {
+        let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        text + after.strip_prefix(')').unwrap_or(after)
+    })
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub mod tree;
 mod user;
 pub mod wire;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, numberless, words};
 pub use last::LastLines;
 pub use serve::{Limits, Server};
 pub use stat::{Kind, Stat};

@@ -141,9 +141,6 @@ impl Files {
     }
 
     fn open_grow(&self, at: &Place) -> Answer<Box<dyn Open>> {
-        if at.file == File::EdgeRoutes {
-            return Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow()))));
-        }
         if let Some(whose) = self.whose_log(at) {
             let logs = Arc::clone(&self.logs);
             return Answer::later(async move {

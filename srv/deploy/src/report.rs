@@ -1,6 +1,7 @@
 //! What a node tells, from the lines of its `events` and the `key=value` lines of its `status`
 //! files: the edge at which the node's texts become values.
 
+use ninep::numberless;
 use rollout::Exit;
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -144,18 +145,6 @@ impl Values {
             reason: self.take("reason"),
         })
     }
-}
-
-/// A text without the system's numbers, at the edge where it comes in: ` (os error 2)` helps
-/// nobody.
-#[must_use]
-pub fn numberless(text: &str) -> String {
-    let mut parts = text.split(" (os error ");
-    let first = parts.next().unwrap_or_default().to_string();
-    parts.fold(first, |text, part| {
-        let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
-        text + after.strip_prefix(')').unwrap_or(after)
-    })
 }
 
 /// One word: up to a blank, or in single quotes, where two quotes stand for one.

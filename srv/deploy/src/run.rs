@@ -134,7 +134,10 @@ impl Loop {
         let repeatable: Vec<Heard> = batch.iter().filter_map(repeat).collect();
         let (changes, last_event) = {
             let mut world = self.world.lock();
-            world.full = self.journal.has_room().err().map(|error| error.to_string());
+            // Only a user's verb asks for it.
+            if batch.iter().any(|one| matches!(one, Arrival::Asked(..))) {
+                world.full = self.journal.has_room().err().map(|error| error.to_string());
+            }
             let last_event = world.last_event;
             for arrival in batch {
                 world.arrive(arrival, &mut turn);
