@@ -110,7 +110,7 @@ impl Body for Download {
                     flight.poll_for(context, |context| Pin::new(&mut *body).poll_frame(context));
                 match &polled {
                     Poll::Pending => {}
-                    Poll::Ready(None) => flight.land(),
+                    Poll::Ready(None) => _ = flight.land(),
                     Poll::Ready(Some(Err(_))) => flight.broke(),
                     Poll::Ready(Some(Ok(frame))) => {
                         flight.moved(frame.data_ref().map_or(0, Bytes::len));

@@ -125,14 +125,23 @@ impl Flight {
         self.sent_bytes += bytes as u64;
     }
 
-    /// The whole answer has gone; the connection serves the next.
-    pub(crate) fn land(&mut self) {
+    /// The whole answer has gone; the connection serves the next. Says when.
+    pub(crate) fn land(&mut self) -> Instant {
         let now = Instant::now();
         if let Some(lent) = self.lent.take() {
             lent.give_back(now);
         }
         let class = self.status.map_or(Class::Edge, |status| Class::of(status.as_u16()));
         self.end_at(class, now);
+        now
+    }
+
+    /// It begins once more, in another way, and is counted there.
+    pub(crate) fn withdraw(mut self) {
+        self.unclaim();
+        self.view.live.routes[self.route].figures.leave(self.worker.number);
+        self.peer.end(Instant::now());
+        self.ended = true;
     }
 
     /// The edge itself answers.

@@ -48,6 +48,20 @@ impl Pulse {
         }
     }
 
+    /// All that comes is whole requests, until it is looked at.
+    pub(super) fn is_plain(&self) {
+        self.whole.store(true, Ordering::Relaxed);
+    }
+
+    /// What was to be written is written, or is not.
+    pub(super) fn wrote(&self, all: bool) {
+        if !all {
+            self.begin(&self.write);
+        } else if self.write.load(Ordering::Relaxed) != 0 {
+            self.write.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the parser holds nothing that would be lost with it, once no request is on its way.
     pub(super) fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Relaxed) && self.write.load(Ordering::Relaxed) == 0
@@ -124,14 +138,6 @@ impl<S> Guard<S> {
         }
         now > 0
     }
-
-    fn wrote<T>(&self, polled: &Poll<T>) {
-        if polled.is_pending() {
-            self.pulse.begin(&self.pulse.write);
-        } else if self.pulse.write.load(Ordering::Relaxed) != 0 {
-            self.pulse.write.store(0, Ordering::Relaxed);
-        }
-    }
 }
 
 impl<S> Drop for Guard<S> {
@@ -183,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = this.stream()?.poll_write(context, bytes);
-        this.wrote(&polled);
+        this.pulse.wrote(polled.is_ready());
         polled
     }
 
@@ -194,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = this.stream()?.poll_write_vectored(context, bytes);
-        this.wrote(&polled);
+        this.pulse.wrote(polled.is_ready());
         polled
     }
 

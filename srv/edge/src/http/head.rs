@@ -169,11 +169,12 @@ pub(crate) fn forwarded(head: &mut Parts, peer: &Peer, trusted: bool) {
 
 /// The request's ID: the user's, if it is one, else this one.
 pub(crate) fn identify(headers: &mut HeaderMap, make: impl FnOnce() -> HeaderValue) {
-    let fine = |value: &HeaderValue| {
-        (1..=ID_BYTES_MAX).contains(&value.len())
-            && value.as_bytes().iter().all(u8::is_ascii_graphic)
-    };
-    if !headers.get(X_REQUEST_ID).is_some_and(fine) {
+    if !headers.get(X_REQUEST_ID).is_some_and(|value| is_id(value.as_bytes())) {
         headers.insert(X_REQUEST_ID, make());
     }
+}
+
+/// Whether this is an ID that may be passed on.
+pub(super) fn is_id(value: &[u8]) -> bool {
+    (1..=ID_BYTES_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
 }

@@ -16,7 +16,7 @@ pub(crate) struct Name {
 
 impl Name {
     /// From what a request says: `host` or `host:port`.
-    fn of(text: &str) -> Option<Self> {
+    pub(super) fn of(text: &str) -> Option<Self> {
         let end = match text.rfind(']') {
             // An IPv6 address stands in brackets and has colons of its own.
             Some(end) if text.starts_with('[') => end + 1,

@@ -13,6 +13,7 @@ mod host;
 mod index;
 mod lent;
 mod outgoing;
+mod plain;
 mod pool;
 mod rest;
 mod scan;

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use super::body::Upload;
 use super::lent::{Lent, Link};
+use super::plain::Wire;
 use crate::backend::{Backend, Connections};
 use crate::gate::{Claim, Gated};
 use crate::limits::Limits;
@@ -29,7 +30,9 @@ use crate::worker::Local;
 #[derive(Debug)]
 pub(crate) struct Pool {
     backend: Arc<Backend>,
-    idle: RefCell<Vec<Resting>>,
+    idle: RefCell<Vec<Resting<Link>>>,
+    /// The same for plain requests.
+    plain: RefCell<Vec<Resting<Wire>>>,
     /// HTTP/2 needs but one, which all requests share.
     shared: RefCell<Option<http2::SendRequest<Upload>>>,
     /// What can be cut: connections, tunnels and streams.
@@ -42,8 +45,8 @@ pub(crate) struct Pool {
 }
 
 #[derive(Debug)]
-struct Resting {
-    link: Link,
+struct Resting<T> {
+    link: T,
     since: Instant,
 }
 
@@ -76,6 +79,7 @@ impl Pool {
         Self {
             backend: Arc::clone(backend),
             idle: RefCell::default(),
+            plain: RefCell::default(),
             shared: RefCell::default(),
             open: RefCell::default(),
             next: Cell::new(0),
@@ -109,10 +113,7 @@ impl Pool {
         if !fresh && let Some(lent) = self.rested(limits, now) {
             return Ok(lent);
         }
-        let (stream, claim) = self.connect(limits).await?;
-        let again = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
-        let held = self.hold();
-        self.open.borrow_mut().insert(held.number, Open::Socket { again, _claim: claim });
+        let (stream, held) = self.socket(limits).await?;
         let mut client = http1::Builder::new();
         client.max_buf_size(limits.head_bytes.max(64 * 1024)).writev(false);
         let handshake = client.handshake(TokioIo::new(stream)).await;
@@ -125,6 +126,41 @@ impl Pool {
         })
         .await?;
         Ok(Lent::new(self, link, false))
+    }
+
+    /// A stream to the instance that can be cut.
+    async fn socket(self: &Rc<Self>, limits: &Limits) -> io::Result<(TcpStream, Held)> {
+        let (stream, claim) = self.connect(limits).await?;
+        let again = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
+        let held = self.hold();
+        self.open.borrow_mut().insert(held.number, Open::Socket { again, _claim: claim });
+        Ok((stream, held))
+    }
+
+    /// A connection for plain requests that rests, the one that has rested shortest.
+    pub(super) fn rested_wire(&self, limits: &Limits, now: Instant) -> Option<Wire> {
+        let mut plain = self.plain.borrow_mut();
+        while let Some(mut resting) = plain.pop() {
+            let rested = now.saturating_duration_since(resting.since);
+            if rested <= limits.upstream_idle_time && resting.link.is_quiet() {
+                return Some(resting.link);
+            }
+        }
+        None
+    }
+
+    /// A new connection for plain requests.
+    pub(super) async fn wire(self: &Rc<Self>, limits: &Limits) -> io::Result<Wire> {
+        let (stream, held) = self.socket(limits).await?;
+        Ok(Wire::new(stream, held))
+    }
+
+    /// One rests until the next request, unless its instance leaves.
+    pub(super) fn rest_wire(&self, link: Wire, since: Instant) {
+        let mut plain = self.plain.borrow_mut();
+        if !self.backend.gate().drains() && plain.len() < self.idle_max {
+            plain.push(Resting { link, since });
+        }
     }
 
     /// A connection rests until the next request, unless its instance leaves.
@@ -206,6 +242,7 @@ impl Pool {
     /// Closes what rests.
     pub(crate) fn close(&self) {
         self.idle.borrow_mut().clear();
+        self.plain.borrow_mut().clear();
         self.shared.borrow_mut().take();
     }
 
@@ -224,8 +261,9 @@ impl Pool {
 
     /// Closes what has rested for too long, or was closed by the instance.
     pub(crate) fn sweep(&self, limits: &Limits) {
-        let old = |it: &Resting| it.since.elapsed() > limits.upstream_idle_time;
-        self.idle.borrow_mut().retain_mut(|it| !old(it) && !it.link.is_closed());
+        let old = |since: Instant| since.elapsed() > limits.upstream_idle_time;
+        self.idle.borrow_mut().retain_mut(|it| !old(it.since) && !it.link.is_closed());
+        self.plain.borrow_mut().retain_mut(|it| !old(it.since) && it.link.is_quiet());
     }
 }
 

@@ -7,8 +7,9 @@
 mod chunks;
 mod lines;
 
-use chunks::Chunks;
+pub(super) use chunks::{Chunks, Part};
 use lines::Framing;
+pub(super) use lines::number;
 
 /// How a connection of HTTP/2 begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
@@ -146,6 +147,12 @@ impl Scan {
         };
         true
     }
+}
+
+/// Whether a head that is all there can be read in one way only, and has neither a body nor
+/// something else behind it.
+pub(super) fn is_bare(head: &[u8]) -> bool {
+    lines::framing(head) == Some(Framing::Length(0))
 }
 
 /// Where `wanted` begins.

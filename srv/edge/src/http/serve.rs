@@ -28,6 +28,7 @@ use super::body::Download;
 use super::forward::forward;
 use super::guard::{Guard, Pulse};
 use super::head::{Peer, Scheme};
+use super::plain;
 use super::rest::{self, REST_AFTER, Slot, rest};
 use super::scan::Scan;
 use crate::limits::Limits;
@@ -178,15 +179,21 @@ pub(crate) async fn stream<S>(
 {
     let limits = &worker.shared.limits;
     let (peer, pulse) = (Rc::new(peer), Pulse::new());
-    let mut fresh = true;
+    let fresh = Cell::new(true);
     loop {
         let end = pulse.deadline(peer.rested(), limits);
         let end = end.unwrap_or_else(|| Instant::now() + limits.head_time);
         let Some(first) = rest(&mut stream, &mut leave, end).await else { return };
-        let scan = Scan::new(limits.head_bytes, std::mem::take(&mut fresh));
+        // In memory of its own, which is given back when the connection rests.
+        let plain = plain(&worker, &mut stream, first, &peer, &pulse, &mut leave, &fresh);
+        let first = match Box::pin(plain).await {
+            plain::After::Other(first) if first.is_empty() && !*leave.borrow() => continue,
+            plain::After::Other(first) => first,
+            plain::After::Over => return,
+        };
+        let scan = Scan::new(limits.head_bytes, fresh.take());
         let back = Slot::default();
         let guard = Guard::new(stream, &back, first, scan, &pulse);
-        // In memory of its own, which is given back when the connection rests.
         match Box::pin(talk(&worker, guard, &peer, &pulse, &mut leave)).await {
             After::Rest => {}
             After::Over => return,
@@ -202,6 +209,43 @@ enum After {
     Rest,
     /// Nothing.
     Over,
+}
+
+/// Serves plain requests until another comes; with nothing left when the connection rests.
+async fn plain<S>(
+    worker: &Rc<Worker>,
+    stream: &mut S,
+    first: Vec<u8>,
+    peer: &Rc<Peer>,
+    pulse: &Pulse,
+    leave: &mut watch::Receiver<bool>,
+    fresh: &Cell<bool>,
+) -> plain::After
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (limits, leaves) = (&worker.shared.limits, Cell::new(*leave.borrow()));
+    let after = Cell::new(plain::After::Over);
+    let talking = async {
+        after.set(plain::talk(worker, stream, first, peer, pulse, &leaves, fresh).await);
+    };
+    let mut talking = std::pin::pin!(talking);
+    let look = |now| look(now, peer, pulse, !leaves.get(), limits);
+    let mut woken = attend(talking.as_mut(), leave, look).await;
+    if let Woken::Leave = woken {
+        // What is on its way is answered; the rest is for who says farewell.
+        leaves.set(true);
+        let (_silent, mut never) = watch::channel(false);
+        woken = attend(talking, &mut never, look).await;
+    }
+    match woken {
+        Woken::Rests => plain::After::Other(Vec::new()),
+        Woken::Late if peer.rested().is_none() => {
+            worker.shared.cuts.add(Reason::Stall, 1);
+            plain::After::Over
+        }
+        Woken::Ended | Woken::Late | Woken::Leave => after.replace(plain::After::Over),
+    }
 }
 
 /// Serves requests until the connection rests or is over.

@@ -5,7 +5,7 @@ const DIGITS_MAX: u8 = 16;
 
 /// Where in a body of chunks the next byte stands.
 #[derive(Debug)]
-pub(super) struct Chunks {
+pub(in crate::http) struct Chunks {
     at: At,
 }
 
@@ -34,29 +34,47 @@ enum At {
     Over,
 }
 
+/// A part of such a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Part {
+    /// So many bytes around the data.
+    Frame(usize),
+    /// So many bytes of data.
+    Data(usize),
+}
+
 impl Chunks {
-    pub(super) fn new() -> Self {
+    pub(in crate::http) fn new() -> Self {
         Self { at: At::Size { digits: 0, size: 0 } }
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::http) fn is_over(&self) -> bool {
         self.at == At::Over
+    }
+
+    /// Takes the next part of one kind; nothing when it is bad. Of a body that is over, and of
+    /// no bytes, it takes none.
+    pub(in crate::http) fn part(&mut self, bytes: &[u8]) -> Option<Part> {
+        if let At::Data { left } = self.at {
+            let taken = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let left = left - taken as u64;
+            self.at = if left == 0 { At::DataReturn } else { At::Data { left } };
+            return Some(Part::Data(taken));
+        }
+        let mut from = 0;
+        while from < bytes.len() && !matches!(self.at, At::Data { .. } | At::Over) {
+            self.at = next(self.at, bytes[from])?;
+            from += 1;
+        }
+        Some(Part::Frame(from))
     }
 
     /// Takes as much as belongs to the body; nothing when it is bad.
     pub(super) fn look(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut from = 0;
-        while from < bytes.len() && self.at != At::Over {
-            if let At::Data { left } = self.at {
-                let rest = bytes.len() - from;
-                let taken = rest.min(usize::try_from(left).unwrap_or(usize::MAX));
-                from += taken;
-                let left = left - taken as u64;
-                self.at = if left == 0 { At::DataReturn } else { At::Data { left } };
-            } else {
-                self.at = next(self.at, bytes[from])?;
-                from += 1;
-            }
+        while from < bytes.len() && !self.is_over() {
+            let (Part::Frame(taken) | Part::Data(taken)) = self.part(&bytes[from..])?;
+            from += taken;
         }
         Some(from)
     }

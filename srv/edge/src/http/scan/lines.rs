@@ -59,7 +59,7 @@ fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     value.trim_ascii_start().strip_prefix(b":")
 }
 
-fn number(text: &[u8]) -> Option<u64> {
+pub(in crate::http) fn number(text: &[u8]) -> Option<u64> {
     let text = text.trim_ascii();
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     digits.then(|| str::from_utf8(text).ok()?.parse().ok()).flatten()
