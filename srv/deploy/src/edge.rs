@@ -34,7 +34,8 @@ const DNS_PORT: u16 = 53;
 pub struct EdgeLink {
     client: watch::Receiver<Option<Client>>,
     ending: watch::Sender<bool>,
-    state: PathBuf,
+    /// None where no edge runs on this machine.
+    config: Option<Arc<Config>>,
 }
 
 impl EdgeLink {
@@ -42,7 +43,7 @@ impl EdgeLink {
     #[must_use]
     pub fn none() -> EdgeLink {
         let client = watch::channel(None).1;
-        EdgeLink { client, ending: watch::Sender::default(), state: PathBuf::new() }
+        EdgeLink { client, ending: watch::Sender::default(), config: None }
     }
 
     /// The connection, if the edge answers now.
@@ -53,10 +54,24 @@ impl EdgeLink {
 
     /// The edge, if it can be reached at this moment, be it connected already or not.
     pub async fn reach(&self) -> Option<Client> {
-        match self.client() {
-            None if self.state.as_os_str().is_empty() => None,
-            None => Client::dial(&address(&self.state), "").await.ok(),
-            client => client,
+        match (self.client(), &self.config) {
+            (None, Some(config)) => Client::dial(&address(&config.state), "").await.ok(),
+            (client, _) => client,
+        }
+    }
+
+    /// Puts a new process in the place of the one that serves, with the words this server was
+    /// started with. It takes the listeners over, and no request is lost.
+    ///
+    /// # Errors
+    /// There is none here, or the new one does not serve, and the one before goes on.
+    pub async fn restart(&self) -> Result<(), Error> {
+        match &self.config {
+            Some(config) if !*self.ending.borrow() => {
+                start(config, gateway(config).await.as_deref()).await
+            }
+            Some(_) => Err(Error::Process("it is being ended".to_string())),
+            None => Err(Error::Process("this server keeps none: see --no-edge".to_string())),
         }
     }
 
@@ -67,8 +82,8 @@ impl EdgeLink {
     /// It refused.
     pub async fn end(&self) -> Result<(), ClientError> {
         self.ending.send_replace(true);
-        if let Some(client) = self.client() {
-            end(&client, &self.state).await?;
+        if let (Some(client), Some(config)) = (self.client(), &self.config) {
+            end(&client, &config.state).await?;
         }
         // Whoever keeps the link lets go of it last.
         let mut link = self.client.clone();
@@ -125,7 +140,7 @@ pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>)
     let (sender, client) = watch::channel(None);
     let ending = watch::Sender::new(false);
     let mut ended = ending.subscribe();
-    let state = config.state.clone();
+    let kept = Some(Arc::clone(&config));
     tokio::spawn(async move {
         // The node says where the bridge is, at which instances ask for names.
         world.node_tried().await;
@@ -154,7 +169,7 @@ pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>)
             }
         }
     });
-    EdgeLink { client, ending, state }
+    EdgeLink { client, ending, config: kept }
 }
 
 /// What one life of a connection works with.
