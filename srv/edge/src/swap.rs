@@ -14,7 +14,7 @@ use crate::drain;
 use crate::gate::Gated;
 use crate::limits::Limits;
 use crate::live::Live;
-use crate::metrics::{Cuts, Figures};
+use crate::metrics::{Cuts, Figures, Flights};
 use crate::table::Table;
 use crate::tls::Tls;
 use crate::users::Users;
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) unrouted: Figures,
     /// Requests that were ended early, by reason.
     pub(crate) cuts: Cuts,
+    /// Requests on their way, for who comes after this process.
+    pub(crate) flights: Flights,
     /// Connections of users.
     pub(crate) users: Arc<Users>,
     /// Certificates, and handshakes by them.
@@ -86,6 +88,7 @@ impl Shared {
             unrouted: Figures::new(limits.workers),
             access,
             cuts: Cuts::default(),
+            flights: Flights::new(limits.workers),
             users: Users::new(limits.workers),
             tls: Tls::new()?,
             held: AtomicUsize::new(0),

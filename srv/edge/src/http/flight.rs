@@ -46,6 +46,7 @@ impl Flight {
         line: Option<Box<Line>>,
     ) -> Self {
         view.live.routes[route].figures.begin(worker.number);
+        worker.shared.flights.begin(worker.number);
         peer.begin();
         Self {
             worker: Rc::clone(worker),
@@ -164,6 +165,7 @@ impl Flight {
         self.peer.end(now);
         self.lent = None;
         self.view.live.routes[self.route].figures.end(self.worker.number, class, took);
+        self.worker.shared.flights.end(self.worker.number);
         let claim = self.claim.take();
         if let (Some(claim), Some(claimed)) = (&claim, self.claimed) {
             claim.figures.end(self.worker.number, class, now.duration_since(claimed));

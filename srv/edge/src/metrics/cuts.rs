@@ -12,11 +12,13 @@ pub(crate) enum Reason {
     Instance,
     /// Nothing moved for too long.
     Stall,
+    /// The process that served was killed.
+    Killed,
 }
 
 impl Reason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 3] = [Self::Drain, Self::Instance, Self::Stall];
+    pub(crate) const ALL: [Self; 4] = [Self::Drain, Self::Instance, Self::Stall, Self::Killed];
 
     /// As it stands in figures.
     pub(crate) fn word(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Reason {
             Self::Drain => "drain",
             Self::Instance => "instance",
             Self::Stall => "stall",
+            Self::Killed => "killed",
         }
     }
 }

@@ -3,9 +3,11 @@
 
 mod cuts;
 mod figures;
+pub(crate) mod flights;
 mod histogram;
 mod text;
 
 pub(crate) use cuts::{Cuts, Reason};
 pub(crate) use figures::{Class, Figures};
+pub(crate) use flights::Flights;
 pub(crate) use text::text;

@@ -20,7 +20,7 @@ use crate::dns;
 use crate::error::Error;
 use crate::http::{self, Scheme};
 use crate::limits::Limits;
-use crate::metrics;
+use crate::metrics::{self, Reason};
 use crate::swap::{Note, Shared};
 use crate::tls;
 use crate::worker::Kind;
@@ -102,6 +102,13 @@ impl Front {
     /// Serves the certificates of this directory from now on.
     pub(crate) async fn keep_certificates(&self, dir: PathBuf) {
         tls::keep(&self.shared.tls, dir).await;
+    }
+
+    /// Writes how many requests are on their way to `file`, and tells of those that earlier
+    /// processes took along when they were killed.
+    pub(crate) fn count_flights(&self, file: OwnedFd, killed: u64) {
+        self.shared.flights.keep(file);
+        self.shared.cuts.add(Reason::Killed, killed);
     }
 
     /// Lines of `status` about certificates.

@@ -3,7 +3,8 @@
 //! It knows no table and no request: it is small, has one thread, and has no reason to end. The
 //! sockets stay open over the end of a worker, so that connections wait and none is refused.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -41,7 +42,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         tracing::warn!("without {place}: {why}");
     }
     let took_over = from.is_some();
-    let worker = Worker::start(&options, &sockets, from).await;
+    let worker = Worker::start(&options, &sockets, 0, from).await;
     let worker = worker.map_err(Error::io("start the worker"))?;
     let (steps, asked) = mpsc::channel(4);
     let signals = (SignalKind::terminate(), SignalKind::interrupt());
@@ -51,6 +52,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         options,
         sockets,
         worker: Some(worker),
+        killed: 0,
         since: Instant::now(),
         restart: None,
         rest_ms: 0,
@@ -104,6 +106,8 @@ struct Supervisor {
     options: Options,
     sockets: Sockets,
     worker: Option<Worker>,
+    /// Requests that workers took along when they were killed.
+    killed: u64,
     /// When it was started.
     since: Instant,
     /// When it is started again.
@@ -126,8 +130,8 @@ struct Supervisor {
 enum Event {
     Signalled,
     Said(Said),
-    /// The worker has ended; how, for people.
-    Ended(String),
+    /// The worker has ended; how, unless there was none.
+    Ended(Option<io::Result<ExitStatus>>),
     Came(Talk),
     Asked(Step),
     RestWasLong,
@@ -203,7 +207,7 @@ impl Supervisor {
                     (self.deadline, self.door) = (None, self.new_door());
                     // Whoever started this process waits for the line; nobody else reads it, so
                     // that it could not be written means nothing.
-                    let _ = writeln!(std::io::stdout(), "ready");
+                    let _ = writeln!(io::stdout(), "ready");
                 }
             }
             ("yielded", _) => self.yielded(),
@@ -237,8 +241,14 @@ impl Supervisor {
     }
 
     /// The worker has ended. An answer is the end of this process too.
-    async fn ended(&mut self, how: String) -> Option<Result<(), Error>> {
-        self.worker = None;
+    async fn ended(&mut self, how: Option<io::Result<ExitStatus>>) -> Option<Result<(), Error>> {
+        let by_itself = matches!(&how, Some(Ok(status)) if status.success());
+        let how = how.map_or_else(|| "it was told to".to_owned(), ended);
+        let cut = self.worker.take().map_or(0, |worker| worker.flights());
+        if cut > 0 && !by_itself {
+            self.killed += cut;
+            tracing::warn!("the worker ended ({how}) with {cut} requests on their way");
+        }
         let failed = |what: &str| Some(Err(Error::Process(format!("{what} ({how})"))));
         match self.phase {
             Phase::Leaving => return Some(Ok(())),
@@ -275,7 +285,7 @@ impl Supervisor {
     async fn start(&mut self) {
         self.restart = None;
         self.since = Instant::now();
-        match Worker::start(&self.options, &self.sockets, None).await {
+        match Worker::start(&self.options, &self.sockets, self.killed, None).await {
             Ok(worker) => self.worker = Some(worker),
             Err(why) => {
                 tracing::error!("the worker cannot be started: {why}");
@@ -374,9 +384,9 @@ impl Supervisor {
 
 /// What comes of the worker; none, and never, when there is none that is waited for.
 async fn of_worker(worker: &mut Option<Worker>, phase: Phase) -> Option<Event> {
-    let Some(Worker { child, talk }) = worker else {
+    let Some(Worker { child, talk, .. }) = worker else {
         match phase {
-            Phase::Ending => return Some(Event::Ended("it was told to".to_owned())),
+            Phase::Ending => return Some(Event::Ended(None)),
             Phase::Starting { .. } | Phase::Serving | Phase::Yielded | Phase::Leaving => {
                 return std::future::pending().await;
             }
@@ -385,14 +395,14 @@ async fn of_worker(worker: &mut Option<Worker>, phase: Phase) -> Option<Event> {
     let said = tokio::select! {
         biased;
         said = talk.hear() => said,
-        status = child.wait() => return Some(Event::Ended(ended(status))),
+        status = child.wait() => return Some(Event::Ended(Some(status))),
     };
     match said {
         Ok(Some(said)) => Some(Event::Said(said)),
         // One that says nothing any more is as good as gone.
         Ok(None) | Err(_) => {
             let _ = child.start_kill();
-            Some(Event::Ended(ended(child.wait().await)))
+            Some(Event::Ended(Some(child.wait().await)))
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Without its supervisor it goes on: it answers the next edge itself, and starts one.
 
 use std::collections::BTreeSet;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,10 +40,12 @@ const TOLD: Duration = Duration::from_millis(100);
 pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let input = std::io::stdin().as_fd().try_clone_to_owned();
     let talk = input.and_then(Talk::over).map_err(Error::io("talk to the supervisor"))?;
-    let mut sockets = Sockets::default();
-    let from = begin(&talk, &mut sockets).await?;
+    let Given { mut sockets, flights, killed, from } = given(&talk).await?;
     let state = State::open(&options.state)?;
     let (front, notes) = Front::new()?;
+    if let Some(flights) = flights {
+        front.count_flights(flights, killed);
+    }
     if let (Some(dir), Some(_)) = (&options.certs, &options.wanted.https) {
         front.keep_certificates(dir.clone()).await;
     }
@@ -77,20 +79,34 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes the sockets, and the talk with an edge that is to be taken over from.
-async fn begin(talk: &Talk, sockets: &mut Sockets) -> Result<Option<Talk>, Error> {
+/// What the supervisor gives it first.
+#[derive(Default)]
+struct Given {
+    sockets: Sockets,
+    /// Where to write how many requests are on their way.
+    flights: Option<OwnedFd>,
+    /// Requests that workers before it took along.
+    killed: u64,
+    /// The talk with an edge that is to be taken over from.
+    from: Option<Talk>,
+}
+
+async fn given(talk: &Talk) -> Result<Given, Error> {
+    let mut given = Given::default();
     loop {
         let said = talk.hear().await.map_err(Error::io("hear the supervisor"))?;
         let said = said.ok_or_else(|| Error::Process("the supervisor ended".to_owned()))?;
-        match told(sockets, said) {
-            None => {}
-            Some(Said { line, with: Some(from) }) if line == "take" => {
-                return Talk::over(from).map(Some).map_err(Error::io("take over"));
+        let Some(Said { line, with }) = told(&mut given.sockets, said) else { continue };
+        let killed = line.strip_prefix("killed ").and_then(|count| count.parse().ok());
+        match (line.as_str(), with, killed) {
+            ("flights", file, _) => given.flights = file,
+            (_, _, Some(killed)) => given.killed = killed,
+            ("begin", _, _) => return Ok(given),
+            ("take", Some(from), _) => {
+                given.from = Some(Talk::over(from).map_err(Error::io("take over"))?);
+                return Ok(given);
             }
-            Some(said) if said.line == "begin" => return Ok(None),
-            Some(said) => {
-                return Err(Error::Process(format!("the supervisor said `{}`", said.line)));
-            }
+            _ => return Err(Error::Process(format!("the supervisor said `{line}`"))),
         }
     }
 }
