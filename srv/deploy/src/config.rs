@@ -4,7 +4,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// What a server needs to know to start.
@@ -37,6 +37,8 @@ pub struct Edge {
     pub https: String,
     /// `--certs`: where it finds certificates; absent: `certs` in the state directory.
     pub certs: Option<PathBuf>,
+    /// `--access-log`: where a line a request goes; absent: a file in the state directory.
+    pub access_log: Option<String>,
     /// `--dns`; none for the bridge and the machine itself.
     pub dns: Vec<String>,
 }
@@ -78,6 +80,13 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "DEPLOYFS_DNS",
         "where it answers for names; repeatable (the bridge and 127.0.0.1, port 53)",
     ),
+    (
+        "",
+        "--access-log",
+        "FILE",
+        "DEPLOYFS_ACCESS_LOG",
+        "its access log; - for standard output, or none (state/edge/access.log)",
+    ),
     ("", "--no-edge", "", "DEPLOYFS_NO_EDGE", "run no edge on this machine"),
 ];
 
@@ -99,7 +108,7 @@ pub enum Error {
     /// A range that no instances can be in.
     #[error("--net {0}: give a network of IPv4 and its length, 8 to 30, like 10.89.0.0/16")]
     Net(String),
-    /// A directory must not depend on where the server was started.
+    /// A path must not depend on where the server was started.
     #[error("{0} {1}: give an absolute path")]
     Relative(&'static str, PathBuf),
 }
@@ -126,6 +135,7 @@ pub fn parse(
             http: text("DEPLOYFS_HTTP").unwrap_or_else(|| ":80".to_string()),
             https: text("DEPLOYFS_HTTPS").unwrap_or_else(|| ":443".to_string()),
             certs: env("DEPLOYFS_CERTS").map(PathBuf::from),
+            access_log: text("DEPLOYFS_ACCESS_LOG"),
             dns: Vec::new(),
         },
     };
@@ -141,6 +151,7 @@ pub fn parse(
             Arg::Long("http") => config.edge.http = words.value()?.string()?,
             Arg::Long("https") => config.edge.https = words.value()?.string()?,
             Arg::Long("certs") => config.edge.certs = Some(words.value()?.into()),
+            Arg::Long("access-log") => config.edge.access_log = Some(words.value()?.string()?),
             Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
             Arg::Long("no-edge") => config.edge.runs = false,
             Arg::Value(word) => return Err(Error::Word(word)),
@@ -164,10 +175,12 @@ pub fn parse(
     if let Some(net) = config.net.as_ref().filter(|net| !is_net(net)) {
         return Err(Error::Net(net.clone()));
     }
-    let certs = config.edge.certs.iter().map(|dir| ("--certs", dir));
-    for (flag, dir) in [("-r", &config.state)].into_iter().chain(certs) {
-        if dir.is_relative() {
-            return Err(Error::Relative(flag, dir.clone()));
+    let certs = config.edge.certs.iter().map(|dir| ("--certs", dir.as_path()));
+    let access = config.edge.access_log.as_deref().filter(|log| !["-", "none"].contains(log));
+    let access = access.map(|log| ("--access-log", Path::new(log)));
+    for (flag, path) in [("-r", config.state.as_path())].into_iter().chain(certs).chain(access) {
+        if path.is_relative() {
+            return Err(Error::Relative(flag, path.to_owned()));
         }
     }
     Ok(config)
@@ -237,6 +250,11 @@ mod tests {
         assert_eq!(words("", &env_certs).unwrap().edge.certs, Some(PathBuf::from("/e")));
         let edge = words("--certs /f", &env_certs).unwrap().edge;
         assert_eq!(edge.certs, Some(PathBuf::from("/f")));
+        let env_log = [("DEPLOYFS_ACCESS_LOG", "/e")];
+        let log = |line: &str, env| words(line, env).unwrap().edge.access_log;
+        assert_eq!(log("", &env_log).as_deref(), Some("/e"));
+        assert_eq!(log("--access-log none", &env_log).as_deref(), Some("none"));
+        assert_eq!((log("--access-log -", &[]).as_deref(), log("", &[])), (Some("-"), None));
         let edge = words("--http :82 --dns -", &env).unwrap().edge;
         assert_eq!((edge.http.as_str(), edge.runs), (":82", true));
         assert_eq!(edge.dns, ["-"]);
@@ -259,6 +277,7 @@ mod tests {
             ("-r", "missing argument for option '-r'"),
             ("-r here", "-r here: give an absolute path"),
             ("--certs here", "--certs here: give an absolute path"),
+            ("--access-log here", "--access-log here: give an absolute path"),
             ("-s nowhere", "-s nowhere"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),

@@ -13,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
@@ -283,13 +284,24 @@ async fn start(config: &Config, gateway: Option<&str>) -> Result<(), Error> {
     if config.verbose {
         command.arg("-v");
     }
-    command.args(words(config, gateway));
+    command.args(words(config, gateway)).stdin(access_log(config)?);
     link::until_ready(command, &dir.join("edge.log"), "edge").await
 }
 
 /// Where the edge finds certificates unless told otherwise; made beforehand, for it watches it.
 fn usual_certs(config: &Config) -> PathBuf {
     config.state.join("certs")
+}
+
+/// What an edge is given in the place of input: it reads none, and its output is where it says that
+/// it serves, so that an access log on standard output, which is this server's, goes this way.
+fn access_log(config: &Config) -> Result<Stdio, Error> {
+    if config.edge.access_log.as_deref() != Some("-") {
+        return Ok(Stdio::null());
+    }
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    let output = output.map_err(|e| Error::Process(format!("standard output: {e}")))?;
+    Ok(output.into())
 }
 
 /// Where the edge is to listen, and with which certificates.
@@ -303,6 +315,10 @@ fn words(config: &Config, gateway: Option<&str>) -> Vec<String> {
     let usual = || gateway.into_iter().chain(["127.0.0.1"]).map(String::from).collect();
     let dns: Vec<String> = if edge.dns.is_empty() { usual() } else { edge.dns.clone() };
     words.extend(dns.into_iter().flat_map(|at| ["--dns".to_string(), at]));
+    if let Some(log) = &edge.access_log {
+        let log = if log == "-" { "stdin" } else { log };
+        words.extend(["--access-log".to_string(), log.to_string()]);
+    }
     words
 }
 
@@ -322,6 +338,10 @@ mod tests {
         check("", Some("10.89.0.1"), usual);
         let certs = "--http :80 --https :443 --certs /c --dns -";
         check("--dns - --certs /c", Some("10.89.0.1"), certs);
+        for (word, passed) in [("none", "none"), ("/l", "/l"), ("-", "stdin")] {
+            let line = format!("--dns - --certs /c --access-log {word}");
+            check(&line, None, &format!("{certs} --access-log {passed}"));
+        }
         let own = "--http 127.0.0.1:0 --https - --certs /c --dns 127.0.0.1:0";
         check(own, None, own);
     }

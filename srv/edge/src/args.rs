@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 
+use crate::access;
 use crate::error::Error;
 use crate::process::bind;
 use crate::process::sockets::Wanted;
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) wanted: Wanted,
     /// The directory of certificates.
     pub(crate) certs: Option<PathBuf>,
+    /// Where the access log is.
+    pub(crate) access: access::Place,
     /// Print every 9P message.
     pub(crate) trace: bool,
     /// Say more.
@@ -48,6 +51,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
         servers: Vec::new(),
         wanted: Wanted::default(),
         certs: None,
+        access: access::Place::default(),
         trace: false,
         verbose: false,
         worker: false,
@@ -61,6 +65,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
             Arg::Long("https") => options.wanted.https = place(text(&mut words)?)?,
             Arg::Long("dns") => options.wanted.dns.extend(names(&text(&mut words)?)?),
             Arg::Long("certs") => options.certs = Some(PathBuf::from(text(&mut words)?)),
+            Arg::Long("access-log") => options.access = log(&text(&mut words)?)?,
             Arg::Short('D') => options.trace = true,
             Arg::Short('v') => options.verbose = true,
             Arg::Long("worker") => options.worker = true,
@@ -106,6 +111,10 @@ fn place(text: String) -> Result<Option<String>, Error> {
     Ok(Some(text))
 }
 
+fn log(text: &str) -> Result<access::Place, Error> {
+    access::Place::read(text).map_err(Error::Usage)
+}
+
 /// Addresses with commas between them; one without a port takes what is usual.
 fn names(text: &str) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
@@ -129,6 +138,7 @@ impl Options {
         self.wanted.http.iter().for_each(|text| add("--http", text));
         self.wanted.https.iter().for_each(|text| add("--https", text));
         self.wanted.dns.iter().for_each(|text| add("--dns", text));
+        self.access.word(worker).iter().for_each(|word| add("--access-log", word));
         let flags = [(self.trace, "-D"), (self.verbose, "-v"), (worker, "--worker")];
         words.extend(self.certs.iter().flat_map(|dir| ["--certs".into(), dir.into()]));
         words.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into()));
@@ -147,7 +157,7 @@ mod tests {
     #[test]
     fn the_words_are_read_and_passed_on() {
         let all = "-r /s -n two -s unix!/a -s tcp!127.0.0.1!5640 --http 127.0.0.1:0 --https :443 \
-                   --dns 10.89.0.1,127.0.0.1:5353 --dns [::1] --certs /c -D -v";
+                   --dns 10.89.0.1,127.0.0.1:5353 --dns [::1] --certs /c --access-log /l -D -v";
         let options = read(all).unwrap();
         assert_eq!((options.servers.len(), options.wanted.dns.len()), (2, 3));
         assert_eq!(parse(options.words(false)).unwrap(), options);
@@ -181,6 +191,7 @@ mod tests {
             ("-r /s -n ..", "-n .."),
             ("-r /s --http 80", "`80`"),
             ("-r /s --dns x", "`x`"),
+            ("-r /s --access-log x", "absolute path, - or none"),
             ("-r /s -s nowhere", "-s: bad address"),
         ] {
             let error = read(words).unwrap_err().to_string();

@@ -153,6 +153,16 @@ impl Shared {
         (0..self.workers.len()).for_each(|worker| self.tell(worker, order()));
     }
 
+    /// Ends when every line so far stands in the access log, within a bound.
+    pub(crate) async fn logged(&self) {
+        let (handed, mut all) = mpsc::channel(1);
+        self.order(|| Order::Log { handed: handed.clone() });
+        drop(handed);
+        // Nobody sends; the last worker that has handed over its lines lets go.
+        let _: Option<()> = all.recv().await;
+        self.access.settle().await;
+    }
+
     /// Tells what came of an instance.
     pub(crate) fn note(&self, note: Note) {
         // Nobody listens any more when the process ends.

@@ -119,6 +119,10 @@ impl Flight {
     /// Its answer has begun.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
+        let claimed = self.claimed();
+        if let Some(line) = &mut self.line {
+            line.answered(claimed.elapsed());
+        }
     }
 
     /// So many bytes more of the answer have gone.

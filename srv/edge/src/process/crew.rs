@@ -21,7 +21,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -61,7 +61,7 @@ impl Worker {
         // The program that runs now, also when its file is another one by now.
         let mut command = std::process::Command::new("/proc/self/exe");
         command.arg0("deployfs").arg("edge").args(options.words(true));
-        command.stdin(theirs).stdout(Stdio::null());
+        command.stdin(theirs).stdout(options.access.output()?);
         let child = Command::from(command).spawn()?;
         let worker = Worker { child, talk, flights };
         let told = async {

@@ -45,8 +45,10 @@ struct Inside {
 
 impl Front {
     /// Serves no route yet, and nowhere. To be made in the runtime that drains are waited for in.
-    pub(crate) fn new() -> Result<(Arc<Front>, mpsc::UnboundedReceiver<Note>), Error> {
-        let (shared, notes) = Shared::new(Limits::default(), Access::none())?;
+    pub(crate) fn new(
+        access: Access,
+    ) -> Result<(Arc<Front>, mpsc::UnboundedReceiver<Note>), Error> {
+        let (shared, notes) = Shared::new(Limits::default(), access)?;
         let names = Arc::new(ArcSwap::from_pointee(dns::Names::of_table(&shared.live().table)));
         Ok((Arc::new(Front { shared, names, inside: Mutex::default() }), notes))
     }
@@ -150,6 +152,16 @@ impl Front {
             }
         };
         tokio::join!(names, async { while listeners.join_next().await.is_some() {} });
+    }
+
+    /// Ends when the lines of what has ended stand in the access log.
+    pub(crate) async fn logged(&self) {
+        self.shared.logged().await;
+    }
+
+    /// Lines of `status` about the access log.
+    pub(crate) fn access(&self) -> String {
+        self.shared.access.status()
     }
 
     /// The longest that anything in flight may go on after its route is gone.

@@ -20,6 +20,7 @@ use super::sockets::{Place, Sockets};
 use super::state::State;
 use super::talk::{Door, Said, Talk};
 use super::{orphan, served};
+use crate::access::Access;
 use crate::args::Options;
 use crate::error::Error;
 use crate::follow::books::Books;
@@ -42,7 +43,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let talk = input.and_then(Talk::over).map_err(Error::io("talk to the supervisor"))?;
     let Given { mut sockets, flights, killed, from } = given(&talk).await?;
     let state = State::open(&options.state)?;
-    let (front, notes) = Front::new()?;
+    let (front, notes) = Front::new(Access::at(&options.access, &state.edge())?)?;
     if let Some(flights) = flights {
         front.count_flights(flights, killed);
     }
@@ -416,6 +417,7 @@ impl Worker {
         if tokio::join!(timeout(limit, rest), told).0.is_err() {
             tracing::warn!("connections do not end: they are closed");
         }
+        self.front.logged().await;
     }
 
     fn show(&self) {

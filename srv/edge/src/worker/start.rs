@@ -84,5 +84,9 @@ fn obey(worker: &Rc<Worker>, order: Order) {
         }
         Order::Close(gone) => worker.close(&gone),
         Order::Cut(gone) => worker.cut(&gone),
+        Order::Log { handed } => {
+            worker.hand_over_lines();
+            drop(handed);
+        }
     }
 }
