@@ -148,11 +148,16 @@ impl Flight {
 
     /// The instance broke off in the middle of its answer.
     pub(crate) fn broke(&mut self) {
+        self.lost();
+        self.end(Class::Instance);
+    }
+
+    /// The instance is gone, and what it was sent with it.
+    pub(crate) fn lost(&self) {
         if !self.backend().is_some_and(Backend::is_cut) {
             // What the drain cut, it has counted.
             self.worker.shared.cuts.add(Reason::Instance, 1);
         }
-        self.end(Class::Instance);
     }
 
     fn end(&mut self, class: Class) {

@@ -221,6 +221,9 @@ fn finish(
 }
 
 fn refuse(mut flight: Flight, refusal: Refusal) -> Response<Download> {
+    if refusal == Refusal::Broken {
+        flight.lost();
+    }
     flight.refused(refusal.status());
     refusal.answer()
 }

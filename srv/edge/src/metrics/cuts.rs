@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Reason {
     /// Its instance left the table, and the drain took too long.
     Drain,
-    /// The instance broke the connection in the middle of its answer.
+    /// The instance broke the connection before its answer, or in the middle of it.
     Instance,
     /// Nothing moved for too long.
     Stall,
