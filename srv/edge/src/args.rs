@@ -7,6 +7,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 
 use crate::access;
+use crate::acme::Settings;
 use crate::error::Error;
 use crate::process::bind;
 use crate::process::sockets::Wanted;
@@ -31,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) wanted: Wanted,
     /// The directory of certificates.
     pub(crate) certs: Option<PathBuf>,
+    /// From whom certificates are ordered.
+    pub(crate) acme: Option<Settings>,
     /// Where the access log is.
     pub(crate) access: access::Place,
     /// Print every 9P message.
@@ -51,11 +54,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
         servers: Vec::new(),
         wanted: Wanted::default(),
         certs: None,
+        acme: None,
         access: access::Place::default(),
         trace: false,
         verbose: false,
         worker: false,
     };
+    let (mut contact, mut ca) = (None, None);
     while let Some(word) = words.next().map_err(usage)? {
         match word {
             Arg::Short('r') => state = Some(PathBuf::from(text(&mut words)?)),
@@ -66,6 +71,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
             Arg::Long("dns") => options.wanted.dns.extend(names(&text(&mut words)?)?),
             Arg::Long("certs") => options.certs = Some(PathBuf::from(text(&mut words)?)),
             Arg::Long("access-log") => options.access = log(&text(&mut words)?)?,
+            Arg::Long("acme") => options.acme = Some(authority(text(&mut words)?)?),
+            Arg::Long("acme-contact") => contact = Some(text(&mut words)?),
+            Arg::Long("acme-ca") => ca = Some(PathBuf::from(text(&mut words)?)),
             Arg::Short('D') => options.trace = true,
             Arg::Short('v') => options.verbose = true,
             Arg::Long("worker") => options.worker = true,
@@ -73,7 +81,18 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
         }
     }
     options.state = state.ok_or_else(|| Error::Usage("no state directory: give -r".into()))?;
-    if options.certs.is_none() {
+    match &mut options.acme {
+        // Proofs are asked for in the clear.
+        Some(_) if options.wanted.http.is_none() || options.wanted.https.is_none() => {
+            return Err(Error::Usage("--acme needs --http and --https".to_owned()));
+        }
+        Some(acme) => (acme.contact, acme.ca) = (contact, ca),
+        None if contact.is_some() || ca.is_some() => {
+            return Err(Error::Usage("--acme-contact and --acme-ca belong to --acme".to_owned()));
+        }
+        None => {}
+    }
+    if options.certs.is_none() && options.acme.is_none() {
         // Nobody could answer there, and a connection that is taken and not answered is worse
         // than none.
         options.wanted.https = None;
@@ -101,6 +120,10 @@ fn name(text: String) -> Result<String, Error> {
         true if !text.starts_with('.') => Ok(text),
         _ => Err(Error::Usage(format!("-n {text}: 1 to {NAME_BYTES_MAX} letters, digits, -_."))),
     }
+}
+
+fn authority(url: String) -> Result<Settings, Error> {
+    Settings::at(url).map_err(|why| Error::Usage(format!("--acme {why}")))
 }
 
 fn place(text: String) -> Result<Option<String>, Error> {
@@ -141,6 +164,11 @@ impl Options {
         self.access.word(worker).iter().for_each(|word| add("--access-log", word));
         let flags = [(self.trace, "-D"), (self.verbose, "-v"), (worker, "--worker")];
         words.extend(self.certs.iter().flat_map(|dir| ["--certs".into(), dir.into()]));
+        if let Some(Settings { url, contact, ca }) = &self.acme {
+            words.extend(["--acme".into(), url.into()]);
+            words.extend(contact.iter().flat_map(|it| ["--acme-contact".into(), it.into()]));
+            words.extend(ca.iter().flat_map(|it| ["--acme-ca".into(), it.into()]));
+        }
         words.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into()));
         words
     }
@@ -180,6 +208,28 @@ mod tests {
         assert_eq!(read("-r /s --https :443").unwrap().wanted.https, None);
         let with = read("-r /s --https :443 --certs /c").unwrap();
         assert_eq!(with.wanted.https.as_deref(), Some(":443"));
+    }
+
+    #[test]
+    fn certificates_are_ordered_where_they_can_be_proven_and_served() {
+        let at = "--acme https://a.example/directory";
+        let all = format!("-r /s --http :80 --https :443 {at} --acme-contact a@b --acme-ca /c");
+        let options = read(&all).unwrap();
+        assert_eq!(parse(options.words(false)).unwrap(), options);
+        assert_eq!(options.wanted.https.as_deref(), Some(":443"), "without a directory too");
+        let acme = options.acme.unwrap();
+        assert_eq!((acme.contact.as_deref(), acme.ca), (Some("a@b"), Some("/c".into())));
+        for (words, text) in [
+            (format!("-r /s --https :443 {at}"), "--acme needs --http and --https"),
+            (format!("-r /s --http :80 --certs /c {at}"), "--acme needs"),
+            ("-r /s --acme-ca /c".to_owned(), "belong to --acme"),
+            ("-r /s --acme http://a.example/".to_owned(), "want https://"),
+            ("-r /s --acme https://u@a.example/".to_owned(), "want https://"),
+            ("-r /s --acme a.example".to_owned(), "want https://"),
+        ] {
+            let error = read(&words).unwrap_err().to_string();
+            assert!(error.contains(text), "{words}: {error}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! request on the control plane.
 
 mod access;
+mod acme;
 mod args;
 mod backend;
 mod dns;
@@ -38,7 +39,8 @@ use std::ffi::OsString;
 ///
 /// `-r STATEDIR` names the state directory (required), `-s ADDRESS` where `deployfs` serves, `-n`
 /// what it knows the edge by, `--http`, `--https` and `--dns` where users are served, `--certs DIR`
-/// the certificates, `--access-log` where a line a request goes (a file, `-` for standard output,
+/// the certificates, `--acme URL` from whom others are ordered, with `--acme-contact MAIL` and
+/// `--acme-ca FILE`, `--access-log` where a line a request goes (a file, `-` for standard output,
 /// `stdin` for what stands in the place of input, `none`), `-D` prints every 9P message, `-v` says more. When it serves, the line `ready`
 /// is written to standard output. An edge that serves there already is taken over from: it ends by
 /// itself. Gives the process' exit status: 0 after an end that was asked for or a take-over, 1 when

@@ -17,7 +17,7 @@ use super::flight::Flight;
 use super::head::{self, Peer};
 use super::host::{self, Name};
 use super::outgoing::{self, Switch};
-use super::secure::elsewhere;
+use super::secure::{elsewhere, proof};
 use super::send::{Sent, send};
 use super::tunnel;
 use crate::backend::Backend;
@@ -40,6 +40,9 @@ pub(crate) async fn forward(
         Ok(name) => name,
         Err(why) => return unrouted(&worker, &peer, &head, Refusal::Bad(why), began),
     };
+    if let Some(answer) = proof(&worker.shared, &peer, &name, &head) {
+        return logged(&worker, &peer, &head, answer, began);
+    }
     let view = worker.view();
     let Some(route) = view.live.index.find(name.as_str(), head.uri.path()) else {
         return unrouted(&worker, &peer, &head, Refusal::NoRoute, began);

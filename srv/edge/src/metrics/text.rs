@@ -42,6 +42,7 @@ pub(crate) fn text(shared: &Shared) -> String {
     out.took("deploy_route_request_seconds", &routes);
     out.took("deploy_request_seconds", &backends);
     out.rest(shared);
+    shared.tls.metrics(&mut out.0);
     out.0
 }
 

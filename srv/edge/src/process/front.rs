@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::leave::Leave;
 use super::sockets::{Place, Sockets};
 use crate::access::Access;
+use crate::acme;
 use crate::dns;
 use crate::error::Error;
 use crate::http::{self, Scheme};
@@ -101,9 +102,14 @@ impl Front {
         Ok(())
     }
 
-    /// Serves the certificates of this directory from now on.
-    pub(crate) async fn keep_certificates(&self, dir: PathBuf) {
-        tls::keep(&self.shared.tls, dir).await;
+    /// Serves the certificates of these places from now on.
+    pub(crate) async fn keep_certificates(&self, places: tls::Places) {
+        tls::keep(&self.shared.tls, places).await;
+    }
+
+    /// Orders the certificates that the table needs, and keeps them there.
+    pub(crate) fn order_certificates(&self, from: acme::Settings, dir: PathBuf) -> acme::Orders {
+        acme::Orders::start(self.shared.clone(), from, dir, acme::Pace::default())
     }
 
     /// Writes how many requests are on their way to `file`, and tells of those that earlier

@@ -24,11 +24,13 @@ use super::state::State;
 use super::talk::{Door, Said, Talk};
 use super::{orphan, served};
 use crate::access::Access;
+use crate::acme::Orders;
 use crate::args::Options;
 use crate::error::Error;
 use crate::follow::books::Books;
 use crate::follow::keep::Keep;
 use crate::follow::{Follower, older};
+use crate::tls::Places;
 use crate::tree::desk::{Desk, Shown};
 
 use given::Given;
@@ -52,8 +54,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     if let Some(flights) = flights {
         front.count_flights(flights, killed);
     }
-    if let (Some(dir), Some(_)) = (&options.certs, &options.wanted.https) {
-        front.keep_certificates(dir.clone()).await;
+    if options.wanted.https.is_some() {
+        let ordered = options.acme.as_ref().map(|from| from.place(&state.edge()));
+        front.keep_certificates(Places { given: options.certs.clone(), ordered }).await;
     }
     let keep = Keep::new(state.edge());
     let books = Arc::new(Books::new(front.clone(), keep));
@@ -98,6 +101,8 @@ struct Worker {
     /// Said when the tree is to be found with the next process.
     tree_leaving: Leaving,
     follower: Option<Follower>,
+    /// Certificates that are ordered.
+    orders: Option<Orders>,
     connected: watch::Sender<String>,
     changes: watch::Receiver<u64>,
     /// The routes' ports that were asked for.
@@ -157,6 +162,7 @@ impl Worker {
             leaving: Leaving::new(),
             tree_leaving: Leaving::new(),
             follower: None,
+            orders: None,
             connected,
             changes,
             ports: BTreeSet::new(),
@@ -198,6 +204,10 @@ impl Worker {
         let (servers, name) = (self.options.servers.clone(), self.options.name.clone());
         let follower = Follower::start(self.books.clone(), servers, name, self.connected.clone());
         self.follower = Some(follower);
+        self.orders = self.options.acme.clone().map(|from| {
+            let dir = from.place(&self.state.edge());
+            self.front.order_certificates(from, dir)
+        });
         self.sync_ports().await;
         self.show();
     }
@@ -206,6 +216,9 @@ impl Worker {
     async fn yield_to_newer(&mut self) {
         if let Some(follower) = self.follower.take() {
             follower.stop().await;
+        }
+        if let Some(orders) = self.orders.take() {
+            orders.stop().await;
         }
         self.connected.send_replace("a newer process follows".to_owned());
     }

@@ -5,6 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests, though no attribute says so")]
 
+mod acme;
+#[allow(dead_code, reason = "others who include it use the rest")]
+#[path = "../authority/mod.rs"]
+mod authority;
 mod backend;
 mod handing;
 mod keeping;
@@ -37,7 +41,7 @@ fn main() {
     }
     let mut failed = Vec::new();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
-    let all = [keeping::ALL, handing::ALL, secure::ALL, logging::ALL].concat();
+    let all = [keeping::ALL, handing::ALL, secure::ALL, acme::ALL, logging::ALL].concat();
     let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
     assert!(!chosen.is_empty(), "no case has {:?} in its name", part.unwrap_or_default());
     for (name, case) in chosen {
