@@ -37,6 +37,12 @@ pub struct Edge {
     pub https: String,
     /// `--certs`: where it finds certificates; absent: `certs` in the state directory.
     pub certs: Option<PathBuf>,
+    /// `--acme`: the directory of who hands certificates out for the others; absent: nobody.
+    pub acme: Option<String>,
+    /// `--acme-contact`: where they may write to.
+    pub acme_contact: Option<String>,
+    /// `--acme-ca`: who vouches for them; absent: whom the machine trusts.
+    pub acme_ca: Option<PathBuf>,
     /// `--access-log`: where a line a request goes; absent: a file in the state directory.
     pub access_log: Option<String>,
     /// `--dns`; none for the bridge and the machine itself.
@@ -73,6 +79,15 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "DEPLOYFS_CERTS",
         "its certificates, NAME.crt with NAME.key (state/certs)",
     ),
+    ("", "--acme", "URL", "DEPLOYFS_ACME", "order missing certificates there; agrees to its terms"),
+    ("", "--acme-contact", "MAIL", "DEPLOYFS_ACME_CONTACT", "where it may write to"),
+    (
+        "",
+        "--acme-ca",
+        "FILE",
+        "DEPLOYFS_ACME_CA",
+        "who vouches for it, in PEM (whom the machine trusts)",
+    ),
     (
         "",
         "--dns",
@@ -105,6 +120,9 @@ pub enum Error {
     /// A place to listen that is none.
     #[error("{0} {1}: say HOST:PORT, :PORT, or - for nowhere")]
     Listen(&'static str, String),
+    /// An authority that cannot be asked, or whose certificates could not be used.
+    #[error("{0}")]
+    Acme(String),
     /// A range that no instances can be in.
     #[error("--net {0}: give a network of IPv4 and its length, 8 to 30, like 10.89.0.0/16")]
     Net(String),
@@ -135,6 +153,9 @@ pub fn parse(
             http: text("DEPLOYFS_HTTP").unwrap_or_else(|| ":80".to_string()),
             https: text("DEPLOYFS_HTTPS").unwrap_or_else(|| ":443".to_string()),
             certs: env("DEPLOYFS_CERTS").map(PathBuf::from),
+            acme: text("DEPLOYFS_ACME"),
+            acme_contact: text("DEPLOYFS_ACME_CONTACT"),
+            acme_ca: env("DEPLOYFS_ACME_CA").map(PathBuf::from),
             access_log: text("DEPLOYFS_ACCESS_LOG"),
             dns: Vec::new(),
         },
@@ -151,6 +172,9 @@ pub fn parse(
             Arg::Long("http") => config.edge.http = words.value()?.string()?,
             Arg::Long("https") => config.edge.https = words.value()?.string()?,
             Arg::Long("certs") => config.edge.certs = Some(words.value()?.into()),
+            Arg::Long("acme") => config.edge.acme = Some(words.value()?.string()?),
+            Arg::Long("acme-contact") => config.edge.acme_contact = Some(words.value()?.string()?),
+            Arg::Long("acme-ca") => config.edge.acme_ca = Some(words.value()?.into()),
             Arg::Long("access-log") => config.edge.access_log = Some(words.value()?.string()?),
             Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
             Arg::Long("no-edge") => config.edge.runs = false,
@@ -168,6 +192,7 @@ pub fn parse(
         config.edge.dns = dns.split_whitespace().map(String::from).collect();
     }
     places(&config.edge)?;
+    acme(&config.edge)?;
     for address in addresses {
         let parsed = address.parse::<Address>();
         config.addresses.push(parsed.map_err(|e| Error::Address(address, e.to_string()))?);
@@ -176,6 +201,7 @@ pub fn parse(
         return Err(Error::Net(net.clone()));
     }
     let certs = config.edge.certs.iter().map(|dir| ("--certs", dir.as_path()));
+    let certs = certs.chain(config.edge.acme_ca.iter().map(|file| ("--acme-ca", file.as_path())));
     let access = config.edge.access_log.as_deref().filter(|log| !["-", "none"].contains(log));
     let access = access.map(|log| ("--access-log", Path::new(log)));
     for (flag, path) in [("-r", config.state.as_path())].into_iter().chain(certs).chain(access) {
@@ -196,6 +222,24 @@ fn places(edge: &Edge) -> Result<(), Error> {
         if place != "-" && !port && !address {
             return Err(Error::Listen(flag, place.clone()));
         }
+    }
+    Ok(())
+}
+
+/// Checks that certificates can be ordered where they are to be.
+fn acme(edge: &Edge) -> Result<(), Error> {
+    let Some(url) = &edge.acme else {
+        let alone = edge.acme_contact.is_some() || edge.acme_ca.is_some();
+        let why = "--acme-contact and --acme-ca: say from whom with --acme";
+        return if alone { Err(Error::Acme(why.to_string())) } else { Ok(()) };
+    };
+    let host = url.strip_prefix("https://").and_then(|rest| rest.split('/').next());
+    if host.is_none_or(|host| host.is_empty() || host.contains('@')) {
+        return Err(Error::Acme(format!("--acme {url}: say https://HOST/PATH")));
+    }
+    if edge.runs && (edge.http == "-" || edge.https == "-") {
+        let why = "certificates are proven over HTTP and served over HTTPS";
+        return Err(Error::Acme(format!("--acme needs --http and --https: {why}")));
     }
     Ok(())
 }
@@ -263,6 +307,17 @@ mod tests {
     }
 
     #[test]
+    fn certificates_are_ordered_from_whom_flags_and_then_the_environment_say() {
+        let env = [("DEPLOYFS_ACME", "https://e/d"), ("DEPLOYFS_ACME_CA", "/e")];
+        let edge = words("--acme-contact a@b", &env).unwrap().edge;
+        assert_eq!((edge.acme.as_deref(), edge.acme_ca), (Some("https://e/d"), Some("/e".into())));
+        assert_eq!(edge.acme_contact.as_deref(), Some("a@b"));
+        let edge = words("--acme https://f/d --acme-ca /f", &env).unwrap().edge;
+        assert_eq!((edge.acme.as_deref(), edge.acme_ca), (Some("https://f/d"), Some("/f".into())));
+        assert_eq!(words("", &[]).unwrap().edge.acme, None);
+    }
+
+    #[test]
     fn a_range_for_instances_is_a_network_of_the_length_it_says() {
         for net in ["10.89.0.0/16", "10.0.0.4/30", "192.168.7.0/24", "11.0.0.0/8"] {
             assert_eq!(words(&format!("--net {net}"), &[]).unwrap().net.as_deref(), Some(net));
@@ -278,6 +333,11 @@ mod tests {
             ("-r here", "-r here: give an absolute path"),
             ("--certs here", "--certs here: give an absolute path"),
             ("--access-log here", "--access-log here: give an absolute path"),
+            ("--acme http://a/d", "--acme http://a/d: say https://"),
+            ("--acme https:///d", "--acme https:///d: say https://"),
+            ("--acme https://a/d --http -", "--acme needs --http and --https"),
+            ("--acme-contact a@b", "--acme-contact and --acme-ca: say from whom"),
+            ("--acme https://a/d --acme-ca c", "--acme-ca c: give an absolute path"),
             ("-s nowhere", "-s nowhere"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),

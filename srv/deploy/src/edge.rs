@@ -311,6 +311,11 @@ fn words(config: &Config, gateway: Option<&str>) -> Vec<String> {
     words.extend(["--https".to_string(), edge.https.clone()]);
     let certs = edge.certs.clone().unwrap_or_else(|| usual_certs(config));
     words.extend(["--certs".to_string(), certs.display().to_string()]);
+    let ca = edge.acme_ca.as_ref().map(|file| file.display().to_string());
+    let acme = [("--acme", &edge.acme), ("--acme-contact", &edge.acme_contact), ("--acme-ca", &ca)];
+    for (flag, word) in acme {
+        words.extend(word.iter().flat_map(|word| [flag.to_string(), word.clone()]));
+    }
     // Without a port it takes the one for names, or where it may not have that, another.
     let usual = || gateway.into_iter().chain(["127.0.0.1"]).map(String::from).collect();
     let dns: Vec<String> = if edge.dns.is_empty() { usual() } else { edge.dns.clone() };
@@ -342,6 +347,12 @@ mod tests {
             let line = format!("--dns - --certs /c --access-log {word}");
             check(&line, None, &format!("{certs} --access-log {passed}"));
         }
+        let acme = "--acme https://a/d --acme-contact a@b --acme-ca /r";
+        check(
+            &format!("--dns - --certs /c {acme}"),
+            None,
+            &certs.replace("--dns", &format!("{acme} --dns")),
+        );
         let own = "--http 127.0.0.1:0 --https - --certs /c --dns 127.0.0.1:0";
         check(own, None, own);
     }
