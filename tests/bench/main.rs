@@ -22,6 +22,7 @@ mod peer;
 mod program;
 mod proxies;
 mod proxy;
+mod publish;
 mod publisher;
 mod quota;
 mod reads;
@@ -77,7 +78,7 @@ fn measure(words: Vec<String>) -> Result<(), String> {
 async fn one(what: &str) -> Result<(), String> {
     match what {
         "proxy" => return proxy::measure(),
-        "routes" => return routes::measure(),
+        "routes" => return routes::measure().await,
         "dns" => return dns::measure(),
         "tls" => return tls::measure(),
         "swap" => return swap::measure().await,

@@ -1,5 +1,6 @@
 //! What ten thousand routes cost, beside one: requests a second, the 99th percentile and processor
-//! time a request, for one of the routes and for all of them in turn. The two edges take turns.
+//! time a request, for one of the routes and for all of them in turn, where the two edges take
+//! turns; and a change of such a table.
 
 use crate::backend::{Backend, answers};
 use crate::edge::edge;
@@ -7,6 +8,7 @@ use crate::figure::Figure;
 use crate::program::{free_port, put};
 use crate::proxies::{Peer, Proxy};
 use crate::proxy::{Load, SHOP};
+use crate::publish;
 use crate::server::{place, programs};
 use crate::table;
 use crate::turns::turns;
@@ -22,7 +24,7 @@ const SECONDS: u32 = 1;
 ///
 /// # Errors
 /// An edge does not serve, or wrk is not there.
-pub(crate) fn measure() -> Result<(), String> {
+pub(crate) async fn measure() -> Result<(), String> {
     let (bin, place) = (programs()?, place()?);
     let backend = Backend::start(&place.path().join("backend"), false)?;
     let start = |name: &str, text: &str, ready: bool| -> Result<Proxy, String> {
@@ -40,7 +42,11 @@ pub(crate) fn measure() -> Result<(), String> {
     let script = put(place.path(), "hosts.lua", &script())?.display().to_string();
     let any = start("any", &table::one("*", "-", backend.ports), true)?;
     let all = start("all", &table::shared(ROUTES, backend.ports), false)?;
-    compare("each of 10,000 routes", [any, all], &["-s", &script])
+    compare("each of 10,000 routes", [any, all], &["-s", &script])?;
+    for routes in [1, ROUTES] {
+        publish::measure(&bin, &place.path().join(format!("publish{routes}")), routes).await?;
+    }
+    Ok(())
 }
 
 /// Asks both in turn; prints the second beside the first.

@@ -7,13 +7,12 @@ use crate::answerer::Answerer;
 use crate::backend::until;
 use crate::edge::edge;
 use crate::figure::Figure;
-use crate::load::Load;
+use crate::load::{Load, Much};
 use crate::nginx;
 use crate::program::{MEASURED_CORE, OTHER_CORE, Program, free_port, put};
 use crate::publisher::Publisher;
 use crate::server::{place, programs};
 use crate::table::HOST;
-use crate::wrk;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -28,7 +27,7 @@ const ROUNDS: usize = 300;
 const RELOADS: usize = 30;
 /// Requests that the new instance answers before the next swap: whatever was on its way to the
 /// old one has been answered then.
-const BETWEEN: usize = 512;
+const BETWEEN: usize = 128;
 /// The longest that the new instance is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -47,9 +46,11 @@ pub(crate) async fn measure() -> Result<(), String> {
 }
 
 async fn all(bin: &Path, dir: &Path, both: &[Answerer; 2]) -> Result<(), String> {
-    by_table(bin, &dir.join("edge-place"), both).await?;
-    by_command(&dir.join("haproxy"), both).await?;
-    by_reload(&dir.join("nginx"), both).await
+    for (much, place) in [(Much::Some, dir.join("some")), (Much::All, dir.join("all"))] {
+        by_table(bin, &place.join("edge"), both, much).await?;
+        by_command(&place.join("haproxy"), both, much).await?;
+    }
+    by_reload(&dir.join("nginx"), both, Much::All).await
 }
 
 fn pin(cores: &[u32]) -> Result<(), String> {
@@ -59,7 +60,7 @@ fn pin(cores: &[u32]) -> Result<(), String> {
     pinned.map_err(|error| format!("cannot have core {cores:?}: {error}"))
 }
 
-async fn by_table(bin: &Path, dir: &Path, both: &[Answerer; 2]) -> Result<(), String> {
+async fn by_table(bin: &Path, dir: &Path, both: &[Answerer; 2], much: Much) -> Result<(), String> {
     std::fs::create_dir_all(dir).map_err(|error| error.to_string())?;
     let mut publisher = Publisher::start(dir).await?;
     let port = free_port()?;
@@ -68,9 +69,10 @@ async fn by_table(bin: &Path, dir: &Path, both: &[Answerer; 2]) -> Result<(), St
     let words = [("--http", at.as_str()), ("-s", &publisher.address)];
     let _edge = edge(dir, bin, &first, &words)?;
     publisher.hears("serves 1").await?;
-    let load = Load::start(port).await?;
-    let mut swap = Figure::new("swap, edge, table to first answer of the new", "ms");
-    let mut ack = Figure::new("swap, edge, table to acknowledged", "ms");
+    let load = Load::start(port, much).await?;
+    let under = much.name();
+    let mut swap = Figure::new(format!("swap, edge, table to first answer, {under}"), "ms");
+    let mut ack = Figure::new(format!("swap, edge, table to acknowledged, {under}"), "ms");
     for round in 1..=ROUNDS {
         let (new, generation) = (&both[round % 2], round as u64 + 1);
         new.forget();
@@ -81,9 +83,7 @@ async fn by_table(bin: &Path, dir: &Path, both: &[Answerer; 2]) -> Result<(), St
         publisher.hears(&format!("drained shop-{}", round - 1)).await?;
         settle(new).await;
     }
-    let told = load.stop().await?;
-    print(&swap, &told, "(target under 2 ms)");
-    wrk::read("the edge", &told)?;
+    print(&swap, &load.stop().await?, "(target under 2 ms)");
     ack.print("");
     Ok(())
 }
@@ -93,7 +93,7 @@ fn table(round: usize, port: u16) -> String {
     format!("generation {}\n{HOST} / shop - 0/shop-{round}/0=127.0.0.1:{port}\n", round + 1)
 }
 
-async fn by_command(dir: &Path, both: &[Answerer; 2]) -> Result<(), String> {
+async fn by_command(dir: &Path, both: &[Answerer; 2], much: Much) -> Result<(), String> {
     let (port, [a, b], socket) = (free_port()?, both, dir.join("admin"));
     let text = format!(
         "global\n nbthread 1\n maxconn 4000\n stats socket {} level admin\ndefaults\n mode http\n \
@@ -111,8 +111,9 @@ async fn by_command(dir: &Path, both: &[Answerer; 2]) -> Result<(), String> {
         return Ok(());
     };
     connects(port)?;
-    let load = Load::start(port).await?;
-    let mut swap = Figure::new("swap, haproxy, command to first answer", "ms");
+    let load = Load::start(port, much).await?;
+    let mut swap =
+        Figure::new(format!("swap, haproxy, command to first answer, {}", much.name()), "ms");
     for round in 1..=ROUNDS {
         let (on, off) = (round % 2, (round + 1) % 2);
         let command = format!("set server b/s{on} state ready; set server b/s{off} state maint\n");
@@ -132,7 +133,7 @@ async fn by_command(dir: &Path, both: &[Answerer; 2]) -> Result<(), String> {
     Ok(())
 }
 
-async fn by_reload(dir: &Path, both: &[Answerer; 2]) -> Result<(), String> {
+async fn by_reload(dir: &Path, both: &[Answerer; 2], much: Much) -> Result<(), String> {
     let port = free_port()?;
     let servers = |at: u16| {
         format!(
@@ -146,8 +147,9 @@ async fn by_reload(dir: &Path, both: &[Answerer; 2]) -> Result<(), String> {
         return Ok(());
     };
     connects(port)?;
-    let load = Load::start(port).await?;
-    let mut swap = Figure::new("swap, nginx, reload to first answer", "ms");
+    let load = Load::start(port, much).await?;
+    let mut swap =
+        Figure::new(format!("swap, nginx, reload to first answer, {}", much.name()), "ms");
     let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap_or_default());
     for round in 1..=RELOADS {
         let new = &both[round % 2];
@@ -178,11 +180,9 @@ async fn settle(new: &Answerer) {
     }
 }
 
-/// The figure with its 99th percentile and what the load saw of it.
-fn print(figure: &Figure, told: &str, target: &str) {
-    let errors = told.lines().find_map(|line| line.trim().strip_prefix("Socket errors: "));
-    let errors = errors.map_or("nobody cut".to_owned(), |errors| format!("cut: {errors}"));
-    figure.print(&format!("p99 {:.2} ms, {errors} {target}", figure.percentile(99)));
+/// The figure with its 99th percentile and what was cut of the load meanwhile.
+fn print(figure: &Figure, cut: &str, target: &str) {
+    figure.print(&format!("p99 {:.2} ms, {cut} {target}", figure.percentile(99)));
 }
 
 fn connects(port: u16) -> Result<(), String> {
