@@ -35,6 +35,11 @@ impl Set {
         let mut set = Self { told, ..Self::default() };
         for certificate in &all {
             for name in &certificate.names {
+                // Those that were ordered come last, and are for where there is no other.
+                let given = |it: &Arc<Certificate>| !it.ordered && it.valid.to >= now;
+                if certificate.ordered && set.find(name).is_some_and(given) {
+                    continue;
+                }
                 let (map, name) = match name.strip_prefix("*.") {
                     Some(rest) => (&mut set.wild, rest),
                     None => (&mut set.exact, name.as_str()),
