@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -32,7 +31,6 @@ const NAMES_LEAVE_TIME: Duration = Duration::from_secs(2);
 /// All that serves users in this process.
 pub(crate) struct Front {
     shared: Arc<Shared>,
-    names: Arc<ArcSwap<dns::Names>>,
     inside: Mutex<Inside>,
 }
 
@@ -50,8 +48,7 @@ impl Front {
         access: Access,
     ) -> Result<(Arc<Front>, mpsc::UnboundedReceiver<Note>), Error> {
         let (shared, notes) = Shared::new(Limits::default(), access)?;
-        let names = Arc::new(ArcSwap::from_pointee(dns::Names::of_table(&shared.live().table)));
-        Ok((Arc::new(Front { shared, names, inside: Mutex::default() }), notes))
+        Ok((Arc::new(Front { shared, inside: Mutex::default() }), notes))
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -60,9 +57,7 @@ impl Front {
 
     /// Serves this table from now on. Instances that it has no more begin to drain.
     pub(crate) fn take(&self, text: &str) -> Result<u64, Error> {
-        let generation = self.shared.take(text)?;
-        self.names.store(Arc::new(dns::Names::of_table(&self.shared.live().table)));
-        Ok(generation)
+        self.shared.take(text)
     }
 
     /// Serves users at a socket until it is time to leave; places that are none of theirs are
@@ -141,8 +136,8 @@ impl Front {
             });
         }
         if !listeners.is_empty() {
-            let names = self.names.clone();
-            let source = dns::Source(Box::new(move || names.load_full()));
+            let shared = self.shared.clone();
+            let source = dns::Source(Box::new(move || Arc::clone(&shared.live().names)));
             let server = dns::Server::start(listeners, source, dns::Resolvers::of_machine())?;
             self.inside().names = Some(server);
         }
@@ -163,6 +158,11 @@ impl Front {
     /// Ends when the lines of what has ended stand in the access log.
     pub(crate) async fn logged(&self) {
         self.shared.logged().await;
+    }
+
+    /// Lines of `status` about routes and instances.
+    pub(crate) fn figures(&self) -> String {
+        metrics::lines(&self.shared)
     }
 
     /// Lines of `status` about the access log.

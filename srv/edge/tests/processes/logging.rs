@@ -26,6 +26,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a full disk costs lines and no request", full_disk),
     ("a log on standard output is whole lines also of two processes", standard_output),
     ("no log is kept where none is asked for", no_log),
+    ("status tells how each route and each instance does", figures),
 ];
 
 fn scene(words: &[&str]) -> (Trial, Deployfs, Edge) {
@@ -257,4 +258,30 @@ fn no_log() {
     assert_eq!(trial.value("access"), "none");
     trial.end();
     assert_eq!(own_files(&trial), Vec::<PathBuf>::new());
+}
+
+fn figures() {
+    let (trial, server, _edge) = scene(&["--access-log", "none"]);
+    let gone = "0/web-2/v2=127.0.0.1:1".to_owned();
+    let missing = format!("shop /gone web - {gone}");
+    server.publish(2, &[route("-", &[&Backend::start("web-1")]), vec![missing]].concat());
+    server.wait_for(0, "serves 2");
+    for _ in 0..7 {
+        get(trial.http(), "/").unwrap();
+    }
+    assert!(get(trial.http(), "/gone/x").is_err());
+    let check = |key: &str, text: &str| {
+        let values = trial.values(key);
+        let found = values.iter().find_map(|value| value.strip_prefix(text)?.strip_prefix(' '));
+        let found = found.unwrap_or_else(|| panic!("no {text} in {values:?}"));
+        let ms = |name: &str| {
+            let value = found.split(' ').find_map(|word| word.strip_prefix(name));
+            value.unwrap().parse::<f64>().unwrap()
+        };
+        assert!(ms("p50_ms=") > 0.0 && ms("p99_ms=") >= ms("p50_ms="), "{found}");
+    };
+    check("route", "web * / requests=7 errors=0 inflight=0");
+    check("instance", "web web-1 v1 requests=7 errors=0 inflight=0");
+    check("route", "web shop /gone requests=1 errors=1 inflight=0");
+    trial.end();
 }
