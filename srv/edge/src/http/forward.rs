@@ -252,6 +252,9 @@ fn logged(
     answer: Response<Download>,
     began: Instant,
 ) -> Response<Download> {
+    // Asked and answered, it may rest as long as any.
+    peer.begin();
+    peer.end(Instant::now());
     if worker.shared.access.is_kept() {
         let line = Line::of(peer.ip, head).with(&head.headers);
         worker.log(&line, "-", None, Some(answer.status()), 0, began.elapsed());

@@ -183,6 +183,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = this.stream()?.poll_write(context, bytes);
+        if let Poll::Ready(Ok(bytes)) = polled {
+            this.scan.wrote(bytes);
+        }
         this.wrote(&polled);
         polled
     }
@@ -194,6 +197,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = this.stream()?.poll_write_vectored(context, bytes);
+        if let Poll::Ready(Ok(bytes)) = polled {
+            this.scan.wrote(bytes);
+        }
         this.wrote(&polled);
         polled
     }

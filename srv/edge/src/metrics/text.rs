@@ -126,6 +126,7 @@ impl Text {
         }
         let held = shared.held.load(std::sync::atomic::Ordering::Relaxed) as u64;
         let (failed, refused) = shared.tls.unshaken();
+        let refused = refused + shared.users.unshaken();
         let unrouted = shared.unrouted.sum().classes[Class::Edge as usize];
         for (name, kind, help, value) in [
             ("deploy_unrouted_total", "counter", "Requests that no route was for.", unrouted),

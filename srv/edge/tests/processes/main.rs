@@ -10,9 +10,11 @@ mod acme;
 #[path = "../authority/mod.rs"]
 mod authority;
 mod backend;
+mod floods;
 mod handing;
 mod keeping;
 mod logging;
+mod naming;
 mod secure;
 mod server;
 mod trial;
@@ -41,7 +43,8 @@ fn main() {
     }
     let mut failed = Vec::new();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
-    let all = [keeping::ALL, handing::ALL, secure::ALL, acme::ALL, logging::ALL].concat();
+    let mut all = [keeping::ALL, handing::ALL, secure::ALL, acme::ALL].concat();
+    all.extend([logging::ALL, naming::ALL, floods::ALL].concat());
     let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
     assert!(!chosen.is_empty(), "no case has {:?} in its name", part.unwrap_or_default());
     for (name, case) in chosen {
