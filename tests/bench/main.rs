@@ -1,26 +1,47 @@
 //! Measures what README promises, with release programs on this machine, and prints a line a
-//! figure: `cargo run --release -p tests --bin bench [-- update | start | memory | reads | proxy]`.
+//! figure: `cargo run --release -p tests --bin bench [-- WORD...]`, the words of `ALL`.
 //!
 //! Never: passes or fails by a time (a target stands beside its figure, for the reader to judge);
 //! sleeps to wait for something of ours (another's proxy is asked until it answers); leaves a
 //! server, container, mount or file behind.
 
+mod answerer;
+mod backend;
+mod certificate;
+mod dns;
+mod dnsperf;
+mod edge;
 mod figure;
+mod h2load;
+mod load;
 mod machine;
 mod memory;
+mod names;
+mod nginx;
 mod peer;
+mod program;
 mod proxies;
 mod proxy;
+mod publish;
+mod publisher;
+mod quota;
 mod reads;
+mod routes;
 mod server;
 mod start;
+mod swap;
+mod table;
+mod tls;
+mod turns;
 mod update;
+mod wrk;
 
 use server::Server;
 use std::process::ExitCode;
 
 /// What can be measured, in the order in which it is.
-const ALL: &[&str] = &["update", "start", "memory", "reads", "proxy"];
+const ALL: &[&str] =
+    &["update", "start", "memory", "reads", "proxy", "routes", "dns", "swap", "tls"];
 
 fn main() -> ExitCode {
     match measure(std::env::args().skip(1).collect()) {
@@ -55,8 +76,13 @@ fn measure(words: Vec<String>) -> Result<(), String> {
 
 /// Measures one thing on a private server of its own, so that none disturbs another.
 async fn one(what: &str) -> Result<(), String> {
-    if what == "proxy" {
-        return proxy::measure();
+    match what {
+        "proxy" => return proxy::measure(),
+        "routes" => return routes::measure().await,
+        "dns" => return dns::measure(),
+        "tls" => return tls::measure(),
+        "swap" => return swap::measure().await,
+        _ => {}
     }
     let server = Server::open()?;
     match what {

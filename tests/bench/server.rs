@@ -26,9 +26,7 @@ impl Server {
     /// # Errors
     /// The programs are not built, or what the server said instead.
     pub(crate) fn open() -> Result<Server, String> {
-        let bin = programs()?;
-        let dir = tempfile::Builder::new().prefix("deploy-bench-").tempdir();
-        let dir = dir.map_err(|error| format!("no temporary directory: {error}"))?;
+        let (bin, dir) = (programs()?, place()?);
         let mut command = Command::new(bin.join("deployfs"));
         command.arg("-r").arg(dir.path()).arg("-s").arg(address(dir.path()).to_string());
         command.arg("--no-edge");
@@ -150,6 +148,12 @@ fn address(dir: &Path) -> Address {
 
 async fn dial(address: &Address) -> Result<Client, String> {
     Client::dial(address, "").await.map_err(|error| format!("{address}: {error}"))
+}
+
+/// A directory for what a measurement needs, which is gone with it.
+pub(crate) fn place() -> Result<TempDir, String> {
+    let dir = tempfile::Builder::new().prefix("deploy-bench-").tempdir();
+    dir.map_err(|error| format!("no temporary directory: {error}"))
 }
 
 /// The directory of the programs: this one's.

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// A value of the edge's status, once it is there.
-async fn told(rig: &Rig, key: &str) -> String {
+pub(crate) async fn told(rig: &Rig, key: &str) -> String {
     let text = rig
         .until("edges/main/status", |text| {
             text.lines().any(|line| line.strip_prefix(key).is_some_and(|v| v.starts_with('=')))
@@ -18,7 +18,7 @@ async fn told(rig: &Rig, key: &str) -> String {
 }
 
 /// Asks as a browser does; gives the whole answer.
-async fn ask(at: &str, host: &str) -> String {
+pub(crate) async fn ask(at: &str, host: &str) -> String {
     let asked = async {
         let mut stream = TcpStream::connect(at).await?;
         let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");

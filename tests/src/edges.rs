@@ -151,6 +151,11 @@ async fn only_root_may_be_an_edge_and_what_it_says_must_make_sense() {
     let odd = edge.client.write("edges/played/ack", b"dances\n").await.expect_err("refused");
     assert!(odd.to_string().contains("\"dances\""), "{odd}");
     edge.client.mkdir("edges/No Name").await.expect_err("no name");
+    for (line, why) in [("restart\n", "only main is this server's"), ("leap\n", "say: restart")] {
+        let refused = edge.client.write("edges/played/ctl", line.as_bytes()).await;
+        let refused = refused.expect_err("it was not started here").to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
     let metrics = rig.cat("metrics").await;
     let edges = |line: &&str| line.starts_with("deployfs_edges{") && line.ends_with("} 1");
     assert!(metrics.lines().any(|line| edges(&line)), "{metrics}");

@@ -1,14 +1,21 @@
-//! No request is lost: every kind of client, at 200 requests a second, through updates and all
-//! else that takes instances away, with programs that end well, at once, or not at all.
+//! No request is lost: every kind of client, at 200 requests a second, through updates, all else
+//! that takes instances away, and all that befalls the processes of the machine, with programs
+//! that end well, at once, or not at all.
 
+mod deed;
+mod held;
 mod load;
+mod lossy;
 mod once;
 mod pool;
 mod score;
+mod shop;
 mod stream;
 
-use crate::rig::{PATIENCE, Rig, bin};
+use crate::rig::{PATIENCE, bin};
+use deed::Deed::{self, *};
 use load::{Load, Target};
+use shop::Shop;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
@@ -58,38 +65,48 @@ async fn the_load_misses_a_program_that_goes_away_at_once() {
     assert!(["4 seconds", "websocket", "events"].iter().all(|kind| cut(kind) > 0), "{score}");
 }
 
-/// What is changed while users ask, once; a long run does it five times over.
-fn rounds() -> usize {
-    if std::env::var_os("DEPLOY_TESTS_LONG").is_some() { 5 } else { 1 }
-}
+/// Changes of all kinds, in a few turns.
+const SHORT: [(&str, &str, &[Deed]); 4] = [
+    ("graceful", "", &[Update("v2"), Bad, Rollback]),
+    ("exit", "update_batch 3\n", &[Update("v2"), Scale("5"), Scale("3"), Restart, KillNode]),
+    (
+        "ignore",
+        "update_batch 3\n",
+        &[Update("v2"), RestartEdge, Upgrade, KillServer, KillSupervisor, KillBoth, Update("v1")],
+    ),
+    ("exit", "update replace\n", &[Update("v2"), Restart]),
+];
 
-/// A manifest of the target.
-fn manifest(version: &str, on_term: &str) -> String {
-    format!(
-        "image target:v1\nreplicas 3\nport 8080\nmemory 128M\nhealth http /health\n\
-         route shop.test / websocket\ndrain 10\nstop_timeout 1\n\
-         env VERSION={version}\nenv ON_TERM={on_term}\n"
-    )
-}
+/// All there is, one instance at a time.
+#[rustfmt::skip]
+const LONG: &[Deed] = &[
+    Update("v2"), Update("v1"), Update("v2"), Update("v1"), Update("v2"), Update("v1"),
+    Bad, Rollback, Update("v2"), Update("v1"), Scale("5"), Scale("3"), Restart,
+    RestartEdge, Update("v2"), Upgrade, Update("v1"),
+    KillServer, KillNode, KillBoth, KillSupervisor, Restart,
+];
 
-/// Changes of all kinds under load lose nothing, whatever TERM does to the program.
-async fn nothing_is_lost(on_term: &str) {
-    let rig = Rig::with_edge().await;
-    rig.deploy(&["push", "target:v1", bin("target").to_str().expect("a path")]).await.fine();
-    rig.manifest("shop", &manifest("v1", on_term)).await.expect("right");
-    rig.deploy(&["apply", "shop"]).await.fine();
-    let status = rig.until("edges/main/status", |text| text.contains("\nhttp=")).await;
-    let address = status.lines().find_map(|line| line.strip_prefix("http="));
-    let address = address.and_then(|address| address.parse().ok()).expect("an address");
-    let load = Load::begin(&Target { address, host: "shop.test".to_owned() });
-    for _ in 0..rounds() {
-        change(&rig, on_term).await;
+/// Changes under load lose nothing, whatever TERM does to the program. A long run does all of
+/// them in each way.
+async fn nothing_is_lost((on_term, lines, deeds): (&str, &str, &[Deed])) {
+    let long = std::env::var_os("DEPLOY_TESTS_LONG").is_some();
+    let replaces = lines.contains("replace");
+    let (lines, deeds) = if long && !replaces { ("", LONG) } else { (lines, deeds) };
+    let mut shop = Shop::open(on_term, lines).await;
+    let load = Load::begin(&shop.target().await);
+    for deed in deeds {
+        deed.done(&mut shop, &load).await;
+        let score = load.score();
+        assert_eq!(score.wrong(), 0, "{on_term}: {deed:?}\n{score}");
     }
     let score = load.end().await;
     eprintln!("{on_term}\n{score}");
-    assert_eq!(score.wrong(), 0, "{on_term}\n{score}\n{}", rig.cat("metrics").await);
-    assert!(!rig.cat("metrics").await.lines().any(cut), "{}", rig.cat("metrics").await);
-    rig.end().await;
+    assert_eq!(score.wrong(), 0, "{on_term}\n{score}");
+    let metrics = shop.rig.cat("metrics").await;
+    assert!(!metrics.lines().any(cut), "{metrics}");
+    let events = shop.rig.cat("events").await;
+    assert!(!events.contains("edge main ended"), "{events}");
+    shop.rig.end().await;
 }
 
 /// A line that tells of requests that were cut.
@@ -97,33 +114,22 @@ fn cut(line: &str) -> bool {
     line.starts_with("deploy_requests_cut_total") && !line.ends_with(" 0")
 }
 
-/// There and back, a version that never gets healthy, more and fewer, and all anew.
-async fn change(rig: &Rig, on_term: &str) {
-    for version in ["v2", "v1"] {
-        rig.manifest("shop", &manifest(version, on_term)).await.expect("right");
-        rig.deploy(&["apply", "shop"]).await.fine();
-    }
-    let bad = manifest("v3", on_term).replace("/health", "/nowhere") + "health_deadline 1\n";
-    rig.manifest("shop", &bad).await.expect("right");
-    rig.deploy(&["apply", "shop"]).await.refused(4, "health check timeout");
-    rig.manifest("shop", &manifest("v1", on_term)).await.expect("right");
-    rig.deploy(&["rollback", "shop"]).await.fine();
-    rig.deploy(&["scale", "shop", "5"]).await.fine();
-    rig.deploy(&["scale", "shop", "3"]).await.fine();
-    rig.deploy(&["restart", "shop"]).await.fine();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_lost_with_programs_that_stop_gracefully() {
-    nothing_is_lost("graceful").await;
+    nothing_is_lost(SHORT[0]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_lost_with_programs_that_exit_at_once() {
-    nothing_is_lost("exit").await;
+    nothing_is_lost(SHORT[1]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_lost_with_programs_that_ignore_term() {
-    nothing_is_lost("ignore").await;
+    nothing_is_lost(SHORT[2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_lost_where_all_old_ones_end_before_new_ones_begin() {
+    nothing_is_lost(SHORT[3]).await;
 }

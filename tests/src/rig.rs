@@ -20,6 +20,8 @@ pub(crate) struct Rig {
     _dir: Option<TempDir>,
     state: PathBuf,
     server: Option<Child>,
+    /// The program that is started as the server.
+    program: PathBuf,
     /// What it is started with besides.
     words: &'static [&'static str],
 }
@@ -72,7 +74,8 @@ impl Rig {
         let dir = tempfile::Builder::new().prefix("deploy-test-").tempdir().expect("tempdir");
         let state = dir.path().canonicalize().expect("canonical");
         assert!(nix::unistd::geteuid().is_root(), "these tests run containers: be root");
-        let mut rig = Rig { _dir: Some(dir), state, server: None, words };
+        let program = bin("deployfs");
+        let mut rig = Rig { _dir: Some(dir), state, server: None, program, words };
         rig.serve().await;
         rig
     }
@@ -80,7 +83,8 @@ impl Rig {
     /// A server in that place, which the caller cleans up.
     pub(crate) async fn at(state: PathBuf) -> Rig {
         assert!(nix::unistd::geteuid().is_root(), "these tests run containers: be root");
-        let mut rig = Rig { _dir: None, state, server: None, words: &["--no-edge"] };
+        let (program, words) = (bin("deployfs"), &["--no-edge"][..]);
+        let mut rig = Rig { _dir: None, state, server: None, program, words };
         rig.serve().await;
         rig
     }
@@ -92,7 +96,7 @@ impl Rig {
 
     /// Starts the server, and waits only for that line of what it tells.
     pub(crate) async fn serve_until(&mut self, line: &str) {
-        let mut child = Command::new(bin("deployfs"))
+        let mut child = Command::new(&self.program)
             .arg("-r")
             .arg(&self.state)
             .arg("-s")
@@ -125,6 +129,20 @@ impl Rig {
             }
         });
         self.server = Some(child);
+    }
+
+    /// Takes another build of the server from the next start on: the same program, and a byte more
+    /// at its end, by which it is another one to whoever tells builds apart.
+    pub(crate) fn build_anew(&mut self) {
+        let built = self.state.join(format!("deployfs-{}", std::process::id()));
+        let mut program = std::fs::read(&self.program).expect("the program");
+        program.push(0);
+        // The one before may run, and what runs cannot be written to.
+        let _ = std::fs::remove_file(&built);
+        std::fs::write(&built, program).expect("a copy");
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&built, all).expect("to be run");
+        self.program = built;
     }
 
     pub(crate) fn state(&self) -> &Path {

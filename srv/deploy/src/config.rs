@@ -4,7 +4,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// What a server needs to know to start.
@@ -37,6 +37,14 @@ pub struct Edge {
     pub https: String,
     /// `--certs`: where it finds certificates; absent: `certs` in the state directory.
     pub certs: Option<PathBuf>,
+    /// `--acme`: the directory of who hands certificates out for the others; absent: nobody.
+    pub acme: Option<String>,
+    /// `--acme-contact`: where they may write to.
+    pub acme_contact: Option<String>,
+    /// `--acme-ca`: who vouches for them; absent: whom the machine trusts.
+    pub acme_ca: Option<PathBuf>,
+    /// `--access-log`: where a line a request goes; absent: a file in the state directory.
+    pub access_log: Option<String>,
     /// `--dns`; none for the bridge and the machine itself.
     pub dns: Vec<String>,
 }
@@ -71,12 +79,28 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "DEPLOYFS_CERTS",
         "its certificates, NAME.crt with NAME.key (state/certs)",
     ),
+    ("", "--acme", "URL", "DEPLOYFS_ACME", "order missing certificates there; agrees to its terms"),
+    ("", "--acme-contact", "MAIL", "DEPLOYFS_ACME_CONTACT", "where it may write to"),
+    (
+        "",
+        "--acme-ca",
+        "FILE",
+        "DEPLOYFS_ACME_CA",
+        "who vouches for it, in PEM (whom the machine trusts)",
+    ),
     (
         "",
         "--dns",
         "ADDR",
         "DEPLOYFS_DNS",
         "where it answers for names; repeatable (the bridge and 127.0.0.1, port 53)",
+    ),
+    (
+        "",
+        "--access-log",
+        "FILE",
+        "DEPLOYFS_ACCESS_LOG",
+        "its access log; - for standard output, or none (state/edge/access.log)",
     ),
     ("", "--no-edge", "", "DEPLOYFS_NO_EDGE", "run no edge on this machine"),
 ];
@@ -96,10 +120,13 @@ pub enum Error {
     /// A place to listen that is none.
     #[error("{0} {1}: say HOST:PORT, :PORT, or - for nowhere")]
     Listen(&'static str, String),
+    /// An authority that cannot be asked, or whose certificates could not be used.
+    #[error("{0}")]
+    Acme(String),
     /// A range that no instances can be in.
     #[error("--net {0}: give a network of IPv4 and its length, 8 to 30, like 10.89.0.0/16")]
     Net(String),
-    /// A directory must not depend on where the server was started.
+    /// A path must not depend on where the server was started.
     #[error("{0} {1}: give an absolute path")]
     Relative(&'static str, PathBuf),
 }
@@ -126,6 +153,10 @@ pub fn parse(
             http: text("DEPLOYFS_HTTP").unwrap_or_else(|| ":80".to_string()),
             https: text("DEPLOYFS_HTTPS").unwrap_or_else(|| ":443".to_string()),
             certs: env("DEPLOYFS_CERTS").map(PathBuf::from),
+            acme: text("DEPLOYFS_ACME"),
+            acme_contact: text("DEPLOYFS_ACME_CONTACT"),
+            acme_ca: env("DEPLOYFS_ACME_CA").map(PathBuf::from),
+            access_log: text("DEPLOYFS_ACCESS_LOG"),
             dns: Vec::new(),
         },
     };
@@ -141,6 +172,10 @@ pub fn parse(
             Arg::Long("http") => config.edge.http = words.value()?.string()?,
             Arg::Long("https") => config.edge.https = words.value()?.string()?,
             Arg::Long("certs") => config.edge.certs = Some(words.value()?.into()),
+            Arg::Long("acme") => config.edge.acme = Some(words.value()?.string()?),
+            Arg::Long("acme-contact") => config.edge.acme_contact = Some(words.value()?.string()?),
+            Arg::Long("acme-ca") => config.edge.acme_ca = Some(words.value()?.into()),
+            Arg::Long("access-log") => config.edge.access_log = Some(words.value()?.string()?),
             Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
             Arg::Long("no-edge") => config.edge.runs = false,
             Arg::Value(word) => return Err(Error::Word(word)),
@@ -157,6 +192,7 @@ pub fn parse(
         config.edge.dns = dns.split_whitespace().map(String::from).collect();
     }
     places(&config.edge)?;
+    acme(&config.edge)?;
     for address in addresses {
         let parsed = address.parse::<Address>();
         config.addresses.push(parsed.map_err(|e| Error::Address(address, e.to_string()))?);
@@ -164,10 +200,13 @@ pub fn parse(
     if let Some(net) = config.net.as_ref().filter(|net| !is_net(net)) {
         return Err(Error::Net(net.clone()));
     }
-    let certs = config.edge.certs.iter().map(|dir| ("--certs", dir));
-    for (flag, dir) in [("-r", &config.state)].into_iter().chain(certs) {
-        if dir.is_relative() {
-            return Err(Error::Relative(flag, dir.clone()));
+    let certs = config.edge.certs.iter().map(|dir| ("--certs", dir.as_path()));
+    let certs = certs.chain(config.edge.acme_ca.iter().map(|file| ("--acme-ca", file.as_path())));
+    let access = config.edge.access_log.as_deref().filter(|log| !["-", "none"].contains(log));
+    let access = access.map(|log| ("--access-log", Path::new(log)));
+    for (flag, path) in [("-r", config.state.as_path())].into_iter().chain(certs).chain(access) {
+        if path.is_relative() {
+            return Err(Error::Relative(flag, path.to_owned()));
         }
     }
     Ok(config)
@@ -183,6 +222,24 @@ fn places(edge: &Edge) -> Result<(), Error> {
         if place != "-" && !port && !address {
             return Err(Error::Listen(flag, place.clone()));
         }
+    }
+    Ok(())
+}
+
+/// Checks that certificates can be ordered where they are to be.
+fn acme(edge: &Edge) -> Result<(), Error> {
+    let Some(url) = &edge.acme else {
+        let alone = edge.acme_contact.is_some() || edge.acme_ca.is_some();
+        let why = "--acme-contact and --acme-ca: say from whom with --acme";
+        return if alone { Err(Error::Acme(why.to_string())) } else { Ok(()) };
+    };
+    let host = url.strip_prefix("https://").and_then(|rest| rest.split('/').next());
+    if host.is_none_or(|host| host.is_empty() || host.contains('@')) {
+        return Err(Error::Acme(format!("--acme {url}: say https://HOST/PATH")));
+    }
+    if edge.runs && (edge.http == "-" || edge.https == "-") {
+        let why = "certificates are proven over HTTP and served over HTTPS";
+        return Err(Error::Acme(format!("--acme needs --http and --https: {why}")));
     }
     Ok(())
 }
@@ -237,11 +294,27 @@ mod tests {
         assert_eq!(words("", &env_certs).unwrap().edge.certs, Some(PathBuf::from("/e")));
         let edge = words("--certs /f", &env_certs).unwrap().edge;
         assert_eq!(edge.certs, Some(PathBuf::from("/f")));
+        let env_log = [("DEPLOYFS_ACCESS_LOG", "/e")];
+        let log = |line: &str, env| words(line, env).unwrap().edge.access_log;
+        assert_eq!(log("", &env_log).as_deref(), Some("/e"));
+        assert_eq!(log("--access-log none", &env_log).as_deref(), Some("none"));
+        assert_eq!((log("--access-log -", &[]).as_deref(), log("", &[])), (Some("-"), None));
         let edge = words("--http :82 --dns -", &env).unwrap().edge;
         assert_eq!((edge.http.as_str(), edge.runs), (":82", true));
         assert_eq!(edge.dns, ["-"]);
         assert!(!words("--no-edge", &[]).unwrap().edge.runs);
         assert!(!words("", &[("DEPLOYFS_NO_EDGE", "1")]).unwrap().edge.runs);
+    }
+
+    #[test]
+    fn certificates_are_ordered_from_whom_flags_and_then_the_environment_say() {
+        let env = [("DEPLOYFS_ACME", "https://e/d"), ("DEPLOYFS_ACME_CA", "/e")];
+        let edge = words("--acme-contact a@b", &env).unwrap().edge;
+        assert_eq!((edge.acme.as_deref(), edge.acme_ca), (Some("https://e/d"), Some("/e".into())));
+        assert_eq!(edge.acme_contact.as_deref(), Some("a@b"));
+        let edge = words("--acme https://f/d --acme-ca /f", &env).unwrap().edge;
+        assert_eq!((edge.acme.as_deref(), edge.acme_ca), (Some("https://f/d"), Some("/f".into())));
+        assert_eq!(words("", &[]).unwrap().edge.acme, None);
     }
 
     #[test]
@@ -259,6 +332,12 @@ mod tests {
             ("-r", "missing argument for option '-r'"),
             ("-r here", "-r here: give an absolute path"),
             ("--certs here", "--certs here: give an absolute path"),
+            ("--access-log here", "--access-log here: give an absolute path"),
+            ("--acme http://a/d", "--acme http://a/d: say https://"),
+            ("--acme https:///d", "--acme https:///d: say https://"),
+            ("--acme https://a/d --http -", "--acme needs --http and --https"),
+            ("--acme-contact a@b", "--acme-contact and --acme-ca: say from whom"),
+            ("--acme https://a/d --acme-ca c", "--acme-ca c: give an absolute path"),
             ("-s nowhere", "-s nowhere"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),

@@ -13,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
@@ -34,7 +35,8 @@ const DNS_PORT: u16 = 53;
 pub struct EdgeLink {
     client: watch::Receiver<Option<Client>>,
     ending: watch::Sender<bool>,
-    state: PathBuf,
+    /// None where no edge runs on this machine.
+    config: Option<Arc<Config>>,
 }
 
 impl EdgeLink {
@@ -42,7 +44,7 @@ impl EdgeLink {
     #[must_use]
     pub fn none() -> EdgeLink {
         let client = watch::channel(None).1;
-        EdgeLink { client, ending: watch::Sender::default(), state: PathBuf::new() }
+        EdgeLink { client, ending: watch::Sender::default(), config: None }
     }
 
     /// The connection, if the edge answers now.
@@ -53,10 +55,24 @@ impl EdgeLink {
 
     /// The edge, if it can be reached at this moment, be it connected already or not.
     pub async fn reach(&self) -> Option<Client> {
-        match self.client() {
-            None if self.state.as_os_str().is_empty() => None,
-            None => Client::dial(&address(&self.state), "").await.ok(),
-            client => client,
+        match (self.client(), &self.config) {
+            (None, Some(config)) => Client::dial(&address(&config.state), "").await.ok(),
+            (client, _) => client,
+        }
+    }
+
+    /// Puts a new process in the place of the one that serves, with the words this server was
+    /// started with. It takes the listeners over, and no request is lost.
+    ///
+    /// # Errors
+    /// There is none here, or the new one does not serve, and the one before goes on.
+    pub async fn restart(&self) -> Result<(), Error> {
+        match &self.config {
+            Some(config) if !*self.ending.borrow() => {
+                start(config, gateway(config).await.as_deref()).await
+            }
+            Some(_) => Err(Error::Process("it is being ended".to_string())),
+            None => Err(Error::Process("this server keeps none: see --no-edge".to_string())),
         }
     }
 
@@ -67,8 +83,8 @@ impl EdgeLink {
     /// It refused.
     pub async fn end(&self) -> Result<(), ClientError> {
         self.ending.send_replace(true);
-        if let Some(client) = self.client() {
-            end(&client, &self.state).await?;
+        if let (Some(client), Some(config)) = (self.client(), &self.config) {
+            end(&client, &config.state).await?;
         }
         // Whoever keeps the link lets go of it last.
         let mut link = self.client.clone();
@@ -125,7 +141,7 @@ pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>)
     let (sender, client) = watch::channel(None);
     let ending = watch::Sender::new(false);
     let mut ended = ending.subscribe();
-    let state = config.state.clone();
+    let kept = Some(Arc::clone(&config));
     tokio::spawn(async move {
         // The node says where the bridge is, at which instances ask for names.
         world.node_tried().await;
@@ -154,7 +170,7 @@ pub fn keep(config: Arc<Config>, world: Shared, arrivals: mpsc::Sender<Arrival>)
             }
         }
     });
-    EdgeLink { client, ending, state }
+    EdgeLink { client, ending, config: kept }
 }
 
 /// What one life of a connection works with.
@@ -268,13 +284,24 @@ async fn start(config: &Config, gateway: Option<&str>) -> Result<(), Error> {
     if config.verbose {
         command.arg("-v");
     }
-    command.args(words(config, gateway));
+    command.args(words(config, gateway)).stdin(access_log(config)?);
     link::until_ready(command, &dir.join("edge.log"), "edge").await
 }
 
 /// Where the edge finds certificates unless told otherwise; made beforehand, for it watches it.
 fn usual_certs(config: &Config) -> PathBuf {
     config.state.join("certs")
+}
+
+/// What an edge is given in the place of input: it reads none, and its output is where it says that
+/// it serves, so that an access log on standard output, which is this server's, goes this way.
+fn access_log(config: &Config) -> Result<Stdio, Error> {
+    if config.edge.access_log.as_deref() != Some("-") {
+        return Ok(Stdio::null());
+    }
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    let output = output.map_err(|e| Error::Process(format!("standard output: {e}")))?;
+    Ok(output.into())
 }
 
 /// Where the edge is to listen, and with which certificates.
@@ -284,10 +311,19 @@ fn words(config: &Config, gateway: Option<&str>) -> Vec<String> {
     words.extend(["--https".to_string(), edge.https.clone()]);
     let certs = edge.certs.clone().unwrap_or_else(|| usual_certs(config));
     words.extend(["--certs".to_string(), certs.display().to_string()]);
+    let ca = edge.acme_ca.as_ref().map(|file| file.display().to_string());
+    let acme = [("--acme", &edge.acme), ("--acme-contact", &edge.acme_contact), ("--acme-ca", &ca)];
+    for (flag, word) in acme {
+        words.extend(word.iter().flat_map(|word| [flag.to_string(), word.clone()]));
+    }
     // Without a port it takes the one for names, or where it may not have that, another.
     let usual = || gateway.into_iter().chain(["127.0.0.1"]).map(String::from).collect();
     let dns: Vec<String> = if edge.dns.is_empty() { usual() } else { edge.dns.clone() };
     words.extend(dns.into_iter().flat_map(|at| ["--dns".to_string(), at]));
+    if let Some(log) = &edge.access_log {
+        let log = if log == "-" { "stdin" } else { log };
+        words.extend(["--access-log".to_string(), log.to_string()]);
+    }
     words
 }
 
@@ -307,6 +343,16 @@ mod tests {
         check("", Some("10.89.0.1"), usual);
         let certs = "--http :80 --https :443 --certs /c --dns -";
         check("--dns - --certs /c", Some("10.89.0.1"), certs);
+        for (word, passed) in [("none", "none"), ("/l", "/l"), ("-", "stdin")] {
+            let line = format!("--dns - --certs /c --access-log {word}");
+            check(&line, None, &format!("{certs} --access-log {passed}"));
+        }
+        let acme = "--acme https://a/d --acme-contact a@b --acme-ca /r";
+        check(
+            &format!("--dns - --certs /c {acme}"),
+            None,
+            &certs.replace("--dns", &format!("{acme} --dns")),
+        );
         let own = "--http 127.0.0.1:0 --https - --certs /c --dns 127.0.0.1:0";
         check(own, None, own);
     }

@@ -114,6 +114,9 @@ impl Edges {
     /// A new table is there, and these containers are not in it any more.
     pub fn published(&mut self, table: u64, left: Vec<String>, now: Millis) {
         self.newest = Some(table);
+        // What was said of one that has been here again since is of its time before.
+        let edges = self.edges.values_mut();
+        edges.for_each(|edge| left.iter().for_each(|container| edge.left_again(container)));
         self.left.extend(left.into_iter().map(|container| (container, table)));
         if self.left.len() > LEFT_MAX {
             // Whoever asks for one of these later waits for `drained`, or for its limit.

@@ -16,7 +16,7 @@ use crate::table::{File, Shape};
 use crate::world::Shared;
 use bytes::Bytes;
 use draft::{Draft, Scratch};
-use edge::{Ack, Tables};
+use edge::{Ack, EdgeCtl, Tables};
 use ninep::tree::Created;
 use ninep::{Answer, Error, How, NewFile, Open, Result, Stat, Tree, User};
 use nix::unistd::Group;
@@ -255,6 +255,11 @@ impl Tree for Files {
             Shape::Grow => self.open_grow(at),
             Shape::Wait => self.open_wait(at),
             Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at),
+            Shape::Ctl if at.file == File::EdgeCtl => Answer::Now(Ok(Box::new(EdgeCtl {
+                world: self.world.clone(),
+                link: self.edge.clone(),
+                name: at.item.clone(),
+            }))),
             Shape::Ctl if at.file == File::InstanceCtl => match self.instance_of(at) {
                 Some((service, id)) => Answer::Now(Ok(Box::new(InstanceCtl {
                     world: self.world.clone(),

@@ -208,6 +208,7 @@ async fn start(config: &Config) -> Result<(), Error> {
     if config.verbose {
         command.arg("-v");
     }
+    command.stdin(Stdio::null());
     until_ready(command, &path, "node").await
 }
 
@@ -216,7 +217,7 @@ async fn start(config: &Config) -> Result<(), Error> {
 pub(crate) async fn until_ready(mut command: Command, path: &Path, who: &str) -> Result<(), Error> {
     let failed = |what: String| Error::Process(what);
     let log = open_log(path).map_err(|e| failed(format!("{}: {e}", path.display())))?;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
+    command.stdout(Stdio::piped()).stderr(log).process_group(0);
     let mut child = command.spawn().map_err(|e| failed(format!("cannot start the {who}: {e}")))?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {

@@ -88,6 +88,7 @@ pub enum File {
     Edge,
     EdgeRoutes,
     EdgeAck,
+    EdgeCtl,
     EdgeStatus,
     EdgeMetrics,
 }
@@ -171,6 +172,7 @@ pub const TREE: &[Row] = &[
     row("    <name>/", 0o555, F::Edge, Dir, ""),
     row("      routes", 0o400, F::EdgeRoutes, Wait, "each table, and a line end GENERATION"),
     row("      ack", 0o200, F::EdgeAck, Ctl, "the edge writes what it serves and has drained"),
+    row("      ctl", 0o220, F::EdgeCtl, Ctl, "restart: a new process takes over, none is lost"),
     row("      status", 0o444, F::EdgeStatus, Text, "key=value lines"),
     row("      metrics", 0o444, F::EdgeMetrics, Text, "Prometheus text"),
 ];

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 
+use crate::access;
+use crate::acme::Settings;
 use crate::error::Error;
 use crate::process::bind;
 use crate::process::sockets::Wanted;
@@ -30,6 +32,10 @@ pub(crate) struct Options {
     pub(crate) wanted: Wanted,
     /// The directory of certificates.
     pub(crate) certs: Option<PathBuf>,
+    /// From whom certificates are ordered.
+    pub(crate) acme: Option<Settings>,
+    /// Where the access log is.
+    pub(crate) access: access::Place,
     /// Print every 9P message.
     pub(crate) trace: bool,
     /// Say more.
@@ -48,10 +54,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
         servers: Vec::new(),
         wanted: Wanted::default(),
         certs: None,
+        acme: None,
+        access: access::Place::default(),
         trace: false,
         verbose: false,
         worker: false,
     };
+    let (mut contact, mut ca) = (None, None);
     while let Some(word) = words.next().map_err(usage)? {
         match word {
             Arg::Short('r') => state = Some(PathBuf::from(text(&mut words)?)),
@@ -61,6 +70,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
             Arg::Long("https") => options.wanted.https = place(text(&mut words)?)?,
             Arg::Long("dns") => options.wanted.dns.extend(names(&text(&mut words)?)?),
             Arg::Long("certs") => options.certs = Some(PathBuf::from(text(&mut words)?)),
+            Arg::Long("access-log") => options.access = log(&text(&mut words)?)?,
+            Arg::Long("acme") => options.acme = Some(authority(text(&mut words)?)?),
+            Arg::Long("acme-contact") => contact = Some(text(&mut words)?),
+            Arg::Long("acme-ca") => ca = Some(PathBuf::from(text(&mut words)?)),
             Arg::Short('D') => options.trace = true,
             Arg::Short('v') => options.verbose = true,
             Arg::Long("worker") => options.worker = true,
@@ -68,7 +81,18 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
         }
     }
     options.state = state.ok_or_else(|| Error::Usage("no state directory: give -r".into()))?;
-    if options.certs.is_none() {
+    match &mut options.acme {
+        // Proofs are asked for in the clear.
+        Some(_) if options.wanted.http.is_none() || options.wanted.https.is_none() => {
+            return Err(Error::Usage("--acme needs --http and --https".to_owned()));
+        }
+        Some(acme) => (acme.contact, acme.ca) = (contact, ca),
+        None if contact.is_some() || ca.is_some() => {
+            return Err(Error::Usage("--acme-contact and --acme-ca belong to --acme".to_owned()));
+        }
+        None => {}
+    }
+    if options.certs.is_none() && options.acme.is_none() {
         // Nobody could answer there, and a connection that is taken and not answered is worse
         // than none.
         options.wanted.https = None;
@@ -98,12 +122,20 @@ fn name(text: String) -> Result<String, Error> {
     }
 }
 
+fn authority(url: String) -> Result<Settings, Error> {
+    Settings::at(url).map_err(|why| Error::Usage(format!("--acme {why}")))
+}
+
 fn place(text: String) -> Result<Option<String>, Error> {
     if text == "-" {
         return Ok(None);
     }
     bind::addresses(&text).map_err(Error::Usage)?;
     Ok(Some(text))
+}
+
+fn log(text: &str) -> Result<access::Place, Error> {
+    access::Place::read(text).map_err(Error::Usage)
 }
 
 /// Addresses with commas between them; one without a port takes what is usual.
@@ -129,8 +161,14 @@ impl Options {
         self.wanted.http.iter().for_each(|text| add("--http", text));
         self.wanted.https.iter().for_each(|text| add("--https", text));
         self.wanted.dns.iter().for_each(|text| add("--dns", text));
+        self.access.word(worker).iter().for_each(|word| add("--access-log", word));
         let flags = [(self.trace, "-D"), (self.verbose, "-v"), (worker, "--worker")];
         words.extend(self.certs.iter().flat_map(|dir| ["--certs".into(), dir.into()]));
+        if let Some(Settings { url, contact, ca }) = &self.acme {
+            words.extend(["--acme".into(), url.into()]);
+            words.extend(contact.iter().flat_map(|it| ["--acme-contact".into(), it.into()]));
+            words.extend(ca.iter().flat_map(|it| ["--acme-ca".into(), it.into()]));
+        }
         words.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into()));
         words
     }
@@ -147,7 +185,7 @@ mod tests {
     #[test]
     fn the_words_are_read_and_passed_on() {
         let all = "-r /s -n two -s unix!/a -s tcp!127.0.0.1!5640 --http 127.0.0.1:0 --https :443 \
-                   --dns 10.89.0.1,127.0.0.1:5353 --dns [::1] --certs /c -D -v";
+                   --dns 10.89.0.1,127.0.0.1:5353 --dns [::1] --certs /c --access-log /l -D -v";
         let options = read(all).unwrap();
         assert_eq!((options.servers.len(), options.wanted.dns.len()), (2, 3));
         assert_eq!(parse(options.words(false)).unwrap(), options);
@@ -173,6 +211,28 @@ mod tests {
     }
 
     #[test]
+    fn certificates_are_ordered_where_they_can_be_proven_and_served() {
+        let at = "--acme https://a.example/directory";
+        let all = format!("-r /s --http :80 --https :443 {at} --acme-contact a@b --acme-ca /c");
+        let options = read(&all).unwrap();
+        assert_eq!(parse(options.words(false)).unwrap(), options);
+        assert_eq!(options.wanted.https.as_deref(), Some(":443"), "without a directory too");
+        let acme = options.acme.unwrap();
+        assert_eq!((acme.contact.as_deref(), acme.ca), (Some("a@b"), Some("/c".into())));
+        for (words, text) in [
+            (format!("-r /s --https :443 {at}"), "--acme needs --http and --https"),
+            (format!("-r /s --http :80 --certs /c {at}"), "--acme needs"),
+            ("-r /s --acme-ca /c".to_owned(), "belong to --acme"),
+            ("-r /s --acme http://a.example/".to_owned(), "want https://"),
+            ("-r /s --acme https://u@a.example/".to_owned(), "want https://"),
+            ("-r /s --acme a.example".to_owned(), "want https://"),
+        ] {
+            let error = read(&words).unwrap_err().to_string();
+            assert!(error.contains(text), "{words}: {error}");
+        }
+    }
+
+    #[test]
     fn words_that_make_no_sense_are_refused_with_the_usage() {
         for (words, text) in [
             ("", "no state directory"),
@@ -181,6 +241,7 @@ mod tests {
             ("-r /s -n ..", "-n .."),
             ("-r /s --http 80", "`80`"),
             ("-r /s --dns x", "`x`"),
+            ("-r /s --access-log x", "absolute path, - or none"),
             ("-r /s -s nowhere", "-s: bad address"),
         ] {
             let error = read(words).unwrap_err().to_string();

@@ -8,7 +8,8 @@ pub enum Error {
     /// The words after `deployfs edge` make no sense.
     #[error(
         "{0}\nusage: deployfs edge -r STATEDIR [-s ADDRESS] [-n NAME] [--http ADDR] [--https ADDR] \
-         [--dns ADDR] [--certs DIR] [-D] [-v]"
+         [--dns ADDR] [--certs DIR] [--acme URL [--acme-contact MAIL] \
+         [--acme-ca FILE]] [--access-log FILE|-|none] [-D] [-v]"
     )]
     Usage(String),
     /// A process of the edge that did not do its part.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::backend::Backend;
+use crate::dns::Names;
 use crate::http::Index;
 use crate::metrics::Figures;
 use crate::table::{Options, Place, Table};
@@ -19,6 +20,9 @@ pub(crate) struct Live {
     pub(crate) index: Index,
     /// Finds a route by its port.
     pub(crate) tcp: BTreeMap<u16, usize>,
+    /// What is answered for names: of the same table, so that who asks for a name and then for a
+    /// page is never told of two.
+    pub(crate) names: Arc<Names>,
     /// Every instance of the table, by its ID.
     pub(crate) backends: HashMap<Arc<str>, Arc<Backend>>,
 }
@@ -46,6 +50,7 @@ impl Live {
             routes: Vec::with_capacity(table.routes.len()),
             index: Index::default(),
             tcp: BTreeMap::new(),
+            names: Arc::new(Names::of_table(&table)),
             backends: HashMap::with_capacity(table.backends.len()),
             table: Table::default(),
         };

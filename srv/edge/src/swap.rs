@@ -14,7 +14,7 @@ use crate::drain;
 use crate::gate::Gated;
 use crate::limits::Limits;
 use crate::live::Live;
-use crate::metrics::{Cuts, Figures};
+use crate::metrics::{Cuts, Figures, Flights};
 use crate::table::Table;
 use crate::tls::Tls;
 use crate::users::Users;
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) unrouted: Figures,
     /// Requests that were ended early, by reason.
     pub(crate) cuts: Cuts,
+    /// Requests on their way, for who comes after this process.
+    pub(crate) flights: Flights,
     /// Connections of users.
     pub(crate) users: Arc<Users>,
     /// Certificates, and handshakes by them.
@@ -86,6 +88,7 @@ impl Shared {
             unrouted: Figures::new(limits.workers),
             access,
             cuts: Cuts::default(),
+            flights: Flights::new(limits.workers),
             users: Users::new(limits.workers),
             tls: Tls::new()?,
             held: AtomicUsize::new(0),
@@ -148,6 +151,16 @@ impl Shared {
     /// Tells every worker.
     pub(crate) fn order(&self, order: impl Fn() -> Order) {
         (0..self.workers.len()).for_each(|worker| self.tell(worker, order()));
+    }
+
+    /// Ends when every line so far stands in the access log, within a bound.
+    pub(crate) async fn logged(&self) {
+        let (handed, mut all) = mpsc::channel(1);
+        self.order(|| Order::Log { handed: handed.clone() });
+        drop(handed);
+        // Nobody sends; the last worker that has handed over its lines lets go.
+        let _: Option<()> = all.recv().await;
+        self.access.settle().await;
     }
 
     /// Tells what came of an instance.

@@ -1,4 +1,5 @@
-//! How many connections of users are open: in all, from each address, with each worker.
+//! How many connections of users are open: in all, from each address, with each worker; and how
+//! many of an address are in the middle of a handshake.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,6 +14,15 @@ pub(crate) struct Users {
     by_worker: Box<[AtomicU64]>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
     refused: AtomicU64,
+    shaking: Mutex<HashMap<IpAddr, usize>>,
+    unshaken: AtomicU64,
+}
+
+/// A handshake's place; it is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Shaking {
+    users: Arc<Users>,
+    ip: IpAddr,
 }
 
 /// A connection's place; it is free again when this is dropped.
@@ -29,6 +39,8 @@ impl Users {
             by_worker: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             by_address: Mutex::default(),
             refused: AtomicU64::new(0),
+            shaking: Mutex::default(),
+            unshaken: AtomicU64::new(0),
         })
     }
 
@@ -36,11 +48,7 @@ impl Users {
     /// hardly more.
     pub(crate) fn come(self: &Arc<Self>, ip: IpAddr, here: usize, limits: &Limits) -> Option<Seat> {
         let ip = ip.to_canonical();
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let from_there = by_address.entry(ip).or_default();
-        *from_there += 1;
-        let few = *from_there <= limits.connections_an_address;
-        drop(by_address);
+        let few = come(&self.by_address, ip) <= limits.connections_an_address;
         // From here on what is dropped is also counted off.
         let worker = self.least(here);
         self.by_worker[worker].fetch_add(1, Ordering::Relaxed);
@@ -49,6 +57,19 @@ impl Users {
             return Some(seat);
         }
         self.refused.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// A place for a handshake, unless too many of this address are under way: whoever has many
+    /// addresses is bounded by their number, and whoever has one by this.
+    pub(crate) fn shake(self: &Arc<Self>, ip: IpAddr, limits: &Limits) -> Option<Shaking> {
+        let ip = ip.to_canonical();
+        let under_way = come(&self.shaking, ip);
+        let shaking = Shaking { users: Arc::clone(self), ip };
+        if under_way <= limits.handshakes_an_address {
+            return Some(shaking);
+        }
+        self.unshaken.fetch_add(1, Ordering::Relaxed);
         None
     }
 
@@ -61,6 +82,11 @@ impl Users {
     /// All that are open.
     pub(crate) fn count(&self) -> u64 {
         self.by_worker.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Handshakes that were refused.
+    pub(crate) fn unshaken(&self) -> u64 {
+        self.unshaken.load(Ordering::Relaxed)
     }
 
     /// All that were refused.
@@ -79,12 +105,31 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.users.by_worker[self.worker].fetch_sub(1, Ordering::Relaxed);
-        let mut by_address = self.users.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_address.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&self.ip);
-            }
+        go(&self.users.by_address, self.ip);
+    }
+}
+
+impl Drop for Shaking {
+    fn drop(&mut self) {
+        go(&self.users.shaking, self.ip);
+    }
+}
+
+/// One more of this address; gives how many that are.
+fn come(all: &Mutex<HashMap<IpAddr, usize>>, ip: IpAddr) -> usize {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = all.entry(ip).or_default();
+    *count += 1;
+    *count
+}
+
+/// One less; of an address that nobody is at nothing is kept.
+fn go(all: &Mutex<HashMap<IpAddr, usize>>, ip: IpAddr) {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(count) = all.get_mut(&ip) {
+        *count -= 1;
+        if *count == 0 {
+            all.remove(&ip);
         }
     }
 }
@@ -111,6 +156,21 @@ mod tests {
         drop((second, third));
         assert_eq!((users.count(), users.refused()), (0, 2));
         assert!(users.by_address.lock().expect("addresses").is_empty());
+    }
+
+    #[test]
+    fn one_address_may_be_in_the_middle_of_so_many_handshakes() {
+        let users = Users::new(1);
+        let limits = Limits { handshakes_an_address: 2, ..Limits::default() };
+        let shake = |ip: &str| users.shake(ip.parse().expect("an address"), &limits);
+        let (first, second) = (shake("192.0.2.1"), shake("::ffff:192.0.2.1"));
+        assert!(first.is_some() && second.is_some() && shake("192.0.2.1").is_none());
+        assert!(shake("192.0.2.2").is_some(), "another one is not held up");
+        drop(first);
+        assert!(shake("192.0.2.1").is_some());
+        drop(second);
+        assert_eq!(users.unshaken(), 1);
+        assert!(users.shaking.lock().expect("addresses").is_empty());
     }
 
     #[test]

@@ -61,6 +61,11 @@ impl Load {
         Load { stop, clients, score }
     }
 
+    /// What became of its requests so far.
+    pub(crate) fn score(&self) -> &Score {
+        &self.score
+    }
+
     /// Begins no more requests, waits for those that are under way, and gives the score.
     pub(crate) async fn end(self) -> Arc<Score> {
         let Load { stop, clients, score } = self;

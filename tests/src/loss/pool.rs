@@ -12,6 +12,13 @@ use hyper_util::rt::TokioExecutor;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Mutex as Turn;
 
+/// Whether the server has said that it did nothing about a request: a GOAWAY without an error
+/// names the last that it will answer (RFC 9113, section 6.8).
+fn untouched(why: &hyper::Error) -> bool {
+    let from = std::error::Error::source(why).and_then(|from| from.downcast_ref::<h2::Error>());
+    from.is_some_and(|from| from.is_go_away() && from.reason() == Some(h2::Reason::NO_ERROR))
+}
+
 /// Connections of a client.
 #[derive(Default)]
 pub(crate) struct Pool {
@@ -43,13 +50,20 @@ impl Pool {
         std::iter::from_fn(|| idle.pop()).find(|sender| !sender.is_closed())
     }
 
-    /// A GET as one of many streams of a connection.
+    /// A GET as one of many streams of a connection. One that the server has not looked at,
+    /// because it is about to close the connection, goes over the next one, as browsers do it.
     pub(crate) async fn get_http2(&self, target: &Target) -> Result<(), Wrong> {
-        let mut sender = self.http2(target).await?;
-        let request = Request::get(format!("http://{}/", target.host)).version(Version::HTTP_2);
-        let request = request.body(Empty::new()).map_err(|why| Wrong::Failed(why.to_string()))?;
-        let response = sender.send_request(request).await.map_err(failed("get"))?;
-        named(&body(response).await?)
+        loop {
+            let mut sender = self.http2(target).await?;
+            let request = Request::get(format!("http://{}/", target.host)).version(Version::HTTP_2);
+            let request = request.body(Empty::new());
+            let request = request.map_err(|why| Wrong::Failed(why.to_string()))?;
+            match sender.send_request(request).await {
+                Ok(response) => return named(&body(response).await?),
+                Err(why) if untouched(&why) => *self.http2.lock().await = None,
+                Err(why) => return Err(failed("get")(why)),
+            }
+        }
     }
 
     async fn http2(&self, target: &Target) -> Result<two::SendRequest<Empty<Bytes>>, Wrong> {

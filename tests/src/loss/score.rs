@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::rig::PATIENCE;
 
 /// Failures that are kept in words, a kind.
 const WORDS_MAX: usize = 10;
@@ -29,16 +33,21 @@ pub(crate) struct Tally {
 
 /// All kinds, counted together.
 #[derive(Debug, Default)]
-pub(crate) struct Score(Mutex<BTreeMap<&'static str, Tally>>);
+pub(crate) struct Score {
+    kinds: Mutex<BTreeMap<&'static str, Tally>>,
+    /// Requests that were answered as they should have been.
+    fine: watch::Sender<usize>,
+}
 
 impl Score {
     pub(crate) fn count(&self, kind: &'static str, took: Duration, outcome: Result<(), Wrong>) {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let tally = kinds.entry(kind).or_default();
         tally.slowest = tally.slowest.max(took);
         let words = match outcome {
             Ok(()) => {
                 tally.fine += 1;
+                self.fine.send_modify(|fine| *fine += 1);
                 return;
             }
             Err(Wrong::Failed(words)) => {
@@ -56,7 +65,22 @@ impl Score {
     }
 
     pub(crate) fn tallies(&self) -> BTreeMap<&'static str, Tally> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until so many more are answered as they should be.
+    pub(crate) async fn more(&self, count: usize) {
+        let mut fine = self.fine.subscribe();
+        let until = *fine.borrow() + count;
+        let answered = timeout(PATIENCE, fine.wait_for(|fine| *fine >= until)).await;
+        assert!(answered.is_ok(), "{count} more are not answered:\n{self}");
+    }
+
+    /// All requests, and how many of them were not answered, and not to their end.
+    pub(crate) fn total(&self) -> (usize, usize, usize) {
+        let tallies = self.tallies();
+        let sum = |of: fn(&Tally) -> usize| tallies.values().map(of).sum();
+        (sum(|t| t.fine + t.failed + t.cut), sum(|t| t.failed), sum(|t| t.cut))
     }
 
     /// Requests that were not answered as they should have been.
@@ -75,6 +99,7 @@ impl fmt::Display for Score {
                 writeln!(f, "             {words}")?;
             }
         }
-        Ok(())
+        let (all, failed, cut) = self.total();
+        write!(f, "{all} requests, {failed} failed, {cut} cut")
     }
 }

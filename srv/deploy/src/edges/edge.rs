@@ -127,6 +127,11 @@ impl Edge {
         self.drained.insert(container, now);
     }
 
+    /// The container leaves the table now: the edge has drained nothing of it yet.
+    pub(super) fn left_again(&mut self, container: &str) {
+        self.drained.forget(container);
+    }
+
     /// It said something: it lives.
     pub(super) fn heard(&mut self, now: Millis) {
         self.silent = self.silent.map(|_| now);
@@ -160,8 +165,7 @@ impl Edge {
     }
 }
 
-/// What an edge has drained lately. Names are never used twice, so that an old one does no harm;
-/// the older half goes when it is old or large.
+/// What an edge has drained lately; the older half goes when it is old or large.
 #[derive(Debug, Default)]
 struct Drained {
     young: BTreeSet<String>,
@@ -177,6 +181,11 @@ impl Drained {
             self.turned = now;
         }
         self.young.insert(container);
+    }
+
+    fn forget(&mut self, container: &str) {
+        self.young.remove(container);
+        self.old.remove(container);
     }
 
     fn contains(&self, container: &str) -> bool {

@@ -119,6 +119,26 @@ fn a_drain_ends_when_the_edge_says_so_also_when_it_said_so_before_it_was_asked()
 }
 
 #[test]
+fn one_that_comes_back_is_not_drained_until_that_is_said_of_its_second_time() {
+    let script = format!(
+        "{AT_7}
+         table 8 web-3
+         drain web 3
+         main serves 8
+         main drained web-3
+         > drained web 3
+         table 9
+         main serves 9
+         table 10 web-3
+         drain web 3
+         main serves 10
+         main drained web-3
+         > drained web 3"
+    );
+    check(Edges::with_own("main"), &script);
+}
+
+#[test]
 fn requests_that_were_cut_are_told() {
     let script = format!(
         "{AT_7}

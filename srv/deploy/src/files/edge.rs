@@ -1,8 +1,10 @@
-//! The files of an edge: its stream of tables, its `ack`, and what it tells of itself.
+//! The files of an edge: its stream of tables, its `ack` and its `ctl`.
 
 use crate::arrival::Arrival;
+use crate::edge::{EdgeLink, NAME};
 use crate::edges::{Deed, LINE_BYTES_MAX, Word};
 use crate::routes::Table;
+use crate::world::Shared;
 use bytes::Bytes;
 use ninep::{Answer, Error, Open};
 use std::sync::Arc;
@@ -123,6 +125,31 @@ impl Open for Ack {
             let _ = self.words.try_send(word);
         }
         Answer::Now(u32::try_from(data.len()).map_err(|_| Error::Length))
+    }
+}
+
+/// `ctl` of an edge.
+#[derive(Debug)]
+pub(super) struct EdgeCtl {
+    pub(super) world: Shared,
+    pub(super) link: EdgeLink,
+    pub(super) name: Option<Arc<str>>,
+}
+
+impl Open for EdgeCtl {
+    fn write(&mut self, _offset: u64, data: &[u8]) -> Answer<u32> {
+        let text = String::from_utf8_lossy(data).trim().to_string();
+        let (own, world) = (self.name.as_deref() == Some(NAME), self.world.clone());
+        let (link, written) = (self.link.clone(), data.len());
+        Answer::later(async move {
+            let done = match text.as_str() {
+                "restart" if own => link.restart().await.map_err(|error| format!("edge: {error}")),
+                "restart" => Err(format!("restart: only {NAME} is this server's to start")),
+                _ => Err(format!("invalid argument: \"{text}\": say: restart")),
+            };
+            done.map_err(|text| Error::invalid(world.lock().refused(None, text)))?;
+            u32::try_from(written).map_err(|_| Error::Length)
+        })
     }
 }
 

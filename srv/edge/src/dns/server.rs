@@ -93,4 +93,4 @@ impl Server {
 #[path = "server_test.rs"]
 mod tests;
 #[cfg(test)]
-pub(crate) use tests::{Alone, at_loopback, with_resolvers_at};
+pub(crate) use tests::{Alone, with_resolvers_at};

@@ -1,11 +1,13 @@
 //! Connections: questions one behind the other, each behind its length (RFC 1035, 4.2.2), answered
 //! as the answers come (RFC 7766, 6.2.1.1). For answers that no datagram holds.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -20,7 +22,7 @@ use super::figures::Dropped;
 const IDLE: Duration = Duration::from_secs(10);
 /// How long who asked may take to take his answers.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
-/// Until the next connection is tried when there are no more descriptors.
+/// Until the next connection is tried when not even one can be taken to be closed.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Questions of one connection that others are being asked.
 const OPEN_MAX: usize = 16;
@@ -31,7 +33,7 @@ const GATHERED_BYTES: usize = 64 * 1024;
 
 /// Answer those who connect to `listener` until `stop` says so, and then what is still open.
 pub(crate) async fn serve(listener: TcpListener, desk: Arc<Desk>, mut stop: watch::Receiver<()>) {
-    let mut talks = JoinSet::new();
+    let (mut talks, mut spare) = (JoinSet::new(), Spare::new());
     loop {
         let taken = tokio::select! {
             taken = listener.accept() => taken,
@@ -49,12 +51,33 @@ pub(crate) async fn serve(listener: TcpListener, desk: Arc<Desk>, mut stop: watc
                 }
                 None => desk.figures.dropped(Dropped::Connection, 1),
             },
+            Err(_) if spare.shed(&listener) => desk.figures.dropped(Dropped::Connection, 1),
+            // Others have all descriptors, or there is no memory: nothing tells when that ends.
             Err(_) => sleep(PAUSE).await,
         }
         while talks.try_join_next().is_some() {}
     }
     drop(listener);
     while talks.join_next().await.is_some() {}
+}
+
+/// A descriptor that is kept for when there are no more: who comes then is not left to wait, but
+/// told at once, and asks by a datagram or elsewhere.
+struct Spare(Option<File>);
+
+impl Spare {
+    fn new() -> Spare {
+        Spare(File::open("/dev/null").ok())
+    }
+
+    /// Takes a connection and closes it; whether it did.
+    fn shed(&mut self, listener: &TcpListener) -> bool {
+        self.0 = None;
+        let taken = listener.accept().now_or_never();
+        let taken = taken.is_some_and(|taken| taken.is_ok());
+        *self = Spare::new();
+        taken
+    }
 }
 
 /// One connection.

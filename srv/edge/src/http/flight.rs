@@ -46,6 +46,7 @@ impl Flight {
         line: Option<Box<Line>>,
     ) -> Self {
         view.live.routes[route].figures.begin(worker.number);
+        worker.shared.flights.begin(worker.number);
         peer.begin();
         Self {
             worker: Rc::clone(worker),
@@ -118,6 +119,10 @@ impl Flight {
     /// Its answer has begun.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
+        let claimed = self.claimed();
+        if let Some(line) = &mut self.line {
+            line.answered(claimed.elapsed());
+        }
     }
 
     /// So many bytes more of the answer have gone.
@@ -152,11 +157,16 @@ impl Flight {
 
     /// The instance broke off in the middle of its answer.
     pub(crate) fn broke(&mut self) {
+        self.lost();
+        self.end(Class::Instance);
+    }
+
+    /// The instance is gone, and what it was sent with it.
+    pub(crate) fn lost(&self) {
         if !self.backend().is_some_and(Backend::is_cut) {
             // What the drain cut, it has counted.
             self.worker.shared.cuts.add(Reason::Instance, 1);
         }
-        self.end(Class::Instance);
     }
 
     fn end(&mut self, class: Class) {
@@ -173,6 +183,7 @@ impl Flight {
         self.peer.end(now);
         self.lent = None;
         self.view.live.routes[self.route].figures.end(self.worker.number, class, took);
+        self.worker.shared.flights.end(self.worker.number);
         let claim = self.claim.take();
         if let (Some(claim), Some(claimed)) = (&claim, self.claimed) {
             claim.figures.end(self.worker.number, class, now.duration_since(claimed));

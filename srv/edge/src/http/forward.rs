@@ -17,7 +17,7 @@ use super::flight::Flight;
 use super::head::{self, Peer};
 use super::host::{self, Name};
 use super::outgoing::{self, Switch};
-use super::secure::elsewhere;
+use super::secure::{elsewhere, proof};
 use super::send::{Sent, send};
 use super::tunnel;
 use crate::backend::Backend;
@@ -40,6 +40,9 @@ pub(crate) async fn forward(
         Ok(name) => name,
         Err(why) => return unrouted(&worker, &peer, &head, Refusal::Bad(why), began),
     };
+    if let Some(answer) = proof(&worker.shared, &peer, &name, &head) {
+        return logged(&worker, &peer, &head, answer, began);
+    }
     let view = worker.view();
     let Some(route) = view.live.index.find(name.as_str(), head.uri.path()) else {
         return unrouted(&worker, &peer, &head, Refusal::NoRoute, began);
@@ -221,6 +224,9 @@ fn finish(
 }
 
 fn refuse(mut flight: Flight, refusal: Refusal) -> Response<Download> {
+    if refusal == Refusal::Broken {
+        flight.lost();
+    }
     flight.refused(refusal.status());
     refusal.answer()
 }
@@ -246,6 +252,9 @@ fn logged(
     answer: Response<Download>,
     began: Instant,
 ) -> Response<Download> {
+    // Asked and answered, it may rest as long as any.
+    peer.begin();
+    peer.end(Instant::now());
     if worker.shared.access.is_kept() {
         let line = Line::of(peer.ip, head).with(&head.headers);
         worker.log(&line, "-", None, Some(answer.status()), 0, began.elapsed());

@@ -49,7 +49,7 @@ impl Pulse {
     }
 
     /// All that comes is whole requests, until it is looked at.
-    pub(super) fn is_plain(&self) {
+    pub(super) fn holds_nothing(&self) {
         self.whole.store(true, Ordering::Relaxed);
     }
 
@@ -189,6 +189,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = this.stream()?.poll_write(context, bytes);
+        if let Poll::Ready(Ok(bytes)) = polled {
+            this.scan.wrote(bytes);
+        }
         this.pulse.wrote(polled.is_ready());
         polled
     }
@@ -200,6 +203,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = this.stream()?.poll_write_vectored(context, bytes);
+        if let Poll::Ready(Ok(bytes)) = polled {
+            this.scan.wrote(bytes);
+        }
         this.pulse.wrote(polled.is_ready());
         polled
     }

@@ -209,6 +209,7 @@ impl Pool {
             return Err(left());
         }
         stream.set_nodelay(true)?;
+        limits.keep_alive.set(&stream)?;
         Ok((stream, claim))
     }
 

@@ -5,9 +5,11 @@
 //! this one may read them in the other (RFC 9112, section 11.2).
 
 mod chunks;
+mod frames;
 mod lines;
 
 pub(super) use chunks::{Chunks, Part};
+use frames::Frames;
 use lines::Framing;
 pub(super) use lines::number;
 
@@ -31,7 +33,9 @@ enum At {
     Head,
     Body(u64),
     Chunks(Chunks),
-    /// Not requests of HTTP/1.1, or not any more.
+    /// HTTP/2.
+    Frames(Frames),
+    /// Not requests, or not any more.
     Off,
     Spoilt,
 }
@@ -63,12 +67,19 @@ impl Scan {
 
     /// Whether all that has come was whole requests.
     pub(super) fn is_between(&self) -> bool {
-        matches!(self.at, At::Head | At::Off) && self.part.is_empty()
+        matches!(self.at, At::Head | At::Frames(_) | At::Off) && self.part.is_empty()
     }
 
     /// Whether nothing that comes is looked at any more.
     pub(super) fn is_spoilt(&self) -> bool {
         matches!(self.at, At::Spoilt)
+    }
+
+    /// So many bytes have gone to the user.
+    pub(super) fn wrote(&mut self, bytes: usize) {
+        if let At::Frames(frames) = &mut self.at {
+            frames.wrote(bytes);
+        }
     }
 
     /// Looks at what has come.
@@ -79,6 +90,7 @@ impl Scan {
             let taken = match &mut self.at {
                 At::Off => return Found::Fine,
                 At::Spoilt => return Found::Spoilt(from),
+                At::Frames(frames) => frames.look(rest).then_some(rest.len()),
                 At::Head => self.head(rest),
                 At::Body(left) => {
                     let taken = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
@@ -138,7 +150,7 @@ impl Scan {
     fn judge(&mut self, head: &[u8]) -> bool {
         let preface = std::mem::take(&mut self.first) && head == PREFACE;
         self.at = match lines::framing(head) {
-            _ if preface => At::Off,
+            _ if preface => At::Frames(Frames::new()),
             Some(Framing::Length(0)) => At::Head,
             Some(Framing::Length(bytes)) => At::Body(bytes),
             Some(Framing::Chunks) => At::Chunks(Chunks::new()),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 
 use super::body::Download;
 use super::head::{Peer, Scheme, X_FORWARDED_PROTO};
@@ -14,6 +14,24 @@ use crate::swap::Shared;
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 /// The port that need not be said.
 const HTTPS: u16 = 443;
+
+/// The answer to who looks for a proof of an order that is under way, whatever routes there are.
+pub(crate) fn proof(
+    shared: &Shared,
+    peer: &Peer,
+    name: &Name,
+    head: &Parts,
+) -> Option<Response<Download>> {
+    let token = head.uri.path().strip_prefix(CHALLENGES)?;
+    if peer.scheme == Scheme::Https || !matches!(head.method, Method::GET | Method::HEAD) {
+        return None;
+    }
+    let proof = shared.tls.proofs.find(name.as_str(), token)?;
+    let mut answer = Response::new(Download::Text(Some(proof.into())));
+    let kind = HeaderValue::from_static("application/octet-stream");
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    Some(answer)
+}
 
 /// The answer for a request that is to come over TLS. Its method and body come again (308 of
 /// RFC 9110).

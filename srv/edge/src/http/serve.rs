@@ -53,6 +53,7 @@ pub(crate) async fn serve(
 ) -> Result<(), Error> {
     let failed = |why: io::Error| Error::Io { what: "listening socket".into(), why };
     listener.set_nonblocking(true).map_err(failed)?;
+    shared.limits.keep_alive.set(&listener).map_err(failed)?;
     let (leaving, heard) = watch::channel(false);
     let (done, mut ended) = mpsc::channel(1);
     for number in 0..shared.limits.workers {
@@ -161,8 +162,11 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
 
 /// Serves what is inside TLS, when both sides agree on it.
 async fn secure(worker: Rc<Worker>, stream: TcpStream, peer: Peer, leave: watch::Receiver<bool>) {
-    let Shared { tls, limits, .. } = &*worker.shared;
-    if let Some(inside) = tls::shake(tls, stream, leave.clone(), limits).await {
+    let Shared { tls, limits, users, .. } = &*worker.shared;
+    let Some(shaking) = users.shake(peer.ip, limits) else { return };
+    let inside = tls::shake(tls, stream, leave.clone(), limits).await;
+    drop(shaking);
+    if let Some(inside) = inside {
         self::stream(worker, inside, peer, leave).await;
     }
 }

@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Reason {
     /// Its instance left the table, and the drain took too long.
     Drain,
-    /// The instance broke the connection in the middle of its answer.
+    /// The instance broke the connection before its answer, or in the middle of it.
     Instance,
     /// Nothing moved for too long.
     Stall,
+    /// The process that served was killed.
+    Killed,
 }
 
 impl Reason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 3] = [Self::Drain, Self::Instance, Self::Stall];
+    pub(crate) const ALL: [Self; 4] = [Self::Drain, Self::Instance, Self::Stall, Self::Killed];
 
     /// As it stands in figures.
     pub(crate) fn word(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Reason {
             Self::Drain => "drain",
             Self::Instance => "instance",
             Self::Stall => "stall",
+            Self::Killed => "killed",
         }
     }
 }

@@ -3,9 +3,13 @@
 
 mod cuts;
 mod figures;
+pub(crate) mod flights;
 mod histogram;
+mod lines;
 mod text;
 
 pub(crate) use cuts::{Cuts, Reason};
 pub(crate) use figures::{Class, Figures};
+pub(crate) use flights::Flights;
+pub(crate) use lines::lines;
 pub(crate) use text::text;

@@ -42,6 +42,7 @@ pub(crate) fn text(shared: &Shared) -> String {
     out.took("deploy_route_request_seconds", &routes);
     out.took("deploy_request_seconds", &backends);
     out.rest(shared);
+    shared.tls.metrics(&mut out.0);
     out.0
 }
 
@@ -125,6 +126,7 @@ impl Text {
         }
         let held = shared.held.load(std::sync::atomic::Ordering::Relaxed) as u64;
         let (failed, refused) = shared.tls.unshaken();
+        let refused = refused + shared.users.unshaken();
         let unrouted = shared.unrouted.sum().classes[Class::Edge as usize];
         for (name, kind, help, value) in [
             ("deploy_unrouted_total", "counter", "Requests that no route was for.", unrouted),

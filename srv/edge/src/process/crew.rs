@@ -4,18 +4,24 @@
 //! supervisor to worker                  worker to supervisor
 //! socket PLACE     with its descriptor  ready             it serves, and speaks for the edge
 //! missing PLACE: WHY                    bind PORT         a route wants to be listened on
-//! begin            all sockets are told close PORT        no route does any more
-//! take             with a talk: take    socket tcp PORT   one that came with a take-over
-//!                  over from that edge  yielded           it does not speak for the edge now
-//! yield            a newer one comes    end               end the edge
+//! flights          with the file for    close PORT        no route does any more
+//!                  its counts
+//! killed COUNT     requests of killed   socket tcp PORT   one that came with a take-over
+//!                  workers before it
+//! begin            that was all         yielded           it does not speak for the edge now
+//! take             the same, with a     end               end the edge
+//!                  talk: take over from
+//!                  that edge
+//! yield            a newer one comes
 //! lead             it did not come
 //! leave            it did: end slowly
 //! end              end slowly
 //! ```
 
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -24,6 +30,7 @@ use tokio::time::timeout;
 use super::sockets::{Place, Sockets};
 use super::talk::{Said, Talk};
 use crate::args::Options;
+use crate::metrics::flights;
 
 /// How long a process may take to read what it is told.
 const TELL_TIME_MAX: Duration = Duration::from_secs(10);
@@ -35,25 +42,32 @@ pub(crate) struct Worker {
     pub(crate) child: Child,
     /// The talk with it.
     pub(crate) talk: Talk,
+    /// Where it writes how many requests it has on their way.
+    flights: File,
 }
 
 impl Worker {
-    /// Starts one and gives it the sockets. With `from` it takes over from the edge at the other
-    /// end of that talk; else it serves and speaks for the edge at once.
+    /// Starts one and gives it the sockets, and how many requests workers before it took along
+    /// when they were killed. With `from` it takes over from the edge at the other end of that
+    /// talk; else it serves and speaks for the edge at once.
     pub(crate) async fn start(
         options: &Options,
         sockets: &Sockets,
+        killed: u64,
         from: Option<Talk>,
     ) -> io::Result<Worker> {
         let (talk, theirs) = Talk::pair()?;
+        let flights = flights::file()?;
         // The program that runs now, also when its file is another one by now.
         let mut command = std::process::Command::new("/proc/self/exe");
         command.arg0("deployfs").arg("edge").args(options.words(true));
-        command.stdin(theirs).stdout(Stdio::null());
+        command.stdin(theirs).stdout(options.access.output()?);
         let child = Command::from(command).spawn()?;
-        let worker = Worker { child, talk };
+        let worker = Worker { child, talk, flights };
         let told = async {
             tell(&worker.talk, sockets).await?;
+            worker.talk.give("flights", &worker.flights).await?;
+            worker.talk.say(&format!("killed {killed}")).await?;
             match &from {
                 Some(from) => worker.talk.give("take", from).await,
                 None => worker.talk.say("begin").await,
@@ -68,6 +82,11 @@ impl Worker {
         if let Ok(Err(why)) = timeout(TELL_TIME_MAX, self.talk.say(line)).await {
             tracing::debug!("{line}: {why}");
         }
+    }
+
+    /// How many requests it had on their way when it was last at rest.
+    pub(crate) fn flights(&self) -> u64 {
+        flights::written(&self.flights).unwrap_or(0)
     }
 
     /// Ends it now, and waits for that.

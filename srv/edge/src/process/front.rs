@@ -9,18 +9,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::leave::Leave;
 use super::sockets::{Place, Sockets};
 use crate::access::Access;
+use crate::acme;
 use crate::dns;
 use crate::error::Error;
 use crate::http::{self, Scheme};
 use crate::limits::Limits;
-use crate::metrics;
+use crate::metrics::{self, Reason};
 use crate::swap::{Note, Shared};
 use crate::tls;
 use crate::worker::Kind;
@@ -31,7 +31,6 @@ const NAMES_LEAVE_TIME: Duration = Duration::from_secs(2);
 /// All that serves users in this process.
 pub(crate) struct Front {
     shared: Arc<Shared>,
-    names: Arc<ArcSwap<dns::Names>>,
     inside: Mutex<Inside>,
 }
 
@@ -45,10 +44,11 @@ struct Inside {
 
 impl Front {
     /// Serves no route yet, and nowhere. To be made in the runtime that drains are waited for in.
-    pub(crate) fn new() -> Result<(Arc<Front>, mpsc::UnboundedReceiver<Note>), Error> {
-        let (shared, notes) = Shared::new(Limits::default(), Access::none())?;
-        let names = Arc::new(ArcSwap::from_pointee(dns::Names::of_table(&shared.live().table)));
-        Ok((Arc::new(Front { shared, names, inside: Mutex::default() }), notes))
+    pub(crate) fn new(
+        access: Access,
+    ) -> Result<(Arc<Front>, mpsc::UnboundedReceiver<Note>), Error> {
+        let (shared, notes) = Shared::new(Limits::default(), access)?;
+        Ok((Arc::new(Front { shared, inside: Mutex::default() }), notes))
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -57,9 +57,7 @@ impl Front {
 
     /// Serves this table from now on. Instances that it has no more begin to drain.
     pub(crate) fn take(&self, text: &str) -> Result<u64, Error> {
-        let generation = self.shared.take(text)?;
-        self.names.store(Arc::new(dns::Names::of_table(&self.shared.live().table)));
-        Ok(generation)
+        self.shared.take(text)
     }
 
     /// Serves users at a socket until it is time to leave; places that are none of theirs are
@@ -99,9 +97,21 @@ impl Front {
         Ok(())
     }
 
-    /// Serves the certificates of this directory from now on.
-    pub(crate) async fn keep_certificates(&self, dir: PathBuf) {
-        tls::keep(&self.shared.tls, dir).await;
+    /// Serves the certificates of these places from now on.
+    pub(crate) async fn keep_certificates(&self, places: tls::Places) {
+        tls::keep(&self.shared.tls, places).await;
+    }
+
+    /// Orders the certificates that the table needs, and keeps them there.
+    pub(crate) fn order_certificates(&self, from: acme::Settings, dir: PathBuf) -> acme::Orders {
+        acme::Orders::start(self.shared.clone(), from, dir, acme::Pace::default())
+    }
+
+    /// Writes how many requests are on their way to `file`, and tells of those that earlier
+    /// processes took along when they were killed.
+    pub(crate) fn count_flights(&self, file: OwnedFd, killed: u64) {
+        self.shared.flights.keep(file);
+        self.shared.cuts.add(Reason::Killed, killed);
     }
 
     /// Lines of `status` about certificates.
@@ -126,8 +136,8 @@ impl Front {
             });
         }
         if !listeners.is_empty() {
-            let names = self.names.clone();
-            let source = dns::Source(Box::new(move || names.load_full()));
+            let shared = self.shared.clone();
+            let source = dns::Source(Box::new(move || Arc::clone(&shared.live().names)));
             let server = dns::Server::start(listeners, source, dns::Resolvers::of_machine())?;
             self.inside().names = Some(server);
         }
@@ -143,6 +153,21 @@ impl Front {
             }
         };
         tokio::join!(names, async { while listeners.join_next().await.is_some() {} });
+    }
+
+    /// Ends when the lines of what has ended stand in the access log.
+    pub(crate) async fn logged(&self) {
+        self.shared.logged().await;
+    }
+
+    /// Lines of `status` about routes and instances.
+    pub(crate) fn figures(&self) -> String {
+        metrics::lines(&self.shared)
+    }
+
+    /// Lines of `status` about the access log.
+    pub(crate) fn access(&self) -> String {
+        self.shared.access.status()
     }
 
     /// The longest that anything in flight may go on after its route is gone.

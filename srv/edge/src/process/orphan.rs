@@ -30,14 +30,19 @@ impl Drop for Revival {
 
 /// Starts a supervisor, again and again until one has taken over.
 pub(crate) fn revive(options: &Options) -> Revival {
-    let words = options.words(false);
+    let (words, access) = (options.words(false), options.access.clone());
     Revival(tokio::spawn(async move {
         let mut rest_ms = AGAIN_MS_MIN;
         loop {
             let mut command = std::process::Command::new("/proc/self/exe");
             command.arg0("deployfs").arg("edge").args(&words);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
-            let why = match Command::from(command).spawn() {
+            command.stdin(Stdio::null()).process_group(0);
+            // What this process writes to, the next one writes to.
+            let spawned = access.output().and_then(|output| {
+                command.stdout(output);
+                Command::from(command).spawn()
+            });
+            let why = match spawned {
                 Ok(mut child) => ended(child.wait().await),
                 Err(why) => why.to_string(),
             };

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::bind;
+use super::talk::Door;
 
 /// What a descriptor is for. Its text is a line of a talk; texts of addresses are those of the
 /// words, so that a process that was given the same words knows its own.
@@ -80,6 +81,12 @@ impl Sockets {
     /// The descriptor for a place.
     pub(crate) fn get(&self, place: &Place) -> Option<Arc<OwnedFd>> {
         self.there.get(place).cloned()
+    }
+
+    /// Where the next edge asks for everything.
+    pub(crate) fn door(&self) -> Option<Door> {
+        let socket = self.get(&Place::Up)?;
+        socket.try_clone().and_then(Door::over).ok()
     }
 
     /// All there are.

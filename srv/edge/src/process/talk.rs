@@ -135,6 +135,14 @@ impl Door {
         Ok(Door(UnixListener::from_std(socket.into())?))
     }
 
+    /// The next who comes to a door; nobody, and never, where there is none.
+    pub(crate) async fn met(door: &Option<Door>) -> Option<Talk> {
+        match door {
+            Some(door) => door.next().await.ok(),
+            None => std::future::pending().await,
+        }
+    }
+
     /// The next who comes. Somebody else than root or this user is sent away.
     pub(crate) async fn next(&self) -> io::Result<Talk> {
         loop {

@@ -4,15 +4,18 @@
 //! Without its supervisor it goes on: it answers the next edge itself, and starts one.
 
 use std::collections::BTreeSet;
+mod alone;
+mod given;
+mod ports;
+
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::crew::told;
 use super::front::Front;
 use super::handover::{Step, ask_to_yield, give};
 use super::leave::Leaving;
@@ -20,12 +23,17 @@ use super::sockets::{Place, Sockets};
 use super::state::State;
 use super::talk::{Door, Said, Talk};
 use super::{orphan, served};
+use crate::access::Access;
+use crate::acme::Orders;
 use crate::args::Options;
 use crate::error::Error;
 use crate::follow::books::Books;
 use crate::follow::keep::Keep;
 use crate::follow::{Follower, older};
+use crate::tls::Places;
 use crate::tree::desk::{Desk, Shown};
+
+use given::Given;
 
 /// How long everything that is in flight may take when the edge ends for good.
 pub(crate) const END_TIME_MAX: Duration = Duration::from_secs(30);
@@ -40,12 +48,15 @@ const TOLD: Duration = Duration::from_millis(100);
 pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let input = std::io::stdin().as_fd().try_clone_to_owned();
     let talk = input.and_then(Talk::over).map_err(Error::io("talk to the supervisor"))?;
-    let mut sockets = Sockets::default();
-    let from = begin(&talk, &mut sockets).await?;
+    let Given { mut sockets, flights, killed, from } = Given::hear(&talk).await?;
     let state = State::open(&options.state)?;
-    let (front, notes) = Front::new()?;
-    if let (Some(dir), Some(_)) = (&options.certs, &options.wanted.https) {
-        front.keep_certificates(dir.clone()).await;
+    let (front, notes) = Front::new(Access::at(&options.access, &state.edge())?)?;
+    if let Some(flights) = flights {
+        front.count_flights(flights, killed);
+    }
+    if options.wanted.https.is_some() {
+        let ordered = options.acme.as_ref().map(|from| from.place(&state.edge()));
+        front.keep_certificates(Places { given: options.certs.clone(), ordered }).await;
     }
     let keep = Keep::new(state.edge());
     let books = Arc::new(Books::new(front.clone(), keep));
@@ -77,24 +88,6 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes the sockets, and the talk with an edge that is to be taken over from.
-async fn begin(talk: &Talk, sockets: &mut Sockets) -> Result<Option<Talk>, Error> {
-    loop {
-        let said = talk.hear().await.map_err(Error::io("hear the supervisor"))?;
-        let said = said.ok_or_else(|| Error::Process("the supervisor ended".to_owned()))?;
-        match told(sockets, said) {
-            None => {}
-            Some(Said { line, with: Some(from) }) if line == "take" => {
-                return Talk::over(from).map(Some).map_err(Error::io("take over"));
-            }
-            Some(said) if said.line == "begin" => return Ok(None),
-            Some(said) => {
-                return Err(Error::Process(format!("the supervisor said `{}`", said.line)));
-            }
-        }
-    }
-}
-
 struct Worker {
     options: Options,
     state: State,
@@ -108,6 +101,8 @@ struct Worker {
     /// Said when the tree is to be found with the next process.
     tree_leaving: Leaving,
     follower: Option<Follower>,
+    /// Certificates that are ordered.
+    orders: Option<Orders>,
     connected: watch::Sender<String>,
     changes: watch::Receiver<u64>,
     /// The routes' ports that were asked for.
@@ -167,6 +162,7 @@ impl Worker {
             leaving: Leaving::new(),
             tree_leaving: Leaving::new(),
             follower: None,
+            orders: None,
             connected,
             changes,
             ports: BTreeSet::new(),
@@ -208,6 +204,10 @@ impl Worker {
         let (servers, name) = (self.options.servers.clone(), self.options.name.clone());
         let follower = Follower::start(self.books.clone(), servers, name, self.connected.clone());
         self.follower = Some(follower);
+        self.orders = self.options.acme.clone().map(|from| {
+            let dir = from.place(&self.state.edge());
+            self.front.order_certificates(from, dir)
+        });
         self.sync_ports().await;
         self.show();
     }
@@ -216,6 +216,9 @@ impl Worker {
     async fn yield_to_newer(&mut self) {
         if let Some(follower) = self.follower.take() {
             follower.stop().await;
+        }
+        if let Some(orders) = self.orders.take() {
+            orders.stop().await;
         }
         self.connected.send_replace("a newer process follows".to_owned());
     }
@@ -254,7 +257,7 @@ impl Worker {
         tokio::select! {
             said = hear(&self.talk) => Event::Said(said),
             _ = self.changes.changed() => Event::Changed,
-            Some(talk) = at_door(&self.door) => Event::Came(talk),
+            Some(talk) = Door::met(&self.door) => Event::Came(talk),
             Some(step) = self.asked.recv() => Event::Asked(step),
             Some(()) = self.ends.recv() => Event::EndWanted,
             _ = self.terminated.recv() => Event::EndWanted,
@@ -279,96 +282,6 @@ impl Worker {
             "leave" => return Some(Going::Leave),
             "end" => return Some(Going::End),
             _ => self.take_socket(said).await,
-        }
-        None
-    }
-
-    /// A socket that was asked for, or why there is none.
-    async fn take_socket(&mut self, said: Said) {
-        let port = said.line.strip_prefix("socket tcp ").and_then(|port| port.parse().ok());
-        if let Some(said) = told(&mut self.sockets, said) {
-            tracing::warn!("the supervisor said `{}`", said.line);
-        }
-        match port {
-            Some(port) if self.ports.contains(&port) => self.serve_port(port),
-            // No route wants it any more.
-            Some(port) => self.close_port(port).await,
-            None => {}
-        }
-    }
-
-    async fn close_port(&mut self, port: u16) {
-        self.front.close(port);
-        self.sockets.close(&Place::Tcp(port));
-        self.say(&format!("close {port}")).await;
-    }
-
-    fn serve_port(&mut self, port: u16) {
-        let place = Place::Tcp(port);
-        let Some(socket) = self.sockets.get(&place) else { return };
-        if let Err(why) = self.front.serve(&place, &socket, &self.leaving.hear()) {
-            self.sockets.miss(place, why.to_string());
-        }
-    }
-
-    /// Listens where the table's routes want it, and nowhere else.
-    async fn sync_ports(&mut self) {
-        if self.follower.is_none() {
-            return;
-        }
-        let wanted = self.books.ports();
-        let there = std::mem::replace(&mut self.ports, wanted.clone());
-        for port in there.difference(&wanted) {
-            self.close_port(*port).await;
-        }
-        // One that was in use may be free by the time of another table.
-        let generation = self.books.generation();
-        let again = std::mem::replace(&mut self.synced, generation) != generation;
-        for port in &wanted {
-            let missing = again && self.sockets.get(&Place::Tcp(*port)).is_none();
-            if there.contains(port) && !missing {
-                continue;
-            }
-            if self.talk.is_some() {
-                self.say(&format!("bind {port}")).await;
-            } else {
-                self.sockets.want_port(&self.options.wanted, *port);
-                self.serve_port(*port);
-            }
-        }
-    }
-
-    /// The supervisor is gone: this process answers for it until there is another.
-    async fn orphaned(&mut self) {
-        tracing::warn!("the supervisor ended: another one is started");
-        self.talk = None;
-        if self.follower.is_none() {
-            // Who was about to take over talked to it, and has lost it too.
-            self.lead().await;
-        }
-        self.door = self.new_door();
-        self.revival = Some(orphan::revive(&self.options));
-    }
-
-    fn new_door(&self) -> Option<Door> {
-        let socket = self.sockets.get(&Place::Up)?;
-        socket.try_clone().and_then(Door::over).ok()
-    }
-
-    /// What a new edge wants, when there is no supervisor to ask.
-    async fn asked(&mut self, step: Step) -> Option<Going> {
-        match step {
-            Step::Yield(reply) => {
-                self.yield_to_newer().await;
-                let _: Result<(), Sockets> = oneshot::Sender::send(reply, self.sockets.clone());
-            }
-            Step::Lost => {
-                if self.follower.is_none() {
-                    self.lead().await;
-                }
-                self.door = self.new_door();
-            }
-            Step::Took => return Some(Going::Leave),
         }
         None
     }
@@ -400,6 +313,7 @@ impl Worker {
         if tokio::join!(timeout(limit, rest), told).0.is_err() {
             tracing::warn!("connections do not end: they are closed");
         }
+        self.front.logged().await;
     }
 
     fn show(&self) {
@@ -410,13 +324,6 @@ impl Worker {
 async fn hear(talk: &Option<Talk>) -> Option<Said> {
     match talk {
         Some(talk) => talk.hear().await.unwrap_or_default(),
-        None => std::future::pending().await,
-    }
-}
-
-async fn at_door(door: &Option<Door>) -> Option<Talk> {
-    match door {
-        Some(door) => door.next().await.ok(),
         None => std::future::pending().await,
     }
 }

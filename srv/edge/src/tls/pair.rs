@@ -29,6 +29,8 @@ pub(crate) struct Pair {
     pub(crate) file: String,
     pub(crate) chain: PathBuf,
     pub(crate) key: PathBuf,
+    /// The edge has ordered it itself.
+    pub(crate) ordered: bool,
 }
 
 /// Tells whether files are the ones that were read.
@@ -47,6 +49,16 @@ pub(crate) struct Certificate {
     pub(crate) stamp: Stamp,
     /// Others on the machine can read the key.
     pub(crate) open: bool,
+    /// The edge has ordered it itself.
+    pub(crate) ordered: bool,
+}
+
+/// What a chain and its key come to.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) names: Vec<String>,
+    pub(crate) valid: Validity,
+    key: Arc<CertifiedKey>,
 }
 
 impl Pair {
@@ -59,38 +71,61 @@ impl Pair {
         Some(Stamp([of(&self.chain)?, of(&self.key)?]))
     }
 
+    /// Whether it held once, and does not any more.
+    pub(crate) fn has_ended(&self, now: DateTime<Utc>) -> bool {
+        let ends = bytes(&self.chain).ok().and_then(|(chain, _)| end(&chain));
+        ends.is_some_and(|end| end < now)
+    }
+
     /// Reads both, or says what is wrong with them, for the person who put them there.
     pub(crate) fn read(&self, stamp: Stamp, now: DateTime<Utc>) -> Result<Certificate, String> {
-        let (text, _) = bytes(&self.chain)?;
-        let chain = CertificateDer::pem_slice_iter(&text).take(CHAIN_MAX + 1);
-        let chain: Vec<_> =
-            chain.collect::<Result<_, _>>().map_err(|why| broken("it", "certificate", &why))?;
-        let first = chain.first().ok_or("no certificate is in it")?;
-        if chain.len() > CHAIN_MAX {
-            return Err(format!("more than {CHAIN_MAX} certificates are in it"));
-        }
-        let names = names(first)?;
-        let valid = Validity::of(first).ok_or("it does not say from when to when it holds")?;
-        if now > valid.to {
-            return Err(format!("it has expired: it held until {}", shown(valid.to)));
-        }
-        if now < valid.from {
-            return Err(format!("it does not hold before {}", shown(valid.from)));
-        }
+        let (chain, _) = bytes(&self.chain)?;
+        let (key, mode) = bytes(&self.key)?;
         let key_file = self.key.file_name().unwrap_or_default().display().to_string();
-        let (text, mode) = bytes(&self.key)?;
-        let key = PrivateKeyDer::from_pem_slice(&text)
-            .map_err(|why| broken(&key_file, "private key", &why))?;
-        let key = CertifiedKey::from_der(chain, key, &ring::default_provider());
-        let key = key.map_err(|why| {
-            if let Error::InconsistentKeys(InconsistentKeys::KeyMismatch) = why {
-                return format!("{key_file} is the key of another certificate");
-            }
-            format!("{key_file}: {why}")
-        })?;
-        let (file, key) = (self.file.clone(), Arc::new(key));
-        Ok(Certificate { file, names, valid, key, stamp, open: mode & 0o004 != 0 })
+        let Checked { names, valid, key } = check(&chain, &key, &key_file, now)?;
+        let (file, open, ordered) = (self.file.clone(), mode & 0o004 != 0, self.ordered);
+        Ok(Certificate { file, names, valid, key, stamp, open, ordered })
     }
+}
+
+/// What a chain and its key are, both in PEM, or what is wrong with them.
+pub(crate) fn check(
+    chain: &[u8],
+    key: &[u8],
+    key_file: &str,
+    now: DateTime<Utc>,
+) -> Result<Checked, String> {
+    let chain = CertificateDer::pem_slice_iter(chain).take(CHAIN_MAX + 1);
+    let chain: Vec<_> =
+        chain.collect::<Result<_, _>>().map_err(|why| broken("it", "certificate", &why))?;
+    let first = chain.first().ok_or("no certificate is in it")?;
+    if chain.len() > CHAIN_MAX {
+        return Err(format!("more than {CHAIN_MAX} certificates are in it"));
+    }
+    let names = names(first)?;
+    let valid = Validity::of(first).ok_or("it does not say from when to when it holds")?;
+    if now > valid.to {
+        return Err(format!("it has expired: it held until {}", shown(valid.to)));
+    }
+    if now < valid.from {
+        return Err(format!("it does not hold before {}", shown(valid.from)));
+    }
+    let key =
+        PrivateKeyDer::from_pem_slice(key).map_err(|why| broken(key_file, "private key", &why))?;
+    let key = CertifiedKey::from_der(chain, key, &ring::default_provider());
+    let key = key.map_err(|why| {
+        if let Error::InconsistentKeys(InconsistentKeys::KeyMismatch) = why {
+            return format!("{key_file} is the key of another certificate");
+        }
+        format!("{key_file}: {why}")
+    })?;
+    Ok(Checked { names, valid, key: Arc::new(key) })
+}
+
+/// Until when the first certificate of a chain in PEM holds.
+pub(crate) fn end(chain: &[u8]) -> Option<DateTime<Utc>> {
+    let first = CertificateDer::pem_slice_iter(chain).next()?.ok()?;
+    Validity::of(&first).map(|valid| valid.to)
 }
 
 fn broken(file: &str, what: &str, why: &pem::Error) -> String {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -22,18 +23,29 @@ pub(crate) struct Set {
 }
 
 impl Set {
-    /// Of two for one name, the one that holds longer serves.
-    pub(crate) fn of(mut all: Vec<Arc<Certificate>>, told: Vec<(String, String)>) -> Self {
-        all.sort_by(|one, other| one.file.cmp(&other.file));
+    /// Of two for one name, the one that holds now serves, then the one that was not ordered,
+    /// then the one that holds longer.
+    pub(crate) fn of(
+        mut all: Vec<Arc<Certificate>>,
+        told: Vec<(String, String)>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        all.sort_by(|one, other| (one.ordered, &one.file).cmp(&(other.ordered, &other.file)));
+        let worth = |it: &Certificate| (it.valid.to >= now, !it.ordered, it.valid.to);
         let mut set = Self { told, ..Self::default() };
         for certificate in &all {
             for name in &certificate.names {
+                // Those that were ordered come last, and are for where there is no other.
+                let given = |it: &Arc<Certificate>| !it.ordered && it.valid.to >= now;
+                if certificate.ordered && set.find(name).is_some_and(given) {
+                    continue;
+                }
                 let (map, name) = match name.strip_prefix("*.") {
                     Some(rest) => (&mut set.wild, rest),
                     None => (&mut set.exact, name.as_str()),
                 };
                 let best = map.entry(name.to_owned()).or_insert_with(|| Arc::clone(certificate));
-                if best.valid.to < certificate.valid.to {
+                if worth(best) < worth(certificate) {
                     *best = Arc::clone(certificate);
                 }
             }
@@ -45,6 +57,13 @@ impl Set {
     pub(crate) fn find(&self, host: &str) -> Option<&Arc<Certificate>> {
         let wild = || host.split_once('.').and_then(|(_, rest)| self.wild.get(rest));
         self.exact.get(host).or_else(wild)
+    }
+
+    /// All for a host in small letters, or for the same `*.` name; one of each kind.
+    pub(crate) fn of_host<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Certificate> {
+        let after = host.strip_prefix("*.").or_else(|| host.split_once('.').map(|(_, rest)| rest));
+        let wild = after.and_then(|rest| self.wild.get(rest));
+        self.exact.get(host).into_iter().chain(wild).map(|it| &**it)
     }
 
     pub(crate) fn all(&self) -> &[Arc<Certificate>] {

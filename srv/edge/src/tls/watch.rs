@@ -9,7 +9,8 @@ use inotify::{Inotify, WatchMask, Watches};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::{Tls, folder};
+use super::Tls;
+use super::folder::{self, Places};
 
 /// Nothing must have changed for so long: pairs are two files, and are often copied in parts.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -23,9 +24,10 @@ const NOTICE_BYTES: usize = 4096;
 
 type Notices = std::pin::Pin<Box<dyn Stream<Item = ()> + Send>>;
 
-/// Serves what is in the directory from now on. Has looked at it when this returns.
-pub(crate) async fn keep(tls: &Arc<Tls>, dir: PathBuf) {
-    if tls.dir.set(dir.clone()).is_err() {
+/// Serves what is in these places from now on. Has looked at them when this returns.
+pub(crate) async fn keep(tls: &Arc<Tls>, places: Places) {
+    let dir = places.given.clone();
+    if tls.places.set(places).is_err() {
         return;
     }
     let (mut notices, watches) = match notices() {
@@ -36,7 +38,7 @@ pub(crate) async fn keep(tls: &Arc<Tls>, dir: PathBuf) {
         }
     };
     let tls = Arc::clone(tls);
-    look(&tls, &dir, watches.clone()).await;
+    look(&tls, dir.clone(), watches.clone()).await;
     tokio::spawn(async move {
         loop {
             tokio::select! {
@@ -46,19 +48,19 @@ pub(crate) async fn keep(tls: &Arc<Tls>, dir: PathBuf) {
                 },
                 () = sleep(LOOK) => {}
             }
-            look(&tls, &dir, watches.clone()).await;
+            look(&tls, dir.clone(), watches.clone()).await;
         }
     });
 }
 
-async fn look(tls: &Arc<Tls>, dir: &std::path::Path, watches: Option<Watches>) {
-    let (tls, dir) = (Arc::clone(tls), dir.to_owned());
+async fn look(tls: &Arc<Tls>, dir: Option<PathBuf>, watches: Option<Watches>) {
+    let tls = Arc::clone(tls);
     let looked = spawn_blocking(move || {
         // Watched first: what changes after it was read is noticed.
-        if let Some(watches) = watches {
-            watch(watches, &dir);
+        if let (Some(watches), Some(dir)) = (watches, &dir) {
+            watch(watches, dir);
         }
-        tls.look(&dir);
+        tls.look();
     });
     if let Err(why) = looked.await {
         tracing::warn!("certificates: {why}");

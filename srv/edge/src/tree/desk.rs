@@ -126,7 +126,8 @@ impl Desk {
         }
         line("deployfs", &*self.connected.borrow());
         line("last_error", &self.books.refused());
-        text + &self.shown().lines + &self.front.certificates()
+        text += &self.shown().lines;
+        text + &self.front.certificates() + &self.front.access() + &self.front.figures()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Lines of the access log, gathered by a worker and handed over many at a time.
 //!
-//! Combined format, then what a deployment wants to know: service, instance, version, seconds,
-//! request ID.
+//! Combined format, then what a deployment wants to know: host, service, instance, version,
+//! seconds from the request's head to the end of its answer, seconds until its instance had begun
+//! to answer, request ID. A field that there is not is `-`.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -18,6 +19,15 @@ use crate::backend::Backend;
 pub(super) const FLUSHED_AFTER: Duration = Duration::from_millis(200);
 /// Bytes that are handed over at once, about.
 const BATCH_BYTES: usize = 16 * 1024;
+/// Bytes of a line that come from the user, by field, escapes and all; the rest of one is left. So
+/// no line is longer than a pipe takes in one piece (PIPE_BUF, 4096).
+const REQUEST_BYTES_MAX: usize = 2048;
+const REFERER_BYTES_MAX: usize = 512;
+const AGENT_BYTES_MAX: usize = 512;
+const HOST_BYTES_MAX: usize = 256;
+const ID_BYTES_MAX: usize = 128;
+/// What stands for the rest.
+const REST: &str = "...";
 
 /// What the head of a request says, kept for its line.
 #[derive(Debug)]
@@ -28,6 +38,7 @@ pub(crate) struct Line {
     referer: Option<HeaderValue>,
     agent: Option<HeaderValue>,
     id: Option<HeaderValue>,
+    waited: Option<Duration>,
 }
 
 impl Line {
@@ -35,7 +46,8 @@ impl Line {
     pub(crate) fn of(ip: IpAddr, head: &Parts) -> Self {
         let target = head.uri.path_and_query().map_or("*", |it| it.as_str());
         let request = format!("{} {target} {:?}", head.method, head.version);
-        Self { ip, request, host: None, referer: None, agent: None, id: None }
+        let (host, referer, agent, id, waited) = (None, None, None, None, None);
+        Self { ip, request, host, referer, agent, id, waited }
     }
 
     /// With what stands in the head as the instance gets it.
@@ -48,6 +60,33 @@ impl Line {
             id: headers.get("x-request-id").cloned(),
             ..self
         }
+    }
+
+    /// From a head of HTTP/1.1 in bytes, as the instance gets it.
+    pub(crate) fn of_bytes(ip: IpAddr, head: &httparse::Request<'_, '_>) -> Option<Self> {
+        let request = format!("{} {} HTTP/1.1", head.method?, head.path?);
+        let (host, referer, agent, id, waited) = (None, None, None, None, None);
+        let mut it = Self { ip, request, host, referer, agent, id, waited };
+        for field in &*head.headers {
+            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+            let kept = match field.name.len() {
+                4 if is("host") => &mut it.host,
+                7 if is("referer") => &mut it.referer,
+                10 if is("user-agent") => &mut it.agent,
+                12 if is("x-request-id") => &mut it.id,
+                _ => continue,
+            };
+            // Of several the first, as in a map of fields.
+            if kept.is_none() {
+                *kept = Some(field.value.try_into().ok()?);
+            }
+        }
+        Some(it)
+    }
+
+    /// Its instance has begun to answer, so long after it was sent there.
+    pub(crate) fn answered(&mut self, waited: Duration) {
+        self.waited = Some(waited);
     }
 }
 
@@ -75,16 +114,20 @@ impl Lines {
         let out = &mut self.text;
         // Writing to a string does not fail.
         let _ = write!(out, "{} - - [{}] \"", line.ip, Clock(SystemTime::now()));
-        escape(out, line.request.as_bytes());
+        quoted(out, line.request.as_bytes(), REQUEST_BYTES_MAX);
         let _ = write!(out, "\" {} {bytes} \"", status.map_or(499, |status| status.as_u16()));
-        escape(out, line.referer.as_ref().map_or(b"-", |it| it.as_bytes()));
+        quoted(out, value(&line.referer), REFERER_BYTES_MAX);
         out.push_str("\" \"");
-        escape(out, line.agent.as_ref().map_or(b"-", |it| it.as_bytes()));
+        quoted(out, value(&line.agent), AGENT_BYTES_MAX);
         out.push_str("\" ");
-        escape(out, line.host.as_ref().map_or(b"-", |it| it.as_bytes()));
+        bare(out, value(&line.host), HOST_BYTES_MAX);
         let (id, version) = backend.map_or(("-", "-"), |it| (&it.is.id, &it.is.version));
         let _ = write!(out, " {service} {id} {version} {:.6} ", took.as_secs_f64());
-        escape(out, line.id.as_ref().map_or(b"-", |it| it.as_bytes()));
+        let _ = match line.waited {
+            Some(waited) => write!(out, "{:.6} ", waited.as_secs_f64()),
+            None => write!(out, "- "),
+        };
+        bare(out, value(&line.id), ID_BYTES_MAX);
         out.push('\n');
         self.lines += 1;
         if self.text.len() >= BATCH_BYTES {
@@ -102,16 +145,38 @@ impl Lines {
     }
 }
 
-/// What a user says may not end the field or the line, nor move the reader's cursor.
-fn escape(out: &mut String, text: &[u8]) {
+fn value(field: &Option<HeaderValue>) -> &[u8] {
+    field.as_ref().map_or(b"-", HeaderValue::as_bytes)
+}
+
+/// A field in quotes.
+fn quoted(out: &mut String, text: &[u8], bytes_max: usize) {
+    escape(out, text, b' ', bytes_max);
+}
+
+/// A field that ends at a space; an empty one would shift those behind it.
+fn bare(out: &mut String, text: &[u8], bytes_max: usize) {
+    escape(out, if text.is_empty() { b"-" } else { text }, b'!', bytes_max);
+}
+
+/// What a user says may not end the field or the line, nor move the reader's cursor. What stands
+/// for itself is from `first` on.
+fn escape(out: &mut String, text: &[u8], first: u8, bytes_max: usize) {
+    let end = out.len() + bytes_max - REST.len();
     for byte in text {
+        let before = out.len();
         match byte {
             b'"' | b'\\' => {
                 out.push('\\');
                 out.push(char::from(*byte));
             }
-            b' '..=b'~' => out.push(char::from(*byte)),
+            b' '..=b'~' if *byte >= first => out.push(char::from(*byte)),
             other => _ = write!(out, "\\x{other:02x}"),
+        }
+        if out.len() > end {
+            out.truncate(before);
+            out.push_str(REST);
+            return;
         }
     }
 }
@@ -160,9 +225,46 @@ mod tests {
     }
 
     #[test]
-    fn a_user_cannot_write_a_line_of_his_own() {
+    fn a_user_cannot_write_a_line_or_a_field_of_his_own() {
         let mut out = String::new();
-        escape(&mut out, b"a\" 200\n1.2.3.4 \\\x1b[31m\xff");
+        quoted(&mut out, b"a\" 200\n1.2.3.4 \\\x1b[31m\xff", 100);
         assert_eq!(out, "a\\\" 200\\x0a1.2.3.4 \\\\\\x1b[31m\\xff");
+        out.clear();
+        bare(&mut out, b"a b", 100);
+        bare(&mut out, b"", 100);
+        assert_eq!(out, "a\\x20b-");
+    }
+
+    #[test]
+    fn what_is_too_long_is_left_at_a_whole_character() {
+        for (text, wanted) in [
+            (&b"0123456"[..], "0123456"),
+            (b"0123456789", "0123456..."),
+            (b"01234\n789", "01234..."),
+            (b"\\\\\\\\\\", "\\\\\\\\\\\\..."),
+        ] {
+            let mut out = String::from("before ");
+            quoted(&mut out, text, 10);
+            assert_eq!(out, format!("before {wanted}"));
+        }
+    }
+
+    #[test]
+    fn no_line_is_longer_than_a_pipe_takes_in_one_piece() {
+        let long = HeaderValue::from_bytes(&[0xff; 16 * 1024]).expect("a value");
+        let fields = || Some(long.clone());
+        let line = Line {
+            ip: "2001:db8:1111:2222:3333:4444:5555:6666".parse().expect("an address"),
+            request: "\n".repeat(16 * 1024),
+            host: fields(),
+            referer: fields(),
+            agent: fields(),
+            id: fields(),
+            waited: Some(Duration::from_secs(100_000)),
+        };
+        let (mut lines, to) = (Lines::default(), Access::none());
+        let took = Duration::from_secs(100_000);
+        lines.add(&line, &"s".repeat(253), None, None, u64::MAX, took, &to);
+        assert!(lines.text.len() <= crate::access::PIECE_BYTES - 128, "{}", lines.text.len());
     }
 }

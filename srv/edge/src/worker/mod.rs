@@ -56,6 +56,11 @@ pub(crate) enum Order {
     Close(Arc<Backend>),
     /// End all that is open to this instance.
     Cut(Arc<Backend>),
+    /// Hand over the lines that were gathered.
+    Log {
+        /// Is dropped when that is done.
+        handed: mpsc::Sender<()>,
+    },
 }
 
 /// What is spoken at a listener.
@@ -170,9 +175,13 @@ impl Worker {
             let worker = Rc::clone(self);
             spawn_local(async move {
                 tokio::time::sleep(line::FLUSHED_AFTER).await;
-                worker.lines.borrow_mut().flush(&worker.shared.access);
+                worker.hand_over_lines();
             });
         }
+    }
+
+    fn hand_over_lines(&self) {
+        self.lines.borrow_mut().flush(&self.shared.access);
     }
 
     fn close(&self, gone: &Backend) {

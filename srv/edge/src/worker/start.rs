@@ -25,9 +25,12 @@ pub(crate) fn start(
     orders: mpsc::UnboundedReceiver<Order>,
 ) -> Result<(), Error> {
     let failed = |why| Error::Io { what: format!("thread of worker {number}"), why };
-    let shared = Arc::clone(shared);
-    let runtime =
-        move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let (shared, rests) = (Arc::clone(shared), Arc::clone(shared));
+    let runtime = move || {
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all().on_thread_park(move || rests.flights.rest(number));
+        builder.build_local(LocalOptions::default())
+    };
     let (told, built) = std::sync::mpsc::channel();
     let run = move || match runtime() {
         Ok(runtime) => {
@@ -81,5 +84,9 @@ fn obey(worker: &Rc<Worker>, order: Order) {
         }
         Order::Close(gone) => worker.close(&gone),
         Order::Cut(gone) => worker.cut(&gone),
+        Order::Log { handed } => {
+            worker.hand_over_lines();
+            drop(handed);
+        }
     }
 }

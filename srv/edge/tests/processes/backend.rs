@@ -37,10 +37,10 @@ impl Backend {
         format!("0/{}/v1={}", self.id, self.address)
     }
 
-    /// Waits until a request for `/slow` is here.
-    pub(crate) fn wait_slow(&self) {
+    /// Waits until so many requests for `/slow` are here.
+    pub(crate) fn wait_slow(&self, count: u32) {
         let (state, changed) = &*self.slow;
-        drop(changed.wait_while(state.lock().unwrap(), |(waiting, _)| *waiting == 0).unwrap());
+        drop(changed.wait_while(state.lock().unwrap(), |(waiting, _)| *waiting < count).unwrap());
     }
 
     /// Lets requests for `/slow` go on.

@@ -196,7 +196,7 @@ fn held_by_the_old() {
     let Scene { trial, server, one, edge } = scene("-");
     let mut slow = User::connect(trial.http()).unwrap();
     slow.send("/slow").unwrap();
-    one.wait_slow();
+    one.wait_slow(1);
     let old = trial.worker();
     let _next = trial.start();
     let two = Backend::start("web-2");
@@ -220,7 +220,7 @@ fn held_past_a_kill() {
     let Scene { trial, server, one, .. } = scene("-");
     let mut slow = User::connect(trial.http()).unwrap();
     slow.send("/slow").unwrap();
-    one.wait_slow();
+    one.wait_slow(1);
     let _next = trial.start();
     let two = Backend::start("web-2");
     server.publish(2, &route("-", &[&two]));
@@ -243,7 +243,7 @@ fn cut_by_the_old() {
     let Scene { trial, server, one, edge } = scene("drain=300");
     let mut slow = User::connect(trial.http()).unwrap();
     slow.send("/slow").unwrap();
-    one.wait_slow();
+    one.wait_slow(1);
     let _next = trial.start();
     server.publish(2, &route("drain=300", &[]));
     let at = server.wait_for(0, "serves 2");
@@ -259,7 +259,7 @@ fn in_flight() {
     let Scene { trial, server, one, edge } = scene("-");
     let mut slow = User::connect(trial.http()).unwrap();
     slow.send("/slow").unwrap();
-    one.wait_slow();
+    one.wait_slow(1);
     let mut kept = User::connect(trial.http()).unwrap();
     assert_eq!(kept.get("/").unwrap(), "web-1");
     assert!(!kept.closes);

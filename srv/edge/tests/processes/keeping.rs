@@ -28,6 +28,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a killed worker is back at once", a_killed_worker),
     ("twenty killed workers cost only what was in flight", twenty_killed),
     ("an edge of which all was killed begins anew", all_killed),
+    ("what a killed worker had on its way is counted by the next", counted),
     ("a crash loop is rested from", a_crash_loop),
     ("a server that comes back is told everything again", told_again),
     ("a port of a route comes and goes with the table and outlives the worker", a_port),
@@ -178,6 +179,36 @@ fn all_killed() {
     trial.end();
 }
 
+fn counted() {
+    let trial = Trial::new();
+    let server = Deployfs::start(&trial.state());
+    let _edge = trial.start();
+    let one = Backend::start("web-1");
+    server.publish(5, &route("-", &[&one]));
+    server.wait_for(0, "serves 5");
+    let at = trial.http();
+    let killed = || {
+        let metrics = trial.read("metrics");
+        let line = |line: &str| {
+            line.strip_prefix("deploy_requests_cut_total{reason=\"killed\"} ").map(str::to_owned)
+        };
+        metrics.lines().find_map(line).unwrap()
+    };
+    assert_eq!(killed(), "0");
+    for total in ["3", "6"] {
+        // Those that have ended are none of them.
+        (0..5).for_each(|_| assert_eq!(get(at, "/").unwrap(), "web-1"));
+        let mut slow: Vec<User> = (0..3).map(|_| User::connect(at).unwrap()).collect();
+        slow.iter_mut().for_each(|user| user.send("/slow").unwrap());
+        one.wait_slow(3);
+        kill_now(trial.worker());
+        slow.iter_mut().for_each(|user| assert!(user.answer().is_err()));
+        assert_eq!(killed(), total);
+        one.release();
+    }
+    trial.end();
+}
+
 fn a_crash_loop() {
     let trial = Trial::new();
     let _edge = trial.start();
@@ -297,7 +328,7 @@ fn an_end() {
         let (at, worker) = (trial.http(), trial.worker());
         let mut slow = User::connect(at).unwrap();
         slow.send("/slow").unwrap();
-        one.wait_slow();
+        one.wait_slow(1);
         match by_signal {
             true => edge.signal(Signal::SIGTERM),
             false => trial.write("end"),

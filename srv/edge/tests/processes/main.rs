@@ -5,9 +5,16 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests, though no attribute says so")]
 
+mod acme;
+#[allow(dead_code, reason = "others who include it use the rest")]
+#[path = "../authority/mod.rs"]
+mod authority;
 mod backend;
+mod floods;
 mod handing;
 mod keeping;
+mod logging;
+mod naming;
 mod secure;
 mod server;
 mod trial;
@@ -26,14 +33,18 @@ fn main() {
     }
     let part = args.filter_map(|word| word.into_string().ok()).find(|word| !word.starts_with('-'));
     if nix::unistd::geteuid().is_root() {
-        // Ports of the edges under test are nobody else's.
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network of our own");
+        // Ports of the edges under test are nobody else's, nor are disks.
+        let own = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
+        unshare(own).expect("a network and mounts of our own");
+        let private = Command::new("mount").args(["--make-rprivate", "/"]).status();
+        assert!(private.expect("mount").success(), "mounts cannot be made our own");
         let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
         assert!(up.expect("ip: install Debian's iproute2").success(), "lo cannot be set up");
     }
     let mut failed = Vec::new();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
-    let all = [keeping::ALL, handing::ALL, secure::ALL].concat();
+    let mut all = [keeping::ALL, handing::ALL, secure::ALL, acme::ALL].concat();
+    all.extend([logging::ALL, naming::ALL, floods::ALL].concat());
     let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
     assert!(!chosen.is_empty(), "no case has {:?} in its name", part.unwrap_or_default());
     for (name, case) in chosen {

@@ -12,7 +12,8 @@ use crate::trial::{Case, Trial, kill_now, wait_gone};
 pub(crate) const ALL: &[Case] =
     &[("a pair that is put there serves, also after a kill and a take-over", pair)];
 
-fn openssl(words: &str, input: &str) -> (bool, String) {
+/// Runs `openssl`; whether it succeeded, and what it said.
+pub(crate) fn openssl(words: &str, input: &str) -> (bool, String) {
     let mut command = Command::new("openssl");
     command.args(words.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();

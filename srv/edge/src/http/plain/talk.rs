@@ -50,7 +50,7 @@ pub(in crate::http) async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     leaves: &Cell<bool>,
     fresh: &Cell<bool>,
 ) -> After {
-    pulse.is_plain();
+    pulse.holds_nothing();
     let mut user = User { stream, came, out: Vec::new(), peer, pulse, leaves };
     loop {
         if user.came.is_empty() || leaves.get() {

@@ -1,12 +1,12 @@
 //! One plain request and its answer.
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use hyper::header::{HOST, HeaderName, REFERER, USER_AGENT};
-use hyper::{HeaderMap, Request};
+use httparse::Header;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Bad;
@@ -19,7 +19,7 @@ use crate::http::answer::Refusal;
 use crate::http::body::Download;
 use crate::http::choose::{TRIES_MAX, choose};
 use crate::http::flight::Flight;
-use crate::http::head::{Scheme, X_REQUEST_ID};
+use crate::http::head::Scheme;
 use crate::http::pool::Pool;
 use crate::worker::{Line, View, Worker};
 
@@ -61,7 +61,7 @@ where
         // Who has other instances to try looks after it.
         return Turn::Other;
     }
-    let line = worker.shared.access.is_kept().then(|| line(user, &ask)).flatten();
+    let line = worker.shared.access.is_kept().then(|| line(user)).flatten();
     let mut flight = Flight::begin(worker, peer, view, route, began, line);
     flight.to(claim);
     let wire = match pool.rested_wire(limits, began) {
@@ -307,23 +307,11 @@ fn refuse<S>(user: &mut User<'_, S>, refusal: Refusal, is_head: bool) -> bool {
     closes
 }
 
-/// What the log wants to know of a request.
-fn line<S>(user: &User<'_, S>, ask: &Ask) -> Option<Box<Line>> {
-    let mut space = [httparse::EMPTY_HEADER; super::FIELDS_MAX];
-    let mut sent = httparse::Request::new(&mut space);
-    // Names of the user's, and the ID that the instance gets.
-    sent.parse(&user.came[..ask.len]).ok()?;
-    let request = Request::builder().method(sent.method?).uri(sent.path?).body(()).ok()?;
-    let mut space = [httparse::EMPTY_HEADER; super::FIELDS_MAX + 4];
-    let mut head = httparse::Request::new(&mut space);
-    head.parse(&user.out).ok()?;
-    let mut headers = HeaderMap::new();
-    for field in &*head.headers {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-        if [HOST, REFERER, USER_AGENT, X_REQUEST_ID].contains(&name) {
-            headers.append(name, field.value.try_into().ok()?);
-        }
-    }
-    let (parts, ()) = request.into_parts();
-    Some(Box::new(Line::of(user.peer.ip, &parts).with(&headers)))
+/// What the log wants to know of a request, whose head is to be written.
+fn line<S>(user: &User<'_, S>) -> Option<Box<Line>> {
+    // Some fields are the edge's own.
+    let mut space = [const { MaybeUninit::<Header<'_>>::uninit() }; super::FIELDS_MAX + 4];
+    let mut head = httparse::Request::new(&mut []);
+    head.parse_with_uninit_headers(&user.out, &mut space).ok()?;
+    Line::of_bytes(user.peer.ip, &head).map(Box::new)
 }

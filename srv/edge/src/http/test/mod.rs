@@ -3,6 +3,7 @@
 mod heads;
 mod logs;
 mod passes;
+mod rests;
 mod retries;
 pub(crate) mod rig;
 mod shapes;

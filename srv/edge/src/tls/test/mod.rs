@@ -4,4 +4,4 @@ mod folders;
 mod handshakes;
 mod names;
 mod reloads;
-mod rig;
+pub(crate) mod rig;

@@ -23,6 +23,7 @@ use crate::access::Access;
 use crate::http::Scheme;
 use crate::http::test::rig::{Instance, Rig, listen, soon};
 use crate::limits::Limits;
+use crate::tls::Places;
 use crate::worker::Kind;
 
 /// What `openssl` needs to be told, so that the machine's own settings count for nothing.
@@ -54,7 +55,8 @@ impl Secure {
 
     /// Serves the directory from now on.
     pub(crate) async fn keep(&self) {
-        crate::tls::keep(&self.rig.shared.tls, self.dir.path().to_owned()).await;
+        let given = Some(self.dir.path().to_owned());
+        crate::tls::keep(&self.rig.shared.tls, Places { given, ordered: None }).await;
     }
 
     pub(crate) fn status(&self) -> String {

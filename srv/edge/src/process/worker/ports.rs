@@ -1,0 +1,63 @@
+//! The ports of routes: listened on where a table wants it, and nowhere else.
+
+use super::Worker;
+use crate::process::crew::told;
+use crate::process::sockets::Place;
+use crate::process::talk::Said;
+
+impl Worker {
+    /// A socket that was asked for, or why there is none.
+    pub(super) async fn take_socket(&mut self, said: Said) {
+        let port = said.line.strip_prefix("socket tcp ").and_then(|port| port.parse().ok());
+        if let Some(said) = told(&mut self.sockets, said) {
+            tracing::warn!("the supervisor said `{}`", said.line);
+        }
+        match port {
+            Some(port) if self.ports.contains(&port) => self.serve_port(port),
+            // No route wants it any more.
+            Some(port) => self.close_port(port).await,
+            None => {}
+        }
+    }
+
+    async fn close_port(&mut self, port: u16) {
+        self.front.close(port);
+        self.sockets.close(&Place::Tcp(port));
+        self.say(&format!("close {port}")).await;
+    }
+
+    fn serve_port(&mut self, port: u16) {
+        let place = Place::Tcp(port);
+        let Some(socket) = self.sockets.get(&place) else { return };
+        if let Err(why) = self.front.serve(&place, &socket, &self.leaving.hear()) {
+            self.sockets.miss(place, why.to_string());
+        }
+    }
+
+    /// Listens where the table's routes want it, and nowhere else.
+    pub(super) async fn sync_ports(&mut self) {
+        if self.follower.is_none() {
+            return;
+        }
+        let wanted = self.books.ports();
+        let there = std::mem::replace(&mut self.ports, wanted.clone());
+        for port in there.difference(&wanted) {
+            self.close_port(*port).await;
+        }
+        // One that was in use may be free by the time of another table.
+        let generation = self.books.generation();
+        let again = std::mem::replace(&mut self.synced, generation) != generation;
+        for port in &wanted {
+            let missing = again && self.sockets.get(&Place::Tcp(*port)).is_none();
+            if there.contains(port) && !missing {
+                continue;
+            }
+            if self.talk.is_some() {
+                self.say(&format!("bind {port}")).await;
+            } else {
+                self.sockets.want_port(&self.options.wanted, *port);
+                self.serve_port(*port);
+            }
+        }
+    }
+}
