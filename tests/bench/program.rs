@@ -1,5 +1,7 @@
 //! A program of somebody's, on one core, for as long as it is measured.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -78,9 +80,11 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        for pid in self.family() {
-            let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap_or_default());
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        // An edge whose other process ends starts it again: none may see another end.
+        for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+            for pid in self.family() {
+                let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap_or_default()), signal);
+            }
         }
         let _ = self.0.wait();
     }

@@ -200,16 +200,22 @@ pub fn parse(
     if let Some(net) = config.net.as_ref().filter(|net| !is_net(net)) {
         return Err(Error::Net(net.clone()));
     }
-    let certs = config.edge.certs.iter().map(|dir| ("--certs", dir.as_path()));
-    let certs = certs.chain(config.edge.acme_ca.iter().map(|file| ("--acme-ca", file.as_path())));
-    let access = config.edge.access_log.as_deref().filter(|log| !["-", "none"].contains(log));
-    let access = access.map(|log| ("--access-log", Path::new(log)));
-    for (flag, path) in [("-r", config.state.as_path())].into_iter().chain(certs).chain(access) {
-        if path.is_relative() {
-            return Err(Error::Relative(flag, path.to_owned()));
-        }
-    }
+    absolute(&config)?;
     Ok(config)
+}
+
+/// Checks that no path depends on where the server was started.
+fn absolute(config: &Config) -> Result<(), Error> {
+    let edge = &config.edge;
+    let certs = edge.certs.iter().map(|dir| ("--certs", dir.as_path()));
+    let ca = edge.acme_ca.iter().map(|file| ("--acme-ca", file.as_path()));
+    let access = edge.access_log.as_deref().filter(|log| !["-", "none"].contains(log));
+    let access = access.map(|log| ("--access-log", Path::new(log)));
+    let state = [("-r", config.state.as_path())].into_iter();
+    match state.chain(certs).chain(ca).chain(access).find(|(_, path)| path.is_relative()) {
+        Some((flag, path)) => Err(Error::Relative(flag, path.to_owned())),
+        None => Ok(()),
+    }
 }
 
 /// Checks where the edge is to listen, as far as it can be told without looking.

@@ -18,7 +18,7 @@ const HELD_MAX: usize = 10_000;
 /// Streams of one connection; the edge allows some more.
 const STREAMS: usize = 100;
 /// Memory of the edge for each that is held, as it has been seen and half as much again.
-const HELD_KIB_MAX: usize = 24;
+const HELD_KIB_MAX: usize = 11;
 
 type Sender = SendRequest<Empty<Bytes>>;
 

@@ -46,6 +46,9 @@ pub(crate) fn prepare(
     head::identify(&mut head.headers, || worker.id());
     if !http2 {
         one_cookie(head);
+    } else if head.uri.authority().is_some() {
+        // Said twice, even alike, some servers refuse it (RFC 9113, section 8.3.1).
+        head.headers.remove(HOST);
     }
     head.version = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
     switch

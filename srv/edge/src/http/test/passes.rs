@@ -165,6 +165,8 @@ async fn an_instance_that_speaks_http2_is_spoken_to_so() {
     rig.table(&format!("* / a h2 {}", a.line()));
     let answer = rig.ask("GET /head HTTP/1.1\nHost: shop\n\n").await;
     assert!(answer.body.starts_with("GET http://shop/head HTTP/2.0\n"), "{}", answer.body);
+    assert!(!answer.body.contains("\nhost: "), "the host is said twice: {}", answer.body);
+    assert!(answer.body.contains("\nx-forwarded-host: shop\n"), "{}", answer.body);
     let answer = rig.ask("POST /echo HTTP/1.1\nHost: shop\nContent-Length: 3\n\nabc").await;
     assert_eq!(answer.body, "abc");
 }
