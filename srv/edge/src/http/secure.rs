@@ -11,7 +11,7 @@ use super::host::Name;
 use crate::swap::Shared;
 
 /// Where who hands out certificates looks for a proof, always in the clear (RFC 8555, 8.3).
-const CHALLENGES: &str = "/.well-known/acme-challenge/";
+pub(super) const CHALLENGES: &str = "/.well-known/acme-challenge/";
 /// The port that need not be said.
 const HTTPS: u16 = 443;
 

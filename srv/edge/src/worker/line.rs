@@ -46,7 +46,9 @@ impl Line {
     pub(crate) fn of(ip: IpAddr, head: &Parts) -> Self {
         let target = head.uri.path_and_query().map_or("*", |it| it.as_str());
         let request = format!("{} {target} {:?}", head.method, head.version);
-        let (host, referer, agent, id, waited) = (None, None, None, None, None);
+        let authority = || head.uri.authority().and_then(|it| it.as_str().try_into().ok());
+        let host = head.headers.get(HOST).cloned().or_else(authority);
+        let (referer, agent, id, waited) = (None, None, None, None);
         Self { ip, request, host, referer, agent, id, waited }
     }
 
@@ -54,7 +56,6 @@ impl Line {
     pub(crate) fn with(self, headers: &HeaderMap) -> Self {
         let kept = |name| headers.get(name).cloned();
         Self {
-            host: kept(HOST),
             referer: kept(REFERER),
             agent: kept(USER_AGENT),
             id: headers.get("x-request-id").cloned(),

@@ -21,6 +21,7 @@ use crate::http::choose::{TRIES_MAX, choose};
 use crate::http::flight::Flight;
 use crate::http::head::Scheme;
 use crate::http::pool::Pool;
+use crate::http::secure::CHALLENGES;
 use crate::worker::{Line, View, Worker};
 
 /// Bytes that the head of an answer may have at least.
@@ -79,6 +80,10 @@ where
 /// The route of a request; none when somebody else has to look for it.
 fn route<S>(worker: &Worker, view: &View, user: &User<'_, S>, ask: &Ask) -> Option<usize> {
     let path = str::from_utf8(&user.came[ask.path.clone()]).ok()?;
+    if path.starts_with(CHALLENGES) {
+        // It may be answered before every route.
+        return None;
+    }
     let route = view.live.index.find(ask.name.as_str(), path)?;
     let clear = user.peer.scheme == Scheme::Http;
     let elsewhere = clear && worker.shared.tls.port_of(ask.name.as_str()).is_some();
