@@ -205,6 +205,11 @@ impl Service {
         waits.unwrap_or(if resting { Phase::Pause } else { Phase::Idle })
     }
 
+    /// The watch after an update: over which version, how often it has exited, and until when.
+    pub fn watch(&self) -> Option<(Version, u32, Millis)> {
+        self.watch.as_ref().map(|watch| (watch.version, watch.exits, watch.until))
+    }
+
     /// `update_progress`: instances of the target (else current) version that serve, and how many
     /// are wanted of it.
     pub fn progress(&self) -> (u32, u32) {
