@@ -1,5 +1,9 @@
 //! `kill -9` in the middle of things: no container stops, and what was begun is ended.
 
+mod probe;
+mod stops;
+mod syncs;
+
 use crate::rig::{Rig, web};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -249,6 +249,12 @@ impl Rig {
         assert!(status.success(), "{status}");
     }
 
+    /// The server's process.
+    pub(crate) fn server_pid(&self) -> nix::unistd::Pid {
+        let id = self.server.as_ref().and_then(Child::id).expect("a server runs");
+        nix::unistd::Pid::from_raw(i32::try_from(id).expect("a pid"))
+    }
+
     /// The node's process.
     pub(crate) fn node_pid(&self) -> nix::unistd::Pid {
         let entries = std::fs::read_dir("/proc").expect("/proc").flatten();

@@ -147,11 +147,12 @@ impl<T: Tree> Server<T> {
         counted
     }
 
-    async fn serve_user<S>(&self, stream: S, user: User)
+    async fn serve_user<S>(&self, stream: S, mut user: User)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        user.connection = number + 1;
         let trace = self.trace.then_some(Trace { connection: number });
         let session =
             Session::new(self.tree.clone(), user, self.who.clone(), self.limits.connection);

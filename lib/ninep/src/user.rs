@@ -17,6 +17,9 @@ pub struct User {
     pub groups: Vec<u32>,
     /// Name.
     pub name: String,
+    /// The connection it speaks over, by a number that is never used twice; 0 is none. Users of
+    /// one mount share one.
+    pub connection: u64,
 }
 
 /// What somebody wants of a file.
@@ -34,7 +37,8 @@ impl User {
     /// Somebody without a name here: other people's rights only.
     #[must_use]
     pub fn nobody() -> Self {
-        Self { uid: NOBODY, gid: NOBODY, groups: Vec::new(), name: "none".to_owned() }
+        let name = "none".to_owned();
+        Self { uid: NOBODY, gid: NOBODY, groups: Vec::new(), name, connection: 0 }
     }
 
     /// The user at the other end of a connection: what the kernel says of a unix socket, nobody
@@ -43,7 +47,8 @@ impl User {
     pub fn of_peer(peer: &Peer) -> Self {
         match peer {
             Peer::Unix { uid, gid, groups, name, pid: _ } => {
-                Self { uid: *uid, gid: *gid, groups: groups.clone(), name: name.clone() }
+                let (groups, name) = (groups.clone(), name.clone());
+                Self { uid: *uid, gid: *gid, groups, name, connection: 0 }
             }
             Peer::Tcp(_) => Self::nobody(),
         }

@@ -106,6 +106,7 @@ impl Turn<'_> {
         if cause == Cause::Permanent || gave_up {
             self.go(id, Stage::GaveUp);
             self.tell(Fact::GaveUp { number, reason });
+            self.watch_gave_up(id, cause);
         } else if ends {
             self.go(id, Stage::Ended);
         } else {
@@ -156,6 +157,19 @@ impl Turn<'_> {
         {
             watch.exits += 1;
             watch.until = watch.until.max(now.saturating_add(WATCH_ON_MS)).min(watch.at_most);
+        }
+    }
+
+    /// A place that is given up exits no more, so that who waits for a third exit of it waits in
+    /// vain: what it has done is enough.
+    fn watch_gave_up(&mut self, id: Id, cause: Cause) {
+        let version = self.s.instances.get(&id).map(|i| i.version);
+        if let Some(watch) = self.s.watch.as_mut()
+            && cause == Cause::Failure
+            && watch.exits > 0
+            && Some(watch.version) == version
+        {
+            watch.gave_up = true;
         }
     }
 }

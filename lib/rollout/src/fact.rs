@@ -138,6 +138,18 @@ pub enum Fact {
         /// The last failure.
         reason: String,
     },
+    /// The watch after an update ended well: a version to go back to.
+    Validated {
+        /// Which.
+        version: Version,
+    },
+    /// The watch after an update found that the new version does not hold.
+    CrashLoop {
+        /// Which.
+        version: Version,
+        /// How often it exited.
+        exits: u32,
+    },
     /// The update stands.
     Paused {
         /// Why, when a failure did it.
@@ -216,6 +228,11 @@ impl fmt::Display for Fact {
                 write!(f, "{number}: restarting in {}", Span(*in_ms))
             }
             Fact::GaveUp { number, reason } => write!(f, "{number}: gave up: {reason}"),
+            Fact::Validated { version } => write!(f, "{version} validated"),
+            Fact::CrashLoop { version, exits: 1 } => write!(f, "{version} does not hold: 1 exit"),
+            Fact::CrashLoop { version, exits } => {
+                write!(f, "{version} does not hold: {exits} exits")
+            }
             Fact::Paused { reason: None } => f.write_str("update paused"),
             Fact::Paused { reason: Some(reason) } => write!(f, "update paused: {reason}"),
             Fact::Resumed => f.write_str("update resumed"),

@@ -180,6 +180,9 @@ impl Turn<'_> {
         if let Some(image) = self.s.images.remove(&from) {
             self.s.images.insert(to, image);
         }
+        if let Some(watch) = self.s.watch.as_mut().filter(|watch| watch.version == from) {
+            watch.version = to;
+        }
         if let Some(count) = self.s.aim.counts.remove(&from) {
             *self.s.aim.counts.entry(to).or_default() += count;
         }

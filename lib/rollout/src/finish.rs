@@ -64,9 +64,8 @@ impl Turn<'_> {
             Verdict::Failed => self.s.failed = update.to,
             Verdict::Cancelled | Verdict::Paused => {}
         }
-        let deployed = verdict == Verdict::Done && update.kind == Kind::Deploy;
-        if deployed && update.before.stand == Stand::Up {
-            self.watch(update.from, update.to);
+        if let (Verdict::Done, Kind::Deploy, Some(to)) = (verdict, update.kind, update.to) {
+            self.watch(update.from.filter(|_| update.before.stand == Stand::Up), to);
         }
         let outcome = Outcome {
             verdict,
@@ -108,16 +107,17 @@ impl Turn<'_> {
         }
     }
 
-    /// Begins the watch over a new version.
-    fn watch(&mut self, from: Option<Version>, to: Option<Version>) {
-        let (Some(previous), Some(version)) = (from, to) else { return };
+    /// Begins the watch over a new version; what is started again is no new one.
+    fn watch(&mut self, from: Option<Version>, version: Version) {
         let window = self.s.specs.get(&version).map_or(0, |spec| spec.validate_ms);
-        if window == 0 || previous == version || !self.s.specs.contains_key(&previous) {
+        if window == 0 || from == Some(version) {
             return;
         }
+        let previous = from.filter(|from| self.s.specs.contains_key(from));
         let until = self.now.saturating_add(window);
         let at_most = self.now.saturating_add(window.saturating_mul(WATCH_TIMES_MAX));
-        self.s.watch = Some(Watch { version, previous, until, at_most, exits: 0 });
+        let watch = Watch { version, previous, until, at_most, exits: 0, gave_up: false };
+        self.s.watch = Some(watch);
     }
 
     /// The progress deadline has passed.
@@ -172,7 +172,7 @@ impl Turn<'_> {
             self.s.instances.values().map(|i: &Instance| i.version).collect();
         used.extend(self.s.current);
         used.extend(self.s.failed);
-        used.extend(self.s.watch.as_ref().map(|watch| watch.previous));
+        used.extend(self.s.watch.as_ref().and_then(|watch| watch.previous));
         used.extend(self.s.aim.counts.keys().copied());
         self.s.specs.retain(|version, _| used.contains(version));
         self.s.images.retain(|version, _| used.contains(version));

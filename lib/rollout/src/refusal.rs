@@ -46,6 +46,12 @@ pub enum Refusal {
     /// Pause, resume or cancel without an update.
     #[error("no update in flight")]
     NotInFlight,
+    /// Cancel of an update that has ended, and whose exits are still counted.
+    #[error("update to {to} has ended and is being validated; rollback goes back")]
+    Validating {
+        /// Where it went.
+        to: Version,
+    },
     /// A second `pause`.
     #[error("update is already paused; resume, cancel or rollback")]
     AlreadyPaused,
@@ -147,7 +153,10 @@ fn in_flight(service: &Service, update: &Update, verb: Verb) -> Result<(), Refus
 fn at_rest(service: &Service, verb: Verb) -> Result<(), Refusal> {
     let stopped = service.stand == Stand::Stopped;
     match verb {
-        Verb::Pause | Verb::Resume | Verb::Cancel => Err(Refusal::NotInFlight),
+        Verb::Pause | Verb::Resume | Verb::Cancel => Err(match &service.watch {
+            Some(watch) => Refusal::Validating { to: watch.version },
+            None => Refusal::NotInFlight,
+        }),
         Verb::Rollback if service.current.is_none() => Err(Refusal::NoPrevious),
         Verb::Scale | Verb::Restart if service.current.is_none() => Err(Refusal::NothingDeployed),
         Verb::Scale | Verb::Restart if stopped => Err(Refusal::Stopped),

@@ -184,7 +184,7 @@ impl Turn<'_> {
         let mut ours: BTreeMap<Version, Vec<&Instance>> = BTreeMap::new();
         let mut surplus: Vec<&Instance> = Vec::new();
         for i in self.s.instances.values().filter(|i| i.holds()) {
-            if self.s.is_wanted(i) {
+            if self.s.is_wanted(i) && !self.outlives_its_health(i) {
                 ours.entry(i.version).or_default().push(i);
             } else {
                 surplus.push(i);
@@ -202,6 +202,17 @@ impl Turn<'_> {
         surplus.sort_by_key(|i| (serves(i), self.turn_to_go(i)));
         parts.surplus = surplus.iter().map(|i| i.id).collect();
         parts
+    }
+
+    /// It fails its probes, and stays in the routes as the last backend: its successor comes first.
+    /// Where nothing may run beside it, it stays as it is.
+    fn outlives_its_health(&self, i: &Instance) -> bool {
+        self.s.aim.how != How::Replace
+            && !self.s.is_stateful(i.version)
+            && !self.s.paused()
+            && i.is_routed()
+            && !i.healthy
+            && i.again == Again::No
     }
 
     /// Among the surplus: the lowest place goes first in an update, the newest in a rollback and

@@ -4,7 +4,7 @@ use crate::answers::serves;
 use crate::instance::{Again, Instance, Stage};
 use crate::outstanding::deadline;
 use crate::span::Span;
-use crate::state::{How, Image, Step};
+use crate::state::{How, Image, Step, Watch};
 use crate::turn::Turn;
 use crate::{Fact, Id, Version};
 use alloc::collections::BTreeSet;
@@ -72,7 +72,10 @@ impl Turn<'_> {
         {
             self.s.aim.step = Step::Between { until: 0 };
         }
-        self.s.watch.take_if(|watch| watch.until <= now && watch.exits < WATCH_EXITS);
+        let well = |watch: &mut Watch| watch.until <= now && !watch.is_loop();
+        if let Some(Watch { version, .. }) = self.s.watch.take_if(well) {
+            self.tell(Fact::Validated { version });
+        }
     }
 
     /// The health deadline has passed.
@@ -111,15 +114,19 @@ impl Turn<'_> {
         }
     }
 
-    /// A crash loop soon after an update takes the update back (rollout.md, validating).
+    /// A crash loop soon after an update takes the update back, once (rollout.md, validating).
     fn watched(&mut self) {
         if self.s.update.is_some() {
             return;
         }
-        let Some(watch) = self.s.watch.take_if(|watch| watch.exits >= WATCH_EXITS) else { return };
-        let Some(spec) = self.s.specs.get(&watch.previous).cloned() else { return };
-        let reason = format!("{} exits of {} soon after its update", watch.exits, watch.version);
-        self.turn_back(watch.previous, &spec, Some(reason));
+        let Some(watch) = self.s.watch.take_if(|watch| watch.is_loop()) else { return };
+        let (version, exits) = (watch.version, watch.exits);
+        self.tell(Fact::CrashLoop { version, exits });
+        let back = watch.previous.and_then(|to| Some((to, self.s.specs.get(&to)?.clone())));
+        let Some((to, spec)) = back else { return };
+        let times = if exits == 1 { "exit" } else { "exits" };
+        let reason = format!("{exits} {times} of {version} soon after its update");
+        self.turn_back(to, &spec, Some(reason));
     }
 
     /// Everybody's next step that no batch has to wait for: fetch, start, route.
@@ -202,7 +209,14 @@ impl Turn<'_> {
 }
 
 /// So many exits while watched take the update back (rollout.md, validating).
-pub(crate) const WATCH_EXITS: u32 = 3;
+const WATCH_EXITS: u32 = 3;
+
+impl Watch {
+    /// The new version does not hold: enough exits, or as many as its restart policy allows.
+    pub(crate) fn is_loop(&self) -> bool {
+        self.exits >= WATCH_EXITS || self.gave_up
+    }
+}
 
 impl crate::Service {
     /// The image of a version is there.

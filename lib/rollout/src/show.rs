@@ -107,6 +107,14 @@ impl Service {
         self.next
     }
 
+    /// The latest moment that this state knows of: no event comes before it.
+    pub fn latest(&self) -> Millis {
+        let runs = self.instances.values().map(|i| i.since.max(i.healthy_since.unwrap_or(0)));
+        let update = self.update.iter().map(|u| u.moved.max(u.started).max(u.paused.unwrap_or(0)));
+        let last = self.last.iter().map(|outcome| outcome.ended);
+        runs.chain(update).chain(last).max().unwrap_or(0)
+    }
+
     /// Every record, gone ones included, in the order of their making.
     pub fn instances(&self) -> &BTreeMap<Id, Instance> {
         &self.instances
@@ -195,6 +203,11 @@ impl Service {
             Step::Surging | Step::Retiring => false,
         };
         waits.unwrap_or(if resting { Phase::Pause } else { Phase::Idle })
+    }
+
+    /// The watch after an update: over which version, how often it has exited, and until when.
+    pub fn watch(&self) -> Option<(Version, u32, Millis)> {
+        self.watch.as_ref().map(|watch| (watch.version, watch.exits, watch.until))
     }
 
     /// `update_progress`: instances of the target (else current) version that serve, and how many

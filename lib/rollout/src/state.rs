@@ -220,10 +220,13 @@ pub(crate) struct Before {
 pub(crate) struct Watch {
     /// The new version.
     pub(crate) version: Version,
-    /// Where to go back to.
-    pub(crate) previous: Version,
+    /// Where to go back to; none after a first deploy.
+    pub(crate) previous: Option<Version>,
     pub(crate) until: Millis,
     /// However many exits prolong it.
     pub(crate) at_most: Millis,
     pub(crate) exits: u32,
+    /// A place exited too often, or as often as it may: no more exits come of it.
+    #[serde(default)]
+    pub(crate) gave_up: bool,
 }

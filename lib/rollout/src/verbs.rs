@@ -198,7 +198,8 @@ impl Turn<'_> {
         };
         self.s.specs.insert(version, spec.clone());
         self.s.stand = Stand::Up;
-        self.s.watch = None;
+        // What is only changed in place, or restarted, is as new as it was.
+        self.s.watch.take_if(|watch| watch.version != version);
         let until = self.now;
         let wait = |i: &Instance| i.version == version && matches!(i.stage, Stage::Waiting { .. });
         for id in self.ids(wait) {

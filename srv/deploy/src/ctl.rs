@@ -26,7 +26,7 @@ impl World {
             return;
         }
         // A scratch turn: when a line is refused, nothing of the lines before it remains.
-        let mut scratch = Turn::new(turn.now);
+        let mut scratch = Turn { stamp: turn.stamp, ..Turn::new(turn.now) };
         for line in lines {
             let service = line.service.clone();
             let done = self.verb(line.service.as_deref(), line.verb, by, &mut scratch);
@@ -198,7 +198,7 @@ impl World {
         self.routes_free(name, &manifest)?;
         self.way(name, &manifest, self.foreseen(name, &manifest))?;
         let reference = manifest.image.to_string();
-        let preparing = Preparing { text, reference, by: by.clone(), at: turn.now };
+        let preparing = Preparing { text, reference, by: by.clone(), at: turn.stamp };
         let reference = preparing.reference.clone();
         turn.tell(name, format!("pulling {reference}"));
         turn.orders.push(Order::Pull { reference });
@@ -251,11 +251,11 @@ impl World {
         let manifest = read(name, &text)?;
         let way = self.way(name, &manifest, manifest::Outcome::InPlace)?;
         let same = service.record.draft.as_ref().is_some_and(|draft| draft.text == edition.text);
-        let edition = Edition::new(&manifest, &text, &edition.digest, by.clone(), turn.now);
+        let edition = Edition::new(&manifest, &text, &edition.digest, by.clone(), turn.stamp);
         let version = self.number(name, edition, turn).ok_or("service does not exist")?;
         if let Some(service) = self.touch(name, turn).filter(|_| same) {
             // The manifest was what is deployed, and stays so: the next apply changes nothing.
-            service.record.draft = Some(Draft { text, at: turn.now });
+            service.record.draft = Some(Draft { text, at: turn.stamp });
         }
         let spec = spec(&manifest, way);
         self.event(name, Event::Changed { version, spec }, turn);
@@ -286,7 +286,7 @@ impl World {
             self.services.insert(name.to_string(), Service::new(name, record));
         }
         let Some(service) = self.touch(name, turn) else { return Ok(()) };
-        service.record.draft = Some(Draft { text, at: turn.now });
+        service.record.draft = Some(Draft { text, at: turn.stamp });
         service.error = parsed.warnings.iter().map(|w| format!("warning: {w}\n")).collect();
         if parsed.errors.is_empty() {
             return Ok(());

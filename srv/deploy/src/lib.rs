@@ -2,8 +2,8 @@
 //!
 //! A write to a `ctl` is parsed (`verbs`), becomes an event (`ctl`), is taken by the decision
 //! (`lib/rollout`), saved (`save`), and only then performed (`act`) on the node (`link`), whose
-//! reports come back as arrivals (`told`). `run` is the loop around that. Reads print the world
-//! (`show`) and never enter a decision. `table` is the tree.
+//! reports come back as arrivals (`told`). `wheel` is one turn of that, `run` the loop around it.
+//! Reads print the world (`show`) and never enter a decision. `table` is the tree.
 //!
 //! Two things are otherwise than in the sketch of the design. The node's instances are made by
 //! name (`mkdir instances/web-7`) and not by opening a clone file, because an answer that was lost
@@ -44,6 +44,7 @@ mod text;
 mod told;
 pub mod turn;
 pub mod verbs;
+pub mod wheel;
 mod wish;
 pub mod world;
 #[cfg(test)]

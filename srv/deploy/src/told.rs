@@ -26,7 +26,7 @@ impl World {
             }
             Report::Swept { images, bytes } => self.swept(images, bytes, turn),
             Report::Started { container, pid, address, port } => {
-                let now = turn.now;
+                let now = turn.stamp;
                 self.container(&container, turn, |found| {
                     found.state = "running".to_string();
                     found.health = "starting".to_string();
@@ -77,7 +77,7 @@ impl World {
                 }
                 if log_bytes > 0 {
                     // After the step: the service may have gone with its last instance.
-                    self.keep(&container, Kept { at: turn.now, bytes: log_bytes }, turn);
+                    self.keep(&container, Kept { at: turn.stamp, bytes: log_bytes }, turn);
                 }
             }
         }

@@ -30,8 +30,10 @@ pub struct Line {
 /// What a batch of arrivals came to.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// The moment all of it happens at.
+    /// The moment all of it happens at, by the clock of decisions.
     pub now: Millis,
+    /// The same moment by the clock that people have.
+    pub stamp: Millis,
     /// Services to save or, where they are gone, to delete, with their records as they were.
     pub touched: BTreeMap<String, Option<Record>>,
     /// The kept logs of services as they were, where they are changed.
@@ -58,7 +60,7 @@ impl Turn {
     /// An empty turn.
     #[must_use]
     pub fn new(now: Millis) -> Turn {
-        Turn { now, ..Turn::default() }
+        Turn { now, stamp: now, ..Turn::default() }
     }
 
     /// Takes over what a part of the turn came to.
@@ -80,13 +82,13 @@ impl Turn {
 
     /// Adds a line that concerns no service.
     pub fn note(&mut self, text: impl Into<String>) {
-        self.lines.push(Line { at: self.now, service: None, text: text.into() });
+        self.lines.push(Line { at: self.stamp, service: None, text: text.into() });
     }
 
     /// Adds a line about a service.
     pub fn tell(&mut self, service: &str, text: impl Into<String>) {
         let service = Some(service.to_string());
-        self.lines.push(Line { at: self.now, service, text: text.into() });
+        self.lines.push(Line { at: self.stamp, service, text: text.into() });
     }
 }
 
@@ -173,7 +175,7 @@ impl World {
         let service = self.services.get_mut(name)?;
         let before = || Some(service.record.clone());
         turn.touched.entry(name.to_string()).or_insert_with(before);
-        service.changed = turn.now;
+        service.changed = turn.stamp;
         Some(service)
     }
 
@@ -376,7 +378,7 @@ impl World {
         for name in turn.touched.keys() {
             if let Some(service) = self.services.get_mut(name) {
                 service.revision = revision;
-                service.note_places(turn.now);
+                service.note_places(turn.stamp);
             }
         }
         let known: BTreeSet<&str> = self.services.keys().map(String::as_str).collect();

@@ -290,10 +290,16 @@ impl World {
         for name in turn.touched.keys() {
             let Some(service) = self.services.get(name) else { continue };
             let (service_name, text) = (Some(name.clone()), format!("waiting: {why}"));
-            let line = Line { at: turn.now, service: service_name, text };
+            let line = Line { at: turn.stamp, service: service_name, text };
             service.events.push(&line.at_service());
             self.events.push(&line.at_root());
         }
+    }
+
+    /// The latest moment that any decision knows of: time goes on from there.
+    #[must_use]
+    pub fn latest(&self) -> Millis {
+        self.services.values().map(|one| one.record.rollout.latest()).max().unwrap_or(0)
     }
 
     /// What all instances on the node have reserved.

@@ -47,7 +47,7 @@ impl Bench {
         let node = Node::new(means.clone(), world.clone(), ring.clone());
         tokio::spawn(node.run(heard, asked));
         let tree = NodeTree::new(Arc::new(Desk::new(means, asks, world, ring)), 0);
-        let root = User { uid: 0, gid: 0, groups: vec![], name: "root".into() };
+        let root = User { uid: 0, name: "root".into(), ..User::nobody() };
         Bench { tree, events, root, dir }
     }
 

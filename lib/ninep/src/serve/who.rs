@@ -16,7 +16,7 @@ pub(super) fn of_the_machine() -> Who {
             // No process is known whose group could be added to those of the database.
             let known = groups.of(uid, NOBODY).await;
             let gid = known.groups.first().copied().unwrap_or(NOBODY);
-            Ok(User { uid, gid, groups: known.groups, name: known.name })
+            Ok(User { uid, gid, groups: known.groups, name: known.name, connection: 0 })
         })
     })
 }

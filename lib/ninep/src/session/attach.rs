@@ -72,10 +72,11 @@ impl<T: Tree> Session<T> {
     pub(super) fn attached(
         &mut self,
         tag: u16,
-        user: User,
+        mut user: User,
         attaching: &Attaching,
         fx: &mut Effects<T::Node>,
     ) -> Result<()> {
+        user.connection = self.peer.connection;
         let node = self.tree.attach(&user, &attaching.aname)?;
         let qid = self.tree.stat(&node)?.qid();
         let who = Arc::new(Identity { user, root: qid.path });

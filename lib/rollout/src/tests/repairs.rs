@@ -106,24 +106,53 @@ fn the_last_healthy_backend_stays_in_the_routes() {
         ! well
         ! unhealthy 0 timeout
         unhealthy 1 timeout
-        > '1: unhealthy, but the last backend, so it stays: timeout'
-        ? none idle v1 0/2: 0=v1#0 leaving, 1=v1#1 sick
-        served
-        > drain 0
-        drained 0
-        > stop 0
-        exited 0
-        > '0: failed: timeout'; '0: restarting in 0.1s'
-        +100
-        > place 2
+        > '1: unhealthy, but the last backend, so it stays: timeout'; place 2
+        ? none idle v1 0/2: 0=v1#0 leaving, 1=v1#1 sick, 2=v1#2 placing
         placed 2
-        > '0: scheduled on n1'; '0: starting'; start 2 v1 at 0
+        > '2: scheduled on n1'; '2: starting'; start 2 v1 at 2
         started 2
         healthy 2
-        > '0: healthy (0.05s)'; publish 4: 1 2
+        > '2: healthy (0.05s)'; publish 4: 1 2
         served
-        > '1: out of the routes: timeout'; publish 5: 2
-        ? none idle v1 1/2: 0=v1#0 kept, 0=v1#2 serving, 1=v1#1 leaving
+        > '1: out of the routes: timeout'; publish 5: 2; drain 0
+        ? none idle v1 1/2: 0=v1#0 draining, 1=v1#1 leaving, 2=v1#2 serving
+        ",
+    );
+}
+
+#[test]
+fn the_only_instance_that_fails_its_probes_leaves_when_its_successor_serves() {
+    check(
+        "
+        ! apply v1
+        ! well
+        unhealthy 0 timeout
+        > '0: unhealthy, but the last backend, so it stays: timeout'; place 1
+        placed 1
+        > '1: scheduled on n1'; '1: starting'; start 1 v1 at 1
+        started 1
+        ? none idle v1 0/1: 0=v1#0 sick, 1=v1#1 checking
+        healthy 1
+        > '1: healthy (0.05s)'; publish 2: 0 1
+        served
+        > '0: out of the routes: timeout'; publish 3: 1
+        well
+        > '0: stopped'; 'instances renumbered'
+        ? none idle v1 1/1: 0=v1#1 serving
+        ",
+    );
+}
+
+#[test]
+fn the_only_instance_of_a_stateful_service_that_fails_its_probes_stays_alone() {
+    check(
+        "
+        ! apply v1 replace
+        ! well
+        unhealthy 0 timeout
+        > '0: unhealthy, but the last backend, so it stays: timeout'
+        +600000
+        ? none idle v1 0/1: 0=v1#0 sick
         ",
     );
 }
@@ -135,10 +164,14 @@ fn a_backend_that_recovers_stays() {
         ! apply v1
         ! well
         unhealthy 0 timeout
-        > '0: unhealthy, but the last backend, so it stays: timeout'
+        > '0: unhealthy, but the last backend, so it stays: timeout'; place 1
+        placed 1
+        > '1: scheduled on n1'; '1: starting'; start 1 v1 at 1
         healthy 0
-        > '0: healthy again'
-        ? none idle v1 1/1: 0=v1#0 serving
+        > '0: healthy again'; stop 1
+        exited 1
+        > '1: stopped'; forget 1
+        ? none idle v1 1/1: 0=v1#0 serving, 1=v1#1 forgetting
         ",
     );
 }

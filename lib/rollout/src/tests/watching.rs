@@ -25,6 +25,7 @@ fn three_exits_soon_after_the_update_take_it_back() {
         > '0: scheduled on n1'; '0: starting'; '0: healthy (0.05s)'
         exited 3 1
         > '1: failed: exited with status 1'; '1: restarting in 0.09s'
+        > 'v2 does not hold: 3 exits'
         > 'rollback started v2→v1: 3 exits of v2 soon after its update'; place 7
         > publish 11: 5; forget 6
         well
@@ -50,6 +51,7 @@ fn a_quiet_minute_ends_the_watch() {
         +59999
         ? none validate v2 1/1: 0=v2#1 serving
         +1
+        > 'v2 validated'
         ? none idle v2 1/1: 0=v2#1 serving
         ",
     );
@@ -77,6 +79,7 @@ fn a_late_exit_prolongs_the_watch_to_itself_and_a_minute_at_most_three_times_the
         +1699
         ? none validate v2 1/1: 0=v2#2 kept, 0=v2#3 serving
         +1
+        > 'v2 validated'
         ? none idle v2 1/1: 0=v2#2 kept, 0=v2#3 serving
         ",
     );
@@ -117,6 +120,119 @@ fn a_rollback_is_not_watched() {
         ! rollback v1 validate=60000
         ! well
         ? none idle v1 1/1: 0=v1#2 serving
+        ",
+    );
+}
+
+#[test]
+fn a_crash_loop_of_a_first_deploy_has_nothing_to_go_back_to_and_is_told() {
+    check(
+        "
+        ! apply v1 validate=60000
+        ! well
+        ? none validate v1 1/1: 0=v1#0 serving
+        ! exited 0 1
+        ! +100
+        ! well
+        ! exited 1 1
+        ! +200
+        ! well
+        exited 2 1
+        > '0: failed: exited with status 1'; '0: restarting in 0.3s'; 'v1 does not hold: 3 exits'
+        > publish 6:; forget 1
+        ? none idle v1 0/1: 0=v1#1 forgetting, 0=v1#2 kept, 0=v1#3 waiting
+        ",
+    );
+}
+
+#[test]
+fn a_place_that_is_given_up_before_its_third_exit_is_enough_of_a_loop() {
+    check(
+        "
+        ! apply v1
+        ! well
+        ! apply v2 validate=60000 max-restarts=1
+        ! well
+        ! exited 1 1
+        ! +100
+        ! well
+        exited 2 1
+        > '0: failed: exited with status 1'; '0: gave up: exited with status 1'
+        > 'v2 does not hold: 2 exits'
+        > 'rollback started v2→v1: 2 exits of v2 soon after its update'; place 3; publish 6:
+        well
+        > '0: scheduled on n1'; '0: starting'; '0: healthy (0.05s)'
+        > 'rolled back v2→v1 (0.00s): 2 exits of v2 soon after its update'
+        ? none idle v1 1/1: 0=v2#1 kept, 0=v2#2 kept, 0=v1#3 serving
+        ",
+    );
+}
+
+#[test]
+fn what_was_rolled_back_to_and_exits_as_often_is_not_rolled_back_again() {
+    check(
+        "
+        ! apply v1 validate=60000
+        ! well
+        ! +60000
+        ! apply v2 validate=60000
+        ! well
+        ! exited 1 1
+        ! +100
+        ! well
+        ! exited 2 1
+        ! +200
+        ! well
+        ! exited 3 1
+        ! +400
+        ! well
+        ? none idle v1 1/1: 0=v2#3 kept, 0=v1#5 serving
+        ! exited 5 1
+        ! +100
+        ! well
+        ! exited 6 1
+        ! +200
+        ! well
+        exited 7 1
+        > '0: failed: exited with status 1'; '0: restarting in 0.3s'; publish 14:; forget 6
+        ? none idle v1 0/1: 0=v1#6 forgetting, 0=v1#7 kept, 0=v1#8 waiting
+        ",
+    );
+}
+
+#[test]
+fn a_change_in_place_and_a_restart_leave_the_watch_where_it_is() {
+    check(
+        "
+        ! apply v1
+        ! well
+        ! apply v2 validate=60000
+        ! well
+        +50000
+        change v3 replicas=2
+        > 'change in place started v2→v3, replicas 2'; place 2
+        well
+        > '1: scheduled on n1'; '1: starting'; '1: healthy (0.05s)'; 'done change v2→v3 (0.00s)'
+        ? none validate v3 2/2: 0=v3#1 serving, 1=v3#2 serving
+        ! restart
+        ! well
+        ? none validate v3 2/2: 0=v3#3 serving, 1=v3#4 serving
+        +10000
+        > 'v3 validated'
+        ",
+    );
+}
+
+#[test]
+fn what_is_validated_is_not_in_flight() {
+    check(
+        "
+        ! apply v1
+        ! well
+        ! apply v2 validate=60000
+        ! well
+        refuse cancel update to v2 has ended and is being validated; rollback goes back
+        refuse pause update to v2 has ended and is being validated; rollback goes back
         ",
     );
 }

@@ -76,7 +76,7 @@ fn one_class_of_mode_bits_decides() {
     let mut stat = ram.stat(&1).unwrap();
     (stat.uid, stat.gid, stat.mode) = (5, 7, 0o461);
     let user =
-        |uid, gid, groups: &[u32]| User { uid, gid, groups: groups.to_vec(), name: String::new() };
+        |uid, gid, groups: &[u32]| User { uid, gid, groups: groups.to_vec(), ..User::nobody() };
     let rights = |user: User| [Read, Write, Execute].map(|access| user.may(&stat, access));
     assert_eq!(rights(user(5, 7, &[7])), [true, false, false], "the owner");
     assert_eq!(rights(user(6, 7, &[])), [true, true, false], "the group");

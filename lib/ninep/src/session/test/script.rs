@@ -154,7 +154,7 @@ impl Talk {
 
 pub(super) fn user(uid: u32) -> User {
     let groups = if uid == super::ANN { vec![7] } else { vec![] };
-    User { uid, gid: uid, groups, name: format!("u{uid}") }
+    User { uid, gid: uid, groups, name: format!("u{uid}"), connection: 0 }
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
