@@ -205,11 +205,14 @@ impl World {
     }
 
     fn translate(&mut self, name: &str, actions: Vec<Action>, turn: &mut Turn) {
+        // What is answered at once is taken after all that was asked before it: a table or a timer
+        // that follows from it is newer than theirs.
+        let (mut pulled, mut placing) = (Vec::new(), Vec::new());
         for action in actions {
             let service = || name.to_string();
             let order = match action {
                 Action::Pull { version } if self.has_image(name, version) => {
-                    self.step(name, Event::Pulled { version }, turn);
+                    pulled.push(version);
                     continue;
                 }
                 Action::Pull { version } => match self.pinned(name, version) {
@@ -217,7 +220,7 @@ impl World {
                     None => continue,
                 },
                 Action::Place { id } => {
-                    self.place(name, id, turn);
+                    placing.push(id);
                     continue;
                 }
                 Action::Start { id, version, .. } => match self.container_spec(name, id, version) {
@@ -239,6 +242,12 @@ impl World {
                 }
             };
             turn.orders.push(order);
+        }
+        for version in pulled {
+            self.step(name, Event::Pulled { version }, turn);
+        }
+        for id in placing {
+            self.place(name, id, turn);
         }
     }
 
