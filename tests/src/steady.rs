@@ -1,0 +1,133 @@
+//! Outside of updates, and while one stands: probes, repairs, the end of patience; and that an
+//! update is given up in bounded time wherever it is.
+
+use crate::failures::{fault, with_fault};
+use crate::rig::Rig;
+use std::time::{Duration, Instant};
+
+/// An update that is cancelled has ended after the stop timeout and this, at the latest.
+const WIND_UP: Duration = Duration::from_secs(5);
+/// The stop timeout of the manifests here.
+const STOP: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_backend_stays_when_all_probes_fail_and_successors_take_over() {
+    let rig = with_fault(2, "").await;
+    for number in 0..2 {
+        let path = format!("active/web/instances/{number}/ctl");
+        rig.echo("signal USR1", &path).await.expect("sent");
+    }
+    let stays = "unhealthy, but the last backend, so it stays: HTTP 503";
+    rig.until("active/web/events", |events| events.contains(stays)).await;
+    rig.until("active/web/replicas", |text| text == "2/2").await;
+    // At every moment somebody was in the routes: the last sick one left after a new one served.
+    let events = rig.cat("active/web/events").await;
+    let at = |text: &str| events.find(text).unwrap_or_else(|| panic!("{text}: {events}"));
+    let (stayed, rest) = (at(stays), &events[at(stays)..]);
+    let healthy = rest.find(": healthy (").expect("a successor");
+    let left = rest.find(": out of the routes: HTTP 503").expect("the sick one leaves");
+    assert!(stayed > 0 && healthy < left, "{events}");
+    assert_eq!(rig.cat("active/web/update_status").await, "none");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_update_is_repaired_at_the_versions_that_its_instances_have() {
+    let rig = with_fault(2, "").await;
+    let first = rig.cat("active/web/version").await;
+    let slow =
+        fault(2, "env LINES=2\nupdate_pause 600\n").replace("update_batch 4", "update_batch 1");
+    rig.manifest("web", &slow).await.expect("right");
+    rig.deploy(&["apply", "web", "--detach"]).await.fine();
+    rig.until("active/web/update_phase", |phase| phase == "pause").await;
+    rig.deploy(&["pause", "web"]).await.refused(0, "paused");
+    let of = |version: String| {
+        move |status: &str| {
+            status.contains(&format!("version={version}\n")) && status.contains("state=serving")
+        }
+    };
+    let mut old = None;
+    for name in rig.client().await.list("active/web/instances").await.expect("listed") {
+        let name = String::from_utf8_lossy(&name.name).into_owned();
+        let path = format!("active/web/instances/{name}");
+        if rig.of_instance(&path, "version").await == first {
+            old = Some(path);
+        }
+    }
+    let path = old.expect("one of the old version");
+    let before = rig.of_instance(&path, "id").await;
+    rig.echo("signal KILL", &format!("{path}/ctl")).await.expect("sent");
+    let is = of(first);
+    rig.until(&format!("{path}/status"), |status| {
+        !status.contains(&format!("id={before}\n")) && is(status)
+    })
+    .await;
+    assert_eq!(rig.cat("active/web/update_status").await, "paused");
+    assert_eq!(rig.cat("active/web/update_progress").await, "1/2");
+    rig.deploy(&["cancel", "web"]).await.fine();
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_exits_too_often_is_given_up_and_says_so() {
+    let rig = with_fault(1, "validate 0\nmax_restarts 1\n").await;
+    for _ in 0..2 {
+        rig.until("active/web/instances/0/status", |text| text.contains("state=serving")).await;
+        rig.echo("signal USR2", "active/web/instances/0/ctl").await.expect("sent");
+        let gone = |text: &str| !text.contains("state=serving");
+        rig.until("active/web/instances/0/status", gone).await;
+    }
+    let events = rig.until("active/web/events", |events| events.contains("gave up")).await;
+    assert!(events.contains("0: gave up: exited with status 7"), "{events}");
+    assert_eq!(rig.cat("active/web/update_status").await, "failed");
+    let table = rig.cat("status").await;
+    assert!(table.contains("0: exited with status 7"), "{table}");
+    rig.deploy(&["apply", "web"]).await.fine();
+    assert_eq!(rig.cat("active/web/replicas").await, "1/1");
+    rig.end().await;
+}
+
+/// Applies a manifest, waits for the phase, and cancels: within the bound it has ended, the old
+/// version serves, and the next update begins.
+async fn cancelled(rig: &Rig, manifest: &str, phase: &str) {
+    rig.manifest("web", manifest).await.expect("right");
+    rig.deploy(&["apply", "web", "--detach"]).await.fine();
+    rig.until("active/web/update_phase", |now| now == phase).await;
+    let begun = Instant::now();
+    rig.echo("cancel", "active/web/ctl").await.expect("accepted");
+    let outcome = rig.wait("web").await;
+    let took = begun.elapsed();
+    assert!(outcome.starts_with("cancelled"), "in {phase}: {outcome}");
+    assert!(took < STOP + WIND_UP, "in {phase}: {took:?}");
+    rig.until("active/web/replicas", |text| text == "1/1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_is_cancelled_within_the_stop_timeout_and_5_s_in_every_phase() {
+    let rig = with_fault(1, "env DEAF=1\n").await;
+    // A registry that takes the connection, and says nothing.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let image = format!("image {}/none:1", mute.local_addr().expect("an address"));
+    cancelled(&rig, &fault(1, "").replace("image fault:1", &image), "pull").await;
+    let slow = |text: String| text.replace("deadline 3", "deadline 60");
+    cancelled(&rig, &slow(fault(1, "env SICK=1\n")), "health").await;
+    cancelled(&rig, &slow(fault(1, "env SICK=1\nenv DEAF=1\n")), "health").await;
+    // The old one does not hear that it is to stop.
+    cancelled(&rig, &fault(1, "env LINES=3\nstop_timeout 2\n"), "stop").await;
+    let paused =
+        fault(3, "env LINES=4\nupdate_pause 600\n").replace("update_batch 4", "update_batch 1");
+    rig.deploy(&["scale", "web", "2"]).await.fine();
+    rig.manifest("web", &paused).await.expect("right");
+    rig.deploy(&["apply", "web", "--detach"]).await.fine();
+    rig.until("active/web/update_phase", |now| now == "pause").await;
+    let begun = Instant::now();
+    rig.echo("cancel", "active/web/ctl").await.expect("accepted");
+    assert!(rig.wait("web").await.starts_with("cancelled"));
+    assert!(begun.elapsed() < STOP + WIND_UP, "{:?}", begun.elapsed());
+    // What is validated has ended, and is gone back from by rollback.
+    rig.manifest("web", &fault(1, "env LINES=5\n")).await.expect("right");
+    rig.deploy(&["apply", "web"]).await.fine();
+    let refused = rig.echo("cancel", "active/web/ctl").await.expect_err("it has ended");
+    assert!(refused.contains("is being validated; rollback goes back"), "{refused}");
+    rig.end().await;
+}
