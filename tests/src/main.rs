@@ -6,14 +6,17 @@
 mod crash;
 mod edge;
 mod edges;
+mod failures;
 mod files;
 mod house;
 mod images;
+mod lock;
 mod logs;
 mod loss;
 mod refusals;
 mod registry;
 mod rig;
+mod steady;
 mod told;
 mod traces;
 mod verify;

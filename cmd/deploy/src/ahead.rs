@@ -13,6 +13,7 @@ use crate::stop::Stop;
 use crate::work_tree::{WorkTree, place};
 use serde_json::json;
 use std::path::Path;
+use tokio::time::timeout_at;
 
 /// Hex digits of a commit that are shown to people.
 const COMMIT_CHARS: usize = 12;
@@ -51,6 +52,26 @@ pub(crate) async fn pre_flight(
     match compare::no_room(link, &draft.service, manifest).await? {
         Some(text) => Err(Error::NoRoom(format!("{}: {text}; nothing was changed", draft.service))),
         None => Ok(commit),
+    }
+}
+
+/// Who waits for others waits for what they began, too: their update goes on when their lock is
+/// free.
+///
+/// # Errors
+/// It does not end in time.
+pub(crate) async fn settled(stage: &Stage<'_>, service: &str) -> Result<()> {
+    let Some(until) = stage.until.filter(|_| !stage.command.supersede) else { return Ok(()) };
+    let path = |file: &str| format!("active/{service}/{file}");
+    loop {
+        let status = stage.link.find(&path("update_status")).await?.unwrap_or_default();
+        if status.trim() != "rolling" {
+            return Ok(());
+        }
+        let mut wait = Lines::open(stage.link, &path("wait")).await?;
+        timeout_at(until, wait.next()).await.map_err(|_| {
+            Error::TimeOver(format!("{service}: an update is in flight; it was waited for in vain"))
+        })??;
     }
 }
 

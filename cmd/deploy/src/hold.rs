@@ -1,24 +1,20 @@
 //! The deploy locks that `apply -f` holds while it looks and builds on this side: the open file is
 //! the lock, and everything it begins goes through it.
 
+use crate::apply::Stage;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::link::Link;
 use crate::out::Out;
-use crate::parse::Command;
 use ninep::client::{File, Mode};
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 /// How often a place for a service is made that goes while it is opened: with the lock of somebody
 /// whose first deploy came to nothing.
 const TRIES_MAX: u32 = 5;
-
-/// A wait that never ends, as far as anybody will notice.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
@@ -40,14 +36,9 @@ struct Manner {
 ///
 /// # Errors
 /// Of the first that somebody has: who, since when, and what he is at.
-pub(crate) async fn all(
-    link: &Link,
-    out: Out,
-    command: &Command,
-    services: &[String],
-) -> Result<Vec<Arc<Held>>> {
-    let wait = command.wait_lock.map(|limit| Instant::now() + limit.unwrap_or(FOREVER));
-    let manner = Manner { force: command.force, until: wait };
+pub(crate) async fn all(stage: &Stage<'_>, services: &[String]) -> Result<Vec<Arc<Held>>> {
+    let Stage { link, out, command, until, .. } = *stage;
+    let manner = Manner { force: command.force, until };
     let said = said(command.message.as_deref());
     let mut names = services.to_vec();
     // Who waits for several does so in one order, so that no two wait for each other.
