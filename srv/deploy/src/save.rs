@@ -105,8 +105,8 @@ impl Journal {
     /// # Errors
     /// The store cannot be read, or holds what this version does not know.
     pub async fn load(&self) -> Result<World, Error> {
-        let mut world = World::default();
-        world.audit = self.audit.as_ref().map(|audit| audit.place().to_path_buf());
+        let audit = self.audit.as_ref().map(|audit| audit.place().to_path_buf());
+        let mut world = World { audit, ..World::default() };
         let store = self.store.as_ref().ok_or(store::Error::Closed)?;
         for kv in store.list(SERVICE).await?.0 {
             let name = kv.key[SERVICE.len()..].to_string();
@@ -165,9 +165,10 @@ impl Journal {
     /// The store's words; nothing of the turn may be performed then.
     pub async fn save(&mut self, changes: &[Op], asked: &[audit::Line]) -> Result<(), Error> {
         if let Some(audit) = &mut self.audit {
-            audit.write(asked).map_err(|error| match error.kind() {
-                std::io::ErrorKind::StorageFull => Error::Full(audit.place().display().to_string()),
-                _ => Error::Audit(error),
+            let full = std::io::ErrorKind::StorageFull;
+            audit.write(asked).map_err(|error| match error.kind() == full {
+                true => Error::Full(audit.place().display().to_string()),
+                false => Error::Audit(error),
             })?;
         }
         let saved = self.save_changes(changes).await;

@@ -87,7 +87,8 @@ async fn until(watch: &mut File, wanted: &str) -> String {
     let read = async {
         let mut text = String::new();
         while !text.contains(wanted) {
-            text += &String::from_utf8(watch.read_next(8192).await.unwrap().to_vec()).unwrap();
+            let bytes = watch.read_next(8192).await.unwrap();
+            text += std::str::from_utf8(&bytes).unwrap();
         }
         text
     };
