@@ -2,8 +2,10 @@
 //! update is given up in bounded time wherever it is.
 
 use crate::failures::{fault, with_fault};
-use crate::rig::Rig;
+use crate::rig::{PATIENCE, Rig};
+use ninep::client::Mode;
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// An update that is cancelled has ended after the stop timeout and this, at the latest.
 const WIND_UP: Duration = Duration::from_secs(5);
@@ -43,7 +45,7 @@ async fn a_paused_update_is_repaired_at_the_versions_that_its_instances_have() {
     rig.deploy(&["pause", "web"]).await.refused(0, "paused");
     let of = |version: String| {
         move |status: &str| {
-            status.contains(&format!("version={version}\n")) && status.contains("state=serving")
+            status.contains(&format!("version={version}\n")) && status.contains("health=healthy")
         }
     };
     let mut old = None;
@@ -71,11 +73,12 @@ async fn a_paused_update_is_repaired_at_the_versions_that_its_instances_have() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_exits_too_often_is_given_up_and_says_so() {
     let rig = with_fault(1, "validate 0\nmax_restarts 1\n").await;
-    for _ in 0..2 {
-        rig.until("active/web/instances/0/status", |text| text.contains("state=serving")).await;
+    for runs in 1..=2 {
+        let up = |events: &str| events.matches("0: healthy (").count() == runs;
+        rig.until("active/web/events", up).await;
         rig.echo("signal USR2", "active/web/instances/0/ctl").await.expect("sent");
-        let gone = |text: &str| !text.contains("state=serving");
-        rig.until("active/web/instances/0/status", gone).await;
+        let failed = |events: &str| events.matches("0: failed: exited with").count() == runs;
+        rig.until("active/web/events", failed).await;
     }
     let events = rig.until("active/web/events", |events| events.contains("gave up")).await;
     assert!(events.contains("0: gave up: exited with status 7"), "{events}");
@@ -87,19 +90,32 @@ async fn a_place_that_exits_too_often_is_given_up_and_says_so() {
     rig.end().await;
 }
 
-/// Applies a manifest, waits for the phase, and cancels: within the bound it has ended, the old
-/// version serves, and the next update begins.
-async fn cancelled(rig: &Rig, manifest: &str, phase: &str) {
+/// Applies a manifest, waits until an instance writes what shows how far it is, and cancels:
+/// within the bound it has ended, and the old version serves.
+async fn cancelled(rig: &Rig, manifest: &str, sign: &str) {
     rig.manifest("web", manifest).await.expect("right");
+    let client = rig.client().await;
+    let mut tail = client.open("active/web/tail", Mode::Read).await.expect("tail");
     rig.deploy(&["apply", "web", "--detach"]).await.fine();
-    rig.until("active/web/update_phase", |now| now == phase).await;
+    let written = async {
+        let mut text = String::new();
+        while !text.contains(sign) {
+            let more = tail.read_next(8192).await.expect("tail goes on");
+            text.push_str(&String::from_utf8_lossy(&more));
+        }
+    };
+    timeout(PATIENCE, written).await.expect("it is written");
+    bounded(rig, sign).await;
+}
+
+/// Cancels what is in flight, and sees that it ends in time.
+async fn bounded(rig: &Rig, at: &str) {
     let begun = Instant::now();
     rig.echo("cancel", "active/web/ctl").await.expect("accepted");
     let outcome = rig.wait("web").await;
     let took = begun.elapsed();
-    assert!(outcome.starts_with("cancelled"), "in {phase}: {outcome}");
-    assert!(took < STOP + WIND_UP, "in {phase}: {took:?}");
-    rig.until("active/web/replicas", |text| text == "1/1").await;
+    assert!(outcome.starts_with("cancelled"), "at {at}: {outcome}");
+    assert!(took < STOP + WIND_UP, "at {at}: {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,24 +124,27 @@ async fn an_update_is_cancelled_within_the_stop_timeout_and_5_s_in_every_phase()
     // A registry that takes the connection, and says nothing.
     let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let image = format!("image {}/none:1", mute.local_addr().expect("an address"));
-    cancelled(&rig, &fault(1, "").replace("image fault:1", &image), "pull").await;
+    let pulls = fault(1, "").replace("image fault:1", &image);
+    rig.manifest("web", &pulls).await.expect("right");
+    rig.deploy(&["apply", "web", "--detach"]).await.fine();
+    rig.until("active/web/update_phase", |now| now == "pull").await;
+    bounded(&rig, "pull").await;
+    // New ones that never become healthy, and one that does not hear that it is to stop.
     let slow = |text: String| text.replace("deadline 3", "deadline 60");
-    cancelled(&rig, &slow(fault(1, "env SICK=1\n")), "health").await;
-    cancelled(&rig, &slow(fault(1, "env SICK=1\nenv DEAF=1\n")), "health").await;
-    // The old one does not hear that it is to stop.
-    cancelled(&rig, &fault(1, "env LINES=3\nstop_timeout 2\n"), "stop").await;
-    let paused =
-        fault(3, "env LINES=4\nupdate_pause 600\n").replace("update_batch 4", "update_batch 1");
+    cancelled(&rig, &slow(fault(1, "env SICK=1\nenv LINES=2\n")), "line 1").await;
+    cancelled(&rig, &slow(fault(1, "env SICK=1\nenv LINES=3\nenv DEAF=1\n")), "line 2").await;
+    // The old one does not hear it.
+    cancelled(&rig, &fault(1, "env LINES=4\n"), "hears nothing").await;
+    rig.until("active/web/replicas", |text| text == "1/1").await;
     rig.deploy(&["scale", "web", "2"]).await.fine();
+    let paused = fault(2, "env LINES=5\nupdate_pause 600\n");
+    let paused = paused.replace("update_batch 4", "update_batch 1");
     rig.manifest("web", &paused).await.expect("right");
     rig.deploy(&["apply", "web", "--detach"]).await.fine();
     rig.until("active/web/update_phase", |now| now == "pause").await;
-    let begun = Instant::now();
-    rig.echo("cancel", "active/web/ctl").await.expect("accepted");
-    assert!(rig.wait("web").await.starts_with("cancelled"));
-    assert!(begun.elapsed() < STOP + WIND_UP, "{:?}", begun.elapsed());
+    bounded(&rig, "pause").await;
     // What is validated has ended, and is gone back from by rollback.
-    rig.manifest("web", &fault(1, "env LINES=5\n")).await.expect("right");
+    rig.manifest("web", &fault(1, "env LINES=6\n")).await.expect("right");
     rig.deploy(&["apply", "web"]).await.fine();
     let refused = rig.echo("cancel", "active/web/ctl").await.expect_err("it has ended");
     assert!(refused.contains("is being validated; rollback goes back"), "{refused}");
