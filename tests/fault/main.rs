@@ -58,12 +58,15 @@ fn main() -> std::io::Result<()> {
         }
     });
     loop {
-        match signals.wait()? {
-            Signal::SIGTERM if word("DEAF").is_some() => println!("hears nothing"),
-            Signal::SIGUSR1 => state.sick.store(true, Ordering::SeqCst),
-            Signal::SIGHUP => state.sick.store(false, Ordering::SeqCst),
-            Signal::SIGUSR2 => exit(7),
-            _ => return Ok(()),
+        let signal = signals.wait()?;
+        if signal == Signal::SIGTERM && word("DEAF").is_some() {
+            println!("hears nothing");
+        } else if signal == Signal::SIGTERM {
+            return Ok(());
+        } else if signal == Signal::SIGUSR2 {
+            exit(7);
+        } else {
+            state.sick.store(signal == Signal::SIGUSR1, Ordering::SeqCst);
         }
     }
 }
