@@ -77,9 +77,9 @@ pub(crate) const VERBS: &[Verb] = &[
          file's name without what follows its first dot; - is standard input, which must say.\n\
          With -f the deploy lock is held until the server has taken over: meanwhile a `source` is\n\
          looked at, which must be clean, and a `build` is run there, with DEPLOY_ADDR and\n\
-         DEPLOY_COMMIT set. Others are told who has the lock; --wait-lock waits for it in the order\n\
-         of coming, and for the update in flight, with =TIME not for ever. A build that fails\n\
-         changes nothing; Ctrl-C ends it with all it started.\n\
+         DEPLOY_COMMIT set. Others are told who has the lock; --wait-lock waits for it in the\n\
+         order of coming, and for the update in flight, with =TIME not for ever. A build that\n\
+         fails changes nothing; Ctrl-C ends it with all it started.\n\
          Without -f, what is in manifests/ is applied: the services named, or all.\n\
          Each update is followed to its end. Services go side by side and do not wait for each\n\
          other. Ctrl-C stops following, never the update.",
