@@ -7,7 +7,7 @@ use crate::plant::Plant;
 use crate::server::Cause;
 use crate::sim::{Ev, Sim};
 use deployfs::arrival::{Arrival, Heard, InstanceVerb, Order, Request};
-use deployfs::edges::Deed;
+use deployfs::edges::{Deed, Word};
 use deployfs::record::By;
 use deployfs::report::{Container, Report};
 use deployfs::verbs;
@@ -211,8 +211,10 @@ impl Sim {
             edge::Later::Says(word) => {
                 let name = self.edges[which].name.to_string();
                 if self.edges[which].open.is_some() {
+                    // A table is everybody's.
+                    let of = matches!(word, Word::Drained(_)).then(Vec::new);
                     let deed = Deed::Said(word);
-                    self.arrives(Arrival::Edge { edge: name, deed }, Some(Vec::new()));
+                    self.arrives(Arrival::Edge { edge: name, deed }, of);
                 }
             }
         }
@@ -238,7 +240,7 @@ impl Sim {
         let words = self.edges[which].connected(self.now);
         let deeds = std::iter::once(Deed::Opened(open)).chain(words.into_iter().map(Deed::Said));
         for deed in deeds {
-            self.arrives(Arrival::Edge { edge: name.clone(), deed }, Some(Vec::new()));
+            self.arrives(Arrival::Edge { edge: name.clone(), deed }, None);
         }
     }
 

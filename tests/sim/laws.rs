@@ -217,7 +217,7 @@ impl Laws {
     pub(crate) fn fell(&mut self, id: &str) {
         let Some((name, _)) = split(id) else { return };
         if let Some(seen) = self.services.get_mut(name)
-            && seen.serving.contains(id)
+            && (seen.serving.contains(id) || seen.routed.contains(id))
         {
             seen.fallen.insert(id.to_string());
         }

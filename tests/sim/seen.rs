@@ -22,7 +22,7 @@ pub(crate) struct Seen {
     wanted: u32,
     current: Option<u32>,
     live: u32,
-    routed: BTreeSet<String>,
+    pub(crate) routed: BTreeSet<String>,
     /// Law 1: so many serve.
     pub(crate) floor: u32,
     /// Law 2: the most replicas, the batch, and how many there were.
@@ -125,8 +125,9 @@ impl Seen {
             self.batch = self.batch.max(batch);
             self.there = self.there.max(there);
         } else {
-            // Some may have failed without the server knowing yet.
-            self.fallen = self.routed.difference(serve).cloned().collect();
+            // Some may have failed without the server knowing yet, or were asked to leave at once.
+            let gone = |id: &&String| !serve.contains(*id) || self.fallen.contains(*id);
+            self.fallen = self.routed.iter().filter(gone).cloned().collect();
             (self.floor, self.most) = (floor.min(self.routed.len() as u32), most);
             (self.batch, self.there) = (batch, there);
         }

@@ -240,7 +240,7 @@ impl Sim {
         self.edges[which].dies(forgets);
         if let Some(open) = open {
             let deed = Deed::Closed(open);
-            self.arrives(Arrival::Edge { edge: name, deed }, Some(Vec::new()));
+            self.arrives(Arrival::Edge { edge: name, deed }, None);
         }
         let ms = self.chance.between(10, 9_000);
         self.after(ms, Ev::EdgeBegins(which));
