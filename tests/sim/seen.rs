@@ -110,6 +110,8 @@ impl Seen {
         let batch = spec.as_ref().map_or(1, |spec| spec.batch.max(1));
         let turn_round = spec.as_ref().is_some_and(|spec| spec.turn_round);
         let rolling = spec.as_ref().is_some_and(|spec| spec.strategy == Strategy::Rolling);
+        // Where the one left may not run beside another, the way back replaces as well.
+        let rolling = rolling && update.strategy == Strategy::Rolling;
         let turned = self.update.is_some() && update.kind == Kind::Rollback;
         let least = self.wanted.min(wanted).min(self.current.unwrap_or(self.wanted));
         let spare = if turn_round { batch } else { 0 };
