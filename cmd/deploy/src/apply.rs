@@ -1,32 +1,136 @@
-//! `apply`: manifests checked here, written there, and followed to the end.
+//! `apply`: manifests checked here, locked, looked at and built, written there, and followed to
+//! the end.
 
+use crate::ahead;
 use crate::ask;
+use crate::build::Built;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::files::{self, Draft};
+use crate::hold::{self, Held};
 use crate::link::Link;
 use crate::out::Out;
 use crate::parse::Command;
+use crate::stop::Stop;
 use crate::verb::Is;
+use ninep::dial::Address;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A wait that never ends, as far as anybody will notice.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// What every step of an apply needs.
+#[derive(Debug)]
+pub(crate) struct Stage<'a> {
+    /// The server.
+    pub(crate) link: &'a Link,
+    /// Where it is, for what is run here.
+    pub(crate) address: &'a Address,
+    /// Where words go.
+    pub(crate) out: Out,
+    /// What was said.
+    pub(crate) command: &'a Command,
+    /// Until when others are waited for; none of who does not wait.
+    pub(crate) until: Option<Instant>,
+}
+
+impl<'a> Stage<'a> {
+    /// Of a command that begins now.
+    pub(crate) fn new(
+        link: &'a Link,
+        address: &'a Address,
+        out: Out,
+        command: &'a Command,
+    ) -> Stage<'a> {
+        let wait = |limit: Option<Duration>| Instant::now() + limit.unwrap_or(FOREVER);
+        Stage { link, address, out, command, until: command.wait_lock.map(wait) }
+    }
+}
 
 /// Applies files and what is in `manifests/`.
 ///
 /// # Errors
-/// Before anything is written: what is wrong with a file. Then what the server refuses.
-pub(crate) async fn run(
-    link: &Link,
-    out: Out,
-    command: &Command,
-    drafts: Vec<Draft>,
-) -> Result<Exit> {
+/// Before anything is written: what is wrong with a file, its work tree or its build, or who has
+/// the lock. Then what the server refuses.
+pub(crate) async fn run(stage: &Stage<'_>, drafts: Vec<Draft>) -> Result<Exit> {
+    let Stage { link, out, command, .. } = *stage;
     let services = services(link, command, &drafts).await?;
+    let held = match ahead(stage, &drafts).await? {
+        Some(held) => held,
+        None => return given_up(out, &services),
+    };
+    if command.supersede {
+        for service in &services {
+            ahead::supersede(link, out, service).await?;
+        }
+    }
     for draft in &drafts {
         let path = format!("manifests/{}", draft.service);
         let done = link.client.put(&path, draft.text.as_bytes()).await;
         done.map_err(|error| Error::at(&path, error))?;
     }
     let lines = services.into_iter().map(|service| (service, "apply".to_string())).collect();
-    ask::run(link, out, command, Is::Apply, lines).await
+    ask::run(link, out, command, Is::Apply, lines, held).await
+}
+
+/// What is done on this side, with the locks held: nothing when the user gave up, and then nothing
+/// is left of it.
+async fn ahead(stage: &Stage<'_>, drafts: &[Draft]) -> Result<Option<Vec<Arc<Held>>>> {
+    if drafts.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let mut stop = Stop::new();
+    let looked = tokio::select! {
+        looked = look(stage, drafts) => looked?,
+        () = stop.asked() => return Ok(None),
+    };
+    let (held, commits) = looked;
+    for (draft, commit) in drafts.iter().zip(commits) {
+        let Some(lock) = lock_of(&held, draft) else { continue };
+        if ahead::build(stage, draft, lock, commit, &mut stop).await? == Built::Stopped {
+            return Ok(None);
+        }
+    }
+    Ok(Some(held))
+}
+
+/// Locks all, and looks at all; gives the commit of each.
+async fn look(
+    stage: &Stage<'_>,
+    drafts: &[Draft],
+) -> Result<(Vec<Arc<Held>>, Vec<Option<String>>)> {
+    let services: Vec<String> = drafts.iter().map(|draft| draft.service.clone()).collect();
+    let held = hold::all(stage, &services).await?;
+    let mut commits = Vec::new();
+    for draft in drafts {
+        ahead::settled(stage, &draft.service).await?;
+        commits.push(match lock_of(&held, draft) {
+            Some(lock) => ahead::pre_flight(stage, draft, lock).await?,
+            None => None,
+        });
+    }
+    Ok((held, commits))
+}
+
+fn lock_of<'a>(held: &'a [Arc<Held>], draft: &Draft) -> Option<&'a Held> {
+    held.iter().find(|held| held.service == draft.service).map(|held| &**held)
+}
+
+fn given_up(out: Out, services: &[String]) -> Result<Exit> {
+    let exit = Exit::Interrupted;
+    match out.json {
+        true => services.iter().try_for_each(|service| {
+            let (reason, exit) = ("interrupted; nothing was changed", exit.code());
+            out.object(&json!({
+                "service": service, "phase": "failed", "reason": reason, "exit": exit,
+            }))
+        })?,
+        false => out.message("deploy: interrupted; nothing was changed"),
+    }
+    Ok(exit)
 }
 
 /// Those of the files, and those named; without either, all there are manifests of.

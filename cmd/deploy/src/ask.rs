@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::follow::{Ask, Follower};
+use crate::hold::Held;
 use crate::link::Link;
 use crate::news::{News, Report};
 use crate::out::Out;
@@ -10,6 +11,7 @@ use crate::parse::Command;
 use crate::show::Show;
 use crate::verb::{Is, Verb};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -37,7 +39,8 @@ pub(crate) fn asks(verb: &Verb, words: &[String]) -> Vec<(String, String)> {
     }
 }
 
-/// Writes the lines, a service and its line each, and shows what comes of them until all have
+/// Writes the lines, a service and its line each, through those locks that are held and for no
+/// longer than that takes, and shows what comes of them until all have
 /// ended, the time is over, or the user has seen enough.
 ///
 /// # Errors
@@ -48,6 +51,7 @@ pub(crate) async fn run(
     command: &Command,
     verb: Is,
     lines: Vec<(String, String)>,
+    mut held: Vec<Arc<Held>>,
 ) -> Result<Exit> {
     let mut services: Vec<String> = lines.iter().map(|(service, _)| service.clone()).collect();
     let mut show = Show::new(out, services.len() > 1);
@@ -55,10 +59,11 @@ pub(crate) async fn run(
     let mut followers = JoinSet::new();
     for (service, line) in lines {
         let rows = show.wants_rows();
-        let ask = Ask { service, verb, line, detach: command.detach, rows };
+        let lock = held.extract_if(.., |held| held.service == service).next();
+        let ask = Ask { service, verb, line, lock, detach: command.detach, rows };
         followers.spawn(Follower::new(link.clone(), ask, sender.clone()).run());
     }
-    drop(sender);
+    drop((sender, held));
     if let Some(cut) = watch(&mut show, &mut reports, &mut services, command.timeout).await? {
         show.leave();
         match out.json {

@@ -80,6 +80,23 @@ async fn deployed(link: &Link, service: &str) -> Result<Option<Deployed>> {
     Ok(Some(Deployed { past, manifest, unsettled, runs }))
 }
 
+/// In one line, why what apply would do has no room; none where it has, or where one instance
+/// can make room for the next.
+pub(crate) async fn no_room(
+    link: &Link,
+    service: &str,
+    wanted: &Manifest,
+) -> Result<Option<String>> {
+    let old = deployed(link, service).await?;
+    let mut plan = Plan::new(service, old.as_ref(), wanted);
+    let Some(room) = plan.room_mut() else { return Ok(None) };
+    room.nodes = nodes(link).await?;
+    let runs = old.map_or(0, |old| old.runs);
+    // One of several can make room for its own successor.
+    let more = wanted.replicas.saturating_sub(runs);
+    Ok(room.lacks(if runs > 1 { more } else { room.needs() }))
+}
+
 async fn nodes(link: &Link) -> Result<Vec<Node>> {
     let mut nodes = Vec::new();
     for name in link.names_if_there("nodes").await? {

@@ -48,6 +48,9 @@ pub(crate) enum Error {
     /// Anything else, in words.
     #[error("{0}")]
     Other(String),
+    /// There is no room, as was found before anything was asked for.
+    #[error("{0}")]
+    NoRoom(String),
     /// The time is over.
     #[error("{0}")]
     TimeOver(String),
@@ -68,6 +71,7 @@ impl Error {
             Error::Refused { text, .. } => refusal(text),
             Error::Manifests(_) => Exit::Refused,
             Error::TimeOver(_) => Exit::TimeOver,
+            Error::NoRoom(_) => Exit::NoRoom,
             Error::NoService(_) | Error::Local { .. } | Error::Other(_) => Exit::Other,
             // `deploy events | head` has what it wanted.
             Error::Output(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
@@ -120,6 +124,8 @@ pub(crate) fn refusal(text: &str) -> Exit {
     let begins = |word: &str| text.starts_with(word) || reason.starts_with(word);
     if begins("manifest refused") {
         Exit::Refused
+    } else if begins("lock is ") || begins("lock was ") {
+        Exit::Locked
     } else if is_no_room(text) {
         Exit::NoRoom
     } else {
@@ -164,5 +170,7 @@ mod tests {
         check("apply: no room for a second instance beside the one that runs", 8);
         check("apply: update to v3 in flight; wait for it, or cancel it first", 1);
         check("permission denied", 1);
+        check("lock is in use by ann (uid 1000) since …, phase build; wait for it: …", 6);
+        check("apply: lock was taken by bob (uid 1001) at …; nothing you write counts …", 6);
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     RolledBack,
     /// There is no room on any node.
     NoRoom,
+    /// Somebody else has, or took, the deploy lock.
+    Locked,
     /// The new version failed; what worked was not touched.
     Failed,
     /// Anything else.
@@ -31,14 +33,15 @@ pub(crate) enum Exit {
 }
 
 /// Every status in the order of its number, with its meaning.
-pub(crate) const EXITS: [(Exit, &str); 12] = [
+pub(crate) const EXITS: [(Exit, &str); 13] = [
     (Exit::Done, "done, or unchanged"),
     (Exit::Other, "something else went wrong, or somebody ended the update; it says what"),
     (Exit::Changes, "plan or diff with --exit-code: there are changes"),
     (Exit::RolledBack, "failed and rolled back: the earlier version serves"),
     (Exit::Failed, "failed: what worked was not touched"),
     (Exit::Paused, "the update stands paused"),
-    (Exit::TimeOver, "--timeout is over; the update goes on"),
+    (Exit::Locked, "somebody else has the deploy lock, or took it; nothing was changed"),
+    (Exit::TimeOver, "--timeout or --wait-lock is over; an update goes on"),
     (Exit::NoRoom, "no room: on no node, or on the disk"),
     (Exit::Usage, "the command line is wrong"),
     (Exit::Refused, "the manifest is refused; nothing was written"),
@@ -57,6 +60,7 @@ impl Exit {
             Exit::RolledBack => 3,
             Exit::Failed => 4,
             Exit::Paused => 5,
+            Exit::Locked => 6,
             Exit::TimeOver => 7,
             Exit::NoRoom => 8,
             Exit::Usage => 64,

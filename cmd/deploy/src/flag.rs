@@ -26,6 +26,10 @@ pub(crate) enum Is {
     File,
     Detach,
     Timeout,
+    WaitLock,
+    Force,
+    Supersede,
+    Message,
     ExitCode,
     Follow,
     Since,
@@ -50,6 +54,18 @@ pub(crate) const DETACH: Flag =
 /// `--timeout`.
 pub(crate) const TIMEOUT: Flag =
     flag(Is::Timeout, None, Some("timeout"), Some("TIME"), "follow no longer: 30s, 5m, 2h; exit 7");
+/// `--wait-lock`.
+pub(crate) const WAIT_LOCK: Flag =
+    flag(Is::WaitLock, None, Some("wait-lock"), Some("[=TIME]"), "wait for the lock, not for ever");
+/// `--force`.
+pub(crate) const FORCE: Flag =
+    flag(Is::Force, None, Some("force"), None, "take a lock older than 5 minutes");
+/// `--supersede`.
+pub(crate) const SUPERSEDE: Flag =
+    flag(Is::Supersede, None, Some("supersede"), None, "cancel the update in flight first");
+/// `-m TEXT`.
+pub(crate) const MESSAGE: Flag =
+    flag(Is::Message, Some('m'), Some("message"), Some("TEXT"), "why, for the history");
 /// `--exit-code`.
 pub(crate) const EXIT_CODE: Flag =
     flag(Is::ExitCode, None, Some("exit-code"), None, "exit 2 when there are changes");
@@ -74,12 +90,18 @@ const fn flag(
 }
 
 impl Flag {
+    /// Whether what follows it may be left out.
+    pub(crate) fn may_lack(&self) -> bool {
+        self.value.is_some_and(|value| value.starts_with('['))
+    }
+
     /// As help shows it: `-f, --file FILE`.
     pub(crate) fn usage(&self) -> String {
         let short = self.short.map(|letter| format!("-{letter}"));
         let long = self.long.map(|word| format!("--{word}"));
         let names: Vec<String> = short.into_iter().chain(long).collect();
         match self.value {
+            Some(value) if self.may_lack() => format!("{}{value}", names.join(", ")),
             Some(value) => format!("{} {value}", names.join(", ")),
             None => names.join(", "),
         }

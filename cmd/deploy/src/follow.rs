@@ -4,12 +4,14 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::fact::{Began, Fact, Line};
 use crate::going::{Going, is_of_room};
+use crate::hold::Held;
 use crate::link::{Lines, Link};
 use crate::news::{News, Report};
 use crate::outcome::{Outcome, Verdict};
 use crate::past::Past;
 use crate::row::Row;
 use crate::verb::Is;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -35,6 +37,8 @@ pub(crate) struct Ask {
     pub(crate) verb: Is,
     /// What is written to its `ctl`.
     pub(crate) line: String,
+    /// The lock through which it is written, and with which it goes.
+    pub(crate) lock: Option<Arc<Held>>,
     /// End when the verb is accepted.
     pub(crate) detach: bool,
     /// Whoever shows it wants the instances after every event.
@@ -90,7 +94,10 @@ impl Follower {
         let wait = Lines::open(&self.link, &self.path("wait")).await?;
         // How things were before: every version that comes later is new.
         self.rows().await?;
-        self.link.write(&self.path("ctl"), &self.ask.line).await?;
+        match self.ask.lock.take() {
+            Some(lock) => lock.say(&self.ask.line).await?,
+            None => self.link.write(&self.path("ctl"), &self.ask.line).await?,
+        }
         self.say(News::Accepted).await;
         if self.ask.detach {
             return Ok(Exit::Done);

@@ -52,7 +52,7 @@ pub(crate) fn short() -> String {
 }
 
 /// Words of keys that are known and not yet supported.
-const LATER: [&str; 3] = ["update canary", "update blue-green", "update_failure pause"];
+const LATER: [&str; 2] = ["update canary", "update blue-green"];
 
 /// Name and version.
 pub(crate) fn version() -> String {

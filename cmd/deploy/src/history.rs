@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::out::{Out, table};
-use crate::past::Past;
+use crate::past::{Failure, Past};
 use crate::status::versions;
 use serde_json::{Value, json};
 
@@ -39,5 +39,7 @@ fn object(service: &str, past: &Past) -> Value {
     json!({
         "service": service, "number": past.number, "version": past.name,
         "image": past.digest, "at": past.at, "by": past.by, "ended": past.ended,
+        "commit": past.commit, "message": past.message, "ends": past.ends,
+        "validated": past.validated, "failure": past.failure.as_ref().map(Failure::json),
     })
 }

@@ -7,9 +7,11 @@
 //! Never: decides what an update does; holds any state between two runs; knows more than the
 //! files say.
 
+mod ahead;
 mod apply;
 mod ask;
 mod bars;
+mod build;
 mod closing;
 mod compare;
 mod edges;
@@ -27,6 +29,7 @@ mod follow;
 mod going;
 mod help;
 mod history;
+mod hold;
 mod images;
 mod json;
 mod link;
@@ -50,10 +53,12 @@ mod since;
 mod source;
 mod status;
 mod stdio;
+mod stop;
 mod top;
 mod verb;
 mod wait;
 mod walk;
+mod work_tree;
 
 use std::process::ExitCode;
 

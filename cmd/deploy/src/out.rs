@@ -59,7 +59,7 @@ impl Out {
 
 /// Control characters made visible: a container that writes escape sequences must not be able to
 /// change what the terminal shows of others, or what it answers.
-fn tame(text: &str) -> String {
+pub(crate) fn tame(text: &str) -> String {
     let mut tamed = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -33,6 +33,14 @@ pub(crate) struct Command {
     pub(crate) detach: bool,
     /// `--timeout`.
     pub(crate) timeout: Option<Duration>,
+    /// `--wait-lock`, with its time where one was said.
+    pub(crate) wait_lock: Option<Option<Duration>>,
+    /// `--force`.
+    pub(crate) force: bool,
+    /// `--supersede`.
+    pub(crate) supersede: bool,
+    /// `-m TEXT`.
+    pub(crate) message: Option<String>,
     /// `--exit-code`.
     pub(crate) exit_code: bool,
     /// `-f` of what can be followed.
@@ -145,6 +153,7 @@ fn unknown(verb: Option<&'static Verb>, flag: String) -> Usage {
 
 fn take(command: &mut Command, flag: &Flag, parser: &mut lexopt::Parser) -> Result<(), Usage> {
     let value = match flag.value {
+        Some(_) if flag.may_lack() => parser.optional_value().unwrap_or_default(),
         Some(_) => parser.value().map_err(odd)?,
         None => OsString::new(),
     };
@@ -157,6 +166,11 @@ fn take(command: &mut Command, flag: &Flag, parser: &mut lexopt::Parser) -> Resu
         Is::File => command.files.push(PathBuf::from(value)),
         Is::Detach => command.detach = true,
         Is::Timeout => command.timeout = Some(time(&text(value)?)?),
+        Is::WaitLock if value.is_empty() => command.wait_lock = Some(None),
+        Is::WaitLock => command.wait_lock = Some(Some(time(&text(value)?)?)),
+        Is::Force => command.force = true,
+        Is::Supersede => command.supersede = true,
+        Is::Message => command.message = Some(text(value)?),
         Is::ExitCode => command.exit_code = true,
         Is::Follow => command.follow = true,
         Is::Since => command.since = Some(time(&text(value)?)?),

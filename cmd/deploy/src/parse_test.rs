@@ -14,6 +14,8 @@ fn check(line: &str, want: &str) {
             said.extend(c.files.iter().map(|f| format!("file={}", f.display())));
             said.extend(c.timeout.iter().map(|t| format!("timeout={t:?}")));
             said.extend(c.since.iter().map(|t| format!("since={t:?}")));
+            said.extend(c.wait_lock.iter().map(|t| format!("wait-lock={t:?}")));
+            said.extend(c.message.iter().map(|m| format!("message={m}")));
             let switches = [
                 ("json", c.json),
                 ("quiet", c.quiet),
@@ -21,6 +23,8 @@ fn check(line: &str, want: &str) {
                 ("version", c.version),
                 ("detach", c.detach),
                 ("exit-code", c.exit_code),
+                ("force", c.force),
+                ("supersede", c.supersede),
                 ("follow", c.follow),
                 ("long", c.long),
             ];
@@ -54,6 +58,19 @@ fn times_are_read_with_their_unit() {
         "wait web --timeout soon",
         "\"soon\" is not a time; write seconds (10, 0.5), 500ms, 1m30s or 2h",
     );
+}
+
+#[test]
+fn a_lock_is_waited_for_with_a_time_or_without() {
+    check("apply -f a --wait-lock web", "apply web file=a wait-lock=None");
+    check("apply -f a --wait-lock=5m", "apply file=a wait-lock=Some(300s)");
+    check(
+        "apply --wait-lock=soon",
+        "\"soon\" is not a time; write seconds (10, 0.5), 500ms, 1m30s or 2h",
+    );
+    check("apply -f a -m why --force --supersede", "apply file=a message=why force supersede");
+    let usages = crate::flag::WAIT_LOCK.usage();
+    assert_eq!(usages, "--wait-lock[=TIME]");
 }
 
 #[test]

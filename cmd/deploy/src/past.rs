@@ -1,9 +1,11 @@
 //! A file of `history/`: what a version was, who applied it, how it ended, and its manifest.
 
 use manifest::Manifest;
+use serde_json::{Value, json};
 
-/// Lines of the head: version, image, by, at, ended.
-const HEAD_LINES: usize = 5;
+/// Lines of the head: version, image, by, at, ended, commit, message, story. The last says how
+/// many lines of what became of the version follow.
+const HEAD_LINES: usize = 8;
 
 /// One version that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,10 +20,42 @@ pub(crate) struct Past {
     pub(crate) by: String,
     /// When.
     pub(crate) at: String,
-    /// How its last update ended.
+    /// How the update to it ended.
     pub(crate) ended: String,
+    /// What it was made from.
+    pub(crate) commit: String,
+    /// Why, in the words of who applied it.
+    pub(crate) message: String,
+    /// All ends it had, of updates to it and away from it: when and how.
+    pub(crate) ends: Vec<String>,
+    /// The watch after its update ended well.
+    pub(crate) validated: bool,
+    /// Its instance that failed last.
+    pub(crate) failure: Option<Failure>,
     /// The file, head and manifest.
     pub(crate) text: String,
+}
+
+/// What is known of an instance that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// When, at which place, and why.
+    pub(crate) reason: String,
+    /// How its process ended: `3`, `137 KILL out of memory`.
+    pub(crate) exit: String,
+    /// What its last probe was answered.
+    pub(crate) probe: String,
+    /// The end of what it wrote.
+    pub(crate) log: Vec<String>,
+}
+
+impl Failure {
+    /// As programs read it.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "reason": self.reason, "exit": self.exit, "probe": self.probe, "log": self.log,
+        })
+    }
 }
 
 impl Past {
@@ -29,8 +63,10 @@ impl Past {
     pub(crate) fn read(text: String) -> Past {
         let mut past = Past::default();
         // What comes after the head may be comments of the manifest's own.
-        for line in text.lines().take(HEAD_LINES) {
-            let Some(line) = line.strip_prefix("# ") else { break };
+        let mut left = HEAD_LINES;
+        for line in text.lines() {
+            let Some(line) = line.strip_prefix("# ").filter(|_| left > 0) else { break };
+            left -= 1;
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
                 "version" => {
@@ -41,11 +77,28 @@ impl Past {
                 "by" => past.by = rest.to_string(),
                 "at" => past.at = rest.to_string(),
                 "ended" => past.ended = rest.to_string(),
-                _ => {}
+                "commit" => past.commit = rest.to_string(),
+                "message" => past.message = rest.to_string(),
+                "story" => left = rest.parse().unwrap_or(0),
+                _ => past.became(word, rest),
             }
         }
         past.text = unmarked(text);
         past
+    }
+
+    /// A line of what became of it.
+    fn became(&mut self, word: &str, rest: &str) {
+        let failure = || Failure::default();
+        match word {
+            "then" => self.ends.push(rest.to_string()),
+            "validated" => self.validated = true,
+            "failed" => self.failure.get_or_insert_with(failure).reason = rest.to_string(),
+            "exit" => self.failure.get_or_insert_with(failure).exit = rest.to_string(),
+            "probe" => self.failure.get_or_insert_with(failure).probe = rest.to_string(),
+            "log" => self.failure.get_or_insert_with(failure).log.push(rest.to_string()),
+            _ => {}
+        }
     }
 
     /// The manifest, where this command understands it. The head is comments to it.
@@ -67,9 +120,10 @@ impl Past {
 /// The text without the mark of byte order that some editors begin a manifest with: behind the
 /// head it stands in the middle of the file, where nobody expects one.
 fn unmarked(mut text: String) -> String {
-    let ends = text.match_indices('\n').map(|(at, _)| at + 1).take(HEAD_LINES);
-    let marked = std::iter::once(0).chain(ends).find(|at| text[*at..].starts_with('\u{feff}'));
-    if let Some(at) = marked {
+    let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+    let begins = |at: &usize| text[*at..].starts_with("# ");
+    let marked = std::iter::once(0).chain(ends).find(|at| !begins(at));
+    if let Some(at) = marked.filter(|at| text[*at..].starts_with('\u{feff}')) {
         text.remove(at);
     }
     text
@@ -83,12 +137,25 @@ mod tests {
     fn a_kept_version_says_who_when_and_how_it_ended_and_is_a_manifest() {
         let text = "# version ab12cd34ef56 v7\n# image sha256:ab\n# by root (uid 0)\n\
                     # at 2026-11-20T12:34:05Z\n# ended done update v6→v7 (0.9s)\n\
+                    # commit ab12 mend\n# message for good\n# story 6\n\
+                    # then 2026-11-20T12:34:06Z done update v6→v7 (0.9s)\n# validated\n\
+                    # failed 2026-11-20T13:00:00Z 2: killed by SIGKILL, out of memory\n\
+                    # exit 137 KILL out of memory\n# probe HTTP 503\n# log last words\n\
                     # by hand, says the manifest's own comment\nimage app:1\nreplicas 3\n";
         let past = Past::read(text.to_string());
         assert_eq!((past.name.as_str(), past.count()), ("ab12cd34ef56", 7));
         assert!(past.is("v7") && past.is("ab12cd34ef56") && !past.is("v8"));
         assert_eq!(past.by, "root (uid 0)");
         assert_eq!(past.ended, "done update v6→v7 (0.9s)");
+        assert_eq!((past.commit.as_str(), past.message.as_str()), ("ab12 mend", "for good"));
+        assert_eq!(past.ends, ["2026-11-20T12:34:06Z done update v6→v7 (0.9s)"]);
+        let failure = past.failure.as_ref().unwrap();
+        assert_eq!(failure.exit, "137 KILL out of memory");
+        assert_eq!(
+            (failure.probe.as_str(), &failure.log[..]),
+            ("HTTP 503", &["last words".to_string()][..])
+        );
+        assert!(past.validated);
         assert_eq!(past.manifest("web").unwrap().replicas, 3);
     }
 

@@ -45,6 +45,11 @@ impl Room {
         Room { needs, cpu_milli, memory_bytes, nodes: Vec::new() }
     }
 
+    /// How many more are needed.
+    pub(crate) fn needs(&self) -> u32 {
+        self.needs
+    }
+
     fn takes(&self, node: &Node) -> u64 {
         let cpu = node.cpu_milli / u64::from(self.cpu_milli).max(1);
         cpu.min(node.memory_bytes / self.memory_bytes.max(1))
@@ -53,6 +58,13 @@ impl Room {
     fn is_enough(&self) -> bool {
         let all: u64 = self.nodes.iter().map(|node| self.takes(node)).sum();
         all >= u64::from(self.needs)
+    }
+
+    /// Why there is no room even where only so many more have to fit. None where there is, and
+    /// where no node has told yet.
+    pub(crate) fn lacks(&self, least: u32) -> Option<String> {
+        let all: u64 = self.nodes.iter().map(|node| self.takes(node)).sum();
+        (!self.nodes.is_empty() && all < u64::from(least)).then(|| self.text())
     }
 
     /// In one line.

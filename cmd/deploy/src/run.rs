@@ -1,5 +1,6 @@
 //! From a command line to its end.
 
+use crate::apply::Stage;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::files::Draft;
@@ -78,7 +79,12 @@ async fn perform(command: &Command) -> Result<Exit> {
     // Errors in files need no server.
     let drafts = apply::drafts(out, command)?;
     let link = Link::dial(&address).await?;
-    match at_server(&link, out, command, verb, drafts).await {
+    let stage = Stage::new(&link, &address, out, command);
+    let done = match verb.is == Is::Apply {
+        true => apply::run(&stage, drafts).await,
+        false => at_server(&link, out, command, verb, drafts).await,
+    };
+    match done {
         Err(error) => Err(link.explained(error).await),
         done => done,
     }
@@ -108,7 +114,6 @@ async fn at_server(
     let from = command.since.map(since::ago);
     let from = from.as_deref();
     let done = match verb.is {
-        Is::Apply => return apply::run(link, out, command, drafts).await,
         Is::Plan | Is::Diff => return compare::run(link, out, command, verb.is, drafts).await,
         Is::Pause
         | Is::Resume
@@ -119,7 +124,7 @@ async fn at_server(
         | Is::Stop
         | Is::Remove => {
             let lines = ask::asks(verb, words);
-            return ask::run(link, out, command, verb.is, lines).await;
+            return ask::run(link, out, command, verb.is, lines, Vec::new()).await;
         }
         Is::Wait => return wait::run(link, out, word, command.timeout).await,
         Is::Status => match first {
@@ -144,8 +149,10 @@ async fn at_server(
         Is::Write => walk::write(link, word, &words[1..]).await,
         Is::Ls => walk::ls(link, out, words, command.long).await,
         Is::Tree => walk::tree(link, out, word).await,
-        // These two need no server and were done before it was dialled.
-        Is::Stdio | Is::Help => Err(Error::Other(format!("{} has no server", verb.name))),
+        // These were done before.
+        Is::Apply | Is::Stdio | Is::Help => {
+            Err(Error::Other(format!("{} has no server", verb.name)))
+        }
     };
     done.map(|()| Exit::Done)
 }

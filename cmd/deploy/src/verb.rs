@@ -1,6 +1,9 @@
 //! The verbs: one table, from which the parser, `help` and `help VERB` are made.
 
-use crate::flag::{DETACH, EXIT_CODE, FILE, FOLLOW, Flag, LONG, SINCE, TIMEOUT};
+use crate::flag::{
+    DETACH, EXIT_CODE, FILE, FOLLOW, FORCE, Flag, LONG, MESSAGE, SINCE, SUPERSEDE, TIMEOUT,
+    WAIT_LOCK,
+};
 
 /// A verb as a user writes it.
 #[derive(Debug)]
@@ -60,16 +63,23 @@ pub(crate) enum Is {
 /// As many words as one likes.
 pub(crate) const ANY: usize = usize::MAX;
 
+const APPLIED: &[Flag] = &[FILE, MESSAGE, DETACH, TIMEOUT, WAIT_LOCK, FORCE, SUPERSEDE];
+
 const FOLLOWED: &[Flag] = &[DETACH, TIMEOUT];
 
 /// Every verb, in the order of help.
 #[rustfmt::skip]
 pub(crate) const VERBS: &[Verb] = &[
-    verb(Is::Apply, "apply", "[SERVICE…]", (0, ANY), &[FILE, DETACH, TIMEOUT],
+    verb(Is::Apply, "apply", "[SERVICE…]", (0, ANY), APPLIED,
         "make services what their manifests say",
         "With -f the files are checked here first; all errors of all files are told, and nothing\n\
          is written unless there are none. The service is what the key `name` says, else the\n\
          file's name without what follows its first dot; - is standard input, which must say.\n\
+         With -f the deploy lock is held until the server has taken over: meanwhile a `source` is\n\
+         looked at, which must be clean, and a `build` is run there, with DEPLOY_ADDR and\n\
+         DEPLOY_COMMIT set. Others are told who has the lock; --wait-lock waits for it in the\n\
+         order of coming, and for the update in flight, with =TIME not for ever. A build that\n\
+         fails changes nothing; Ctrl-C ends it with all it started.\n\
          Without -f, what is in manifests/ is applied: the services named, or all.\n\
          Each update is followed to its end. Services go side by side and do not wait for each\n\
          other. Ctrl-C stops following, never the update.",
@@ -157,7 +167,9 @@ pub(crate) const VERBS: &[Verb] = &[
         "print files of the tree", "One that waits is printed as it comes, until Ctrl-C.",
         "cat /deploy/PATH"),
     verb(Is::Write, "write", "PATH [WORD…]", (1, ANY), &[],
-        "write words, or standard input, into a file", "", "echo WORD > /deploy/PATH"),
+        "write words, or standard input, into a file",
+        "Into a lock standard input is written line by line, as it comes, and it is held until\n\
+         that ends.", "echo WORD > /deploy/PATH"),
     verb(Is::Ls, "ls", "[PATH…]", (0, ANY), &[LONG],
         "list directories of the tree", "", "ls -l /deploy/PATH"),
     verb(Is::Tree, "tree", "[PATH]", (0, 1), &[],

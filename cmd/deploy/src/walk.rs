@@ -4,9 +4,11 @@ use crate::error::{Error, Result, cut};
 use crate::link::Link;
 use crate::out::Out;
 use crate::parse::Usage;
+use ninep::client::Mode;
 use ninep::{Kind, Stat};
 use std::fmt::Write as _;
 use std::io::Read as _;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// Bytes asked for at once.
 const READ_BYTES: u32 = 64 * 1024;
@@ -64,7 +66,10 @@ pub(crate) async fn write(link: &Link, path: &str, words: &[String]) -> Result<(
         manifest::check_name(service).map_err(|why| Usage::Value(why.to_string()))?;
     }
     if manifest.is_none() {
-        may(link, path, 0o222).await?;
+        let kind = may(link, path, 0o222).await?;
+        if kind == Kind::Exclusive && words.is_empty() {
+            return hold(link, path).await;
+        }
     }
     let bytes = match words {
         [] => input()?,
@@ -75,6 +80,20 @@ pub(crate) async fn write(link: &Link, path: &str, words: &[String]) -> Result<(
         None => link.client.write(path, &bytes).await,
     };
     done.map_err(|error| Error::at(path, error))
+}
+
+/// Holds a file of exclusive use open for as long as standard input goes on, and writes each line
+/// as it comes: of what a script prints, a lock is held as long as the script runs.
+async fn hold(link: &Link, path: &str) -> Result<()> {
+    let at = |error| Error::at(path, error);
+    let file = link.client.open(path, Mode::ReadWrite).await.map_err(at)?;
+    let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
+    let local = |why| Error::Local { path: "standard input".to_string(), why };
+    while let Some(mut line) = lines.next_segment().await.map_err(local)? {
+        line.push(b'\n');
+        file.write_at(0, &line).await.map_err(at)?;
+    }
+    file.clunk().await.map_err(at)
 }
 
 /// Standard input to its end.
@@ -90,13 +109,13 @@ fn input() -> Result<Vec<u8>> {
     }
 }
 
-/// Refuses what nobody may do to a file, in more words than the server has.
-async fn may(link: &Link, path: &str, bits: u32) -> Result<()> {
+/// Refuses what nobody may do to a file, in more words than the server has; gives what it is.
+async fn may(link: &Link, path: &str, bits: u32) -> Result<Kind> {
     let stat = link.client.stat(path).await.map_err(|error| Error::at(path, error))?;
     let name = cut(path);
     let text = match (stat.kind, stat.mode & bits) {
         (Kind::Dir, _) => format!("{name:?} is a directory; what is in it: deploy ls {name}"),
-        (Kind::File | Kind::Append | Kind::Exclusive, 1..) => return Ok(()),
+        (Kind::File | Kind::Append | Kind::Exclusive, 1..) => return Ok(stat.kind),
         _ if bits == 0o444 => format!("{name} is only written; what it takes: deploy cat help"),
         _ => format!("{name} is only read; what is written: ctl files and manifests/"),
     };

@@ -12,6 +12,8 @@ const WORDS_MAX: usize = 300;
 
 /// How rustls says that it does not trust the other side.
 const BAD_CERTIFICATE: &str = "invalid peer certificate";
+/// What the client says of any request that got no answer.
+const UNSENT: &str = "error sending request";
 
 /// An error that a later try may not have.
 pub(crate) fn passing(remote: &Remote, why: String) -> Error {
@@ -105,13 +107,24 @@ pub(crate) fn sort(remote: &Remote, auth: &RegistryAuth, what: &str, answer: Ans
 
 /// A request that got no answer: the line may be better later, a certificate will not.
 pub(crate) fn unreached(remote: &Remote, what: &str, why: String) -> Error {
-    let why = words(&why);
-    if !why.contains(BAD_CERTIFICATE) {
-        return passing(remote, why);
-    }
+    // Whoever has to find out more finds all of it in the log.
+    tracing::info!("{remote}: {}", words(&why));
+    let Some(at) = why.find(BAD_CERTIFICATE) else {
+        return passing(remote, words(&short(&why)));
+    };
+    let why = words(&why[at..]);
     let hint = "; add the authority that signed it to the system's certificates";
     let (registry, what) = (remote.host.clone(), what.to_owned());
     Error::Refused { registry, what, why: format!("{why}{hint}") }
+}
+
+/// What a request that got no answer died of, without the layers it came up through and the
+/// address it was for, which the message has.
+fn short(why: &str) -> String {
+    match why.rsplit_once(": ") {
+        Some((head, cause)) if head.starts_with(UNSENT) => format!("cannot be reached: {cause}"),
+        Some(_) | None => why.to_owned(),
+    }
 }
 
 /// Foreign words as they may stand in a message.
@@ -126,6 +139,15 @@ mod tests {
 
     use super::*;
     use crate::reference::Reference;
+
+    #[test]
+    fn a_registry_that_cannot_be_reached_is_told_by_the_cause_alone() {
+        let chain = "error sending request for url (https://quay.io/v2/a/manifests/1): client \
+                     error (Connect): tcp connect error: Connection refused (os error 111)";
+        assert_eq!(short(chain), "cannot be reached: Connection refused (os error 111)");
+        assert_eq!(short("no answer in 60 s"), "no answer in 60 s");
+        assert_eq!(short("a: b"), "a: b");
+    }
 
     #[test]
     fn a_later_try_is_made_after_passing_answers_only() {

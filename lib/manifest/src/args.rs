@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, quoted};
 use crate::keys::{Id, Key};
 use crate::nearest::nearest;
-use crate::paths::check_path;
+use crate::paths::{check_path, check_side_path};
 use crate::problem::Problem;
 use crate::units::{parse_size_bytes, parse_time_ms, show_size, show_time};
 use crate::words::Word;
@@ -216,6 +216,11 @@ impl<'a> Args<'a> {
     /// An absolute path.
     pub(crate) fn path(&mut self) -> Option<String> {
         self.value(|word| check_path(word).map(|()| word.to_owned()))
+    }
+
+    /// A path on the user's side.
+    pub(crate) fn side_path(&mut self) -> Option<String> {
+        self.value(|word| check_side_path(word).map(|()| word.to_owned()))
     }
 
     /// Tells when something is named a second time under this key.

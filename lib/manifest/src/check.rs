@@ -38,7 +38,6 @@ pub(crate) fn check(m: &Manifest, told: &mut Told) {
         needs(told, Id::Health, Id::Port, text);
     }
     needs(told, Id::Route, Id::Port, "route: needs a port; add the line port NUMBER");
-    needs(told, Id::Build, Id::Source, "build: needs a source; add the line source PATH");
     times(m, told);
     capabilities(m, told);
     default_health(told);

@@ -45,7 +45,7 @@ pub fn diff(old: &Manifest, old_digest: &str, new: &Manifest, new_digest: &str) 
             });
         } else if key.repeat && !matches!(key.id, Id::CapAdd | Id::CapDrop) {
             repeated(key, old, new, &mut changes);
-        } else if !matches!(key.id, Id::Name | Id::Image) {
+        } else if key.id != Id::Image && key.is_of_version() {
             single(key, old, new, &mut changes);
         }
     }

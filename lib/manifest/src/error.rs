@@ -47,6 +47,9 @@ pub enum Error {
     /// Not an absolute path.
     #[error("{} is not an absolute path; begin it with / and leave .. out", quoted(.0))]
     Path(String),
+    /// No path on the user's side.
+    #[error("{} is no path; write a directory, as . or ../app", quoted(.0))]
+    SidePath(String),
     /// A path longer than the kernel takes.
     #[error("{} is too long for a path; the most is 4095 bytes", quoted(.0))]
     PathLong(String),

@@ -134,7 +134,7 @@ const KEYS: [Key; 41] = [
     key(ProgressDeadline, "progress_deadline", "TIME", "600",
         "longest time without any step forward in an update").in_place(),
     key(Validate, "validate", "TIME", "60",
-        "watch after an update in which a crash loop rolls back; 0 is none").in_place().not_yet(),
+        "watch after an update in which a crash loop rolls back; 0 is none").in_place(),
     key(Drain, "drain", "TIME", "15",
         "longest wait for requests in flight before a stop").in_place(),
     key(StopSignal, "stop_signal", "SIGNAL", "the image's, else TERM", "asks an instance to end"),
@@ -160,9 +160,9 @@ const KEYS: [Key; 41] = [
     key(LogSize, "log_size", "SIZE [FILES]", "10M 5",
         "size of a log file, and how many are kept").in_place(),
     key(Source, "source", "PATH", "none",
-        "a git work tree on the user's side that must be clean").in_place().not_yet(),
+        "a git work tree on the user's side that must be clean").in_place(),
     key(Build, "build", "PROGRAM [WORD…]", "none",
-        "run in source before anything else").in_place().not_yet(),
+        "run in source, or beside the file, before anything is applied").in_place(),
 ];
 
 /// All keys, in the order of help and print.
@@ -200,6 +200,12 @@ impl Key {
 
     const fn in_place(self) -> Key {
         Key { effect: Effect::InPlace, ..self }
+    }
+
+    /// Whether a version is another one when the key changes. How an image came to be, and where
+    /// on whose machine, is nothing that runs.
+    pub(crate) fn is_of_version(&self) -> bool {
+        !matches!(self.id, Name | Source | Build)
     }
 
     const fn not_yet(self) -> Key {

@@ -42,8 +42,10 @@ pub const RESTART_BACKOFF_MS: u64 = 100;
 /// Most restarts before giving up: the waits before 9 of them add up to 51 s of the window of
 /// 60 s, those before 10 to 102 s, so that a larger number would never be reached.
 pub const MAX_RESTARTS_MAX: u32 = 9;
-/// Shortest watch after an update, in milliseconds: it must span the waits between three exits.
+/// Shortest watch after an update, in milliseconds: it must span the waits between three exits,
+/// and leave the program some time to exit in. An exit in it prolongs it.
 pub const VALIDATE_MS_MIN: u64 = 1000;
+const _: () = assert!(VALIDATE_MS_MIN >= 2 * (RESTART_BACKOFF_MS + 2 * RESTART_BACKOFF_MS));
 /// Lines of output kept in memory for an instance.
 pub const LOG_LINES_MAX: u32 = 100_000;
 /// Smallest log file in bytes.

@@ -91,9 +91,10 @@ pub struct Manifest {
     pub log_size_bytes: u64,
     /// Log files kept for an instance.
     pub log_files: u32,
-    /// A git work tree on the user's side.
+    /// A git work tree on the user's side, relative to the manifest's file.
     pub source: Option<String>,
-    /// Command run in `source` before anything else; empty is none.
+    /// Command run in `source`, or in the directory of the manifest's file, before anything is
+    /// applied; empty is none.
     pub build: Vec<String>,
 }
 

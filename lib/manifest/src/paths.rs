@@ -1,4 +1,4 @@
-//! Absolute paths, in the instance or on the machine.
+//! Paths: absolute ones in the instance or on the machine, and any on the user's side.
 
 use crate::error::Error;
 use crate::limits::PATH_BYTES_MAX;
@@ -15,4 +15,13 @@ pub(crate) fn check_path(path: &str) -> Result<(), Error> {
     } else {
         Err(Error::Path(path.to_owned()))
     }
+}
+
+/// Checks a path on the user's side, which may be relative to the manifest's file.
+pub(crate) fn check_side_path(path: &str) -> Result<(), Error> {
+    if path.len() > PATH_BYTES_MAX {
+        return Err(Error::PathLong(path.to_owned()));
+    }
+    let right = !path.is_empty() && !path.contains('\0');
+    if right { Ok(()) } else { Err(Error::SidePath(path.to_owned())) }
 }

@@ -46,12 +46,7 @@ pub(crate) fn read(m: &mut Manifest, args: &mut Args<'_>) -> Option<()> {
         Id::Update => m.update = update(args)?,
         Id::UpdateBatch => m.update_batch = batch(args)?,
         Id::UpdatePause => m.update_pause_ms = time(args, 0)?,
-        Id::UpdateFailure => {
-            m.update_failure = args.choice(&FAILURES)?;
-            if m.update_failure == UpdateFailure::Pause {
-                args.not_yet("pause", "write abort or rollback");
-            }
-        }
+        Id::UpdateFailure => m.update_failure = args.choice(&FAILURES)?,
         Id::ProgressDeadline => m.progress_deadline_ms = time(args, DEADLINE_MS_MIN)?,
         Id::Validate => m.validate_ms = args.time(VALIDATE_MS_MIN, TIME_MS_MAX, true)?,
         Id::Drain => m.drain_ms = time(args, 0)?,
@@ -68,7 +63,7 @@ pub(crate) fn read(m: &mut Manifest, args: &mut Args<'_>) -> Option<()> {
         Id::CapDrop => security::capabilities(&mut m.cap_drop, args)?,
         Id::LogLines => m.log_lines = args.number(0, LOG_LINES_MAX, "lines")?,
         Id::LogSize => log_size(m, args)?,
-        Id::Source => m.source = Some(args.path()?),
+        Id::Source => m.source = Some(args.side_path()?),
         Id::Build => m.build = args.rest()?,
     }
     Some(())

@@ -50,14 +50,15 @@ impl Manifest {
     ///
     /// The image is its digest alone: a tag that moved is another version, and the same bytes
     /// under another tag or from another registry are the same one. The name is left out: a
-    /// version is always a version of a service.
+    /// version is always a version of a service. So are `source` and `build`: the same bytes are
+    /// the same version, whoever made them wherever.
     #[must_use]
     pub fn canonical(&self, image_digest: &str) -> String {
         let mut lines: Vec<String> = Vec::new();
         for key in keys::keys() {
             if key.id == Id::Image {
                 lines.push(format!("image {image_digest}\n"));
-            } else if key.id != Id::Name {
+            } else if key.is_of_version() {
                 lines.extend(changed_lines(key, self).map(|line| line + "\n"));
             }
         }

@@ -2,7 +2,9 @@
 
 use crate::clock::Millis;
 use crate::edges::Deed;
+use crate::hold::Ask;
 use crate::kept::Kept;
+use crate::lock::Hand;
 use crate::record::By;
 use crate::report::{Container, Report};
 use crate::verbs;
@@ -62,10 +64,40 @@ pub enum Request {
         /// Its name.
         name: String,
     },
+    /// A write that makes no sense: it is refused.
+    Strange {
+        /// The service it was about.
+        service: Option<String>,
+        /// The file it was written to.
+        file: String,
+        /// What was written.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A manifest's removal.
     Unlink {
         /// The service.
         service: String,
+    },
+    /// A directory for a service that has nothing yet.
+    Place {
+        /// The service.
+        service: String,
+    },
+    /// Something of a service's deploy lock.
+    Lock {
+        /// The service.
+        service: String,
+        /// What.
+        ask: Ask,
+    },
+    /// The same by somebody's hand, whom another's lock may stand against.
+    Over {
+        /// Whose.
+        hand: Hand,
+        /// What is asked.
+        request: Box<Request>,
     },
 }
 

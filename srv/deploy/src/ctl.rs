@@ -1,8 +1,11 @@
 //! What users ask for: verbs become events of the decision, or are refused with the reason.
 
 use crate::arrival::{Answer, Awaited, InstanceVerb, Order};
+use crate::clock::stamp;
+use crate::lock::who;
 use crate::record::{By, Draft, Edition, Preparing, Record, spec};
 use crate::room::Way;
+use crate::show::phase;
 use crate::turn::Turn;
 use crate::verbs::{Line, Verb};
 use crate::world::{SERVICES_MAX, Service, World, container};
@@ -18,7 +21,7 @@ type Result = std::result::Result<(), String>;
 impl World {
     /// Applies all lines of a write or none.
     pub(crate) fn verbs(&mut self, lines: Vec<Line>, by: &By, answer: Answer, turn: &mut Turn) {
-        let alone = lines.iter().find(|line| line.verb.waits());
+        let alone = lines.iter().find(|line| line.verb.stands_alone());
         if let Some(line) = alone.filter(|_| lines.len() > 1) {
             let verb = line.text.split(' ').next().unwrap_or_default();
             let text = format!("invalid argument: {verb} must be the only line of its write");
@@ -31,7 +34,7 @@ impl World {
             let service = line.service.clone();
             let done = self.verb(line.service.as_deref(), line.verb, by, &mut scratch);
             if let Err(reason) = done {
-                self.undo(&scratch);
+                self.undo(&mut scratch);
                 let text = if reason.starts_with("manifest") {
                     reason
                 } else {
@@ -74,7 +77,12 @@ impl World {
         let may = |verb| rollout::may(rollout, verb).map_err(|refusal| refusal.to_string());
         let preparing = service.record.preparing.is_some();
         match verb {
-            Verb::Apply => may(rollout::Verb::Apply).and_then(|()| self.apply(name, by, turn)),
+            Verb::Apply => {
+                let may = may(rollout::Verb::Apply);
+                may.map_err(|refusal| busy(service, &refusal, turn))?;
+                self.apply(name, by, turn)
+            }
+            Verb::Unlock => self.unlock(name, by, turn),
             Verb::Cancel if preparing => {
                 self.unprepare(name, "cancelled before anything was started", turn);
                 Ok(())
@@ -151,7 +159,8 @@ impl World {
             | Verb::Restart
             | Verb::Scale(_)
             | Verb::Stop
-            | Verb::Remove => return Err("which service?".to_string()),
+            | Verb::Remove
+            | Verb::Unlock => return Err("which service?".to_string()),
         }
         Ok(())
     }
@@ -187,8 +196,12 @@ impl World {
 
     fn apply(&mut self, name: &str, by: &By, turn: &mut Turn) -> Result {
         let service = self.services.get(name).ok_or("service does not exist")?;
-        if service.record.preparing.is_some() {
-            return Err("another apply is in flight; wait for it, or cancel it first".to_string());
+        if let Some(Preparing { by, at, .. }) = &service.record.preparing {
+            let (who, since) = (who(by), stamp(*at));
+            return Err(format!(
+                "another apply, by {who}, is in flight since {since}, phase pull; wait for it, or \
+                 cancel it first"
+            ));
         }
         let Some(draft) = &service.record.draft else {
             return Err(format!("no manifest to apply; write manifests/{name} first"));
@@ -198,9 +211,11 @@ impl World {
         self.routes_free(name, &manifest)?;
         self.way(name, &manifest, self.foreseen(name, &manifest))?;
         let reference = manifest.image.to_string();
-        let preparing = Preparing { text, reference, by: by.clone(), at: turn.stamp };
+        let notes = self.notes(name);
+        let preparing = Preparing { text, reference, by: by.clone(), at: turn.stamp, notes };
         let reference = preparing.reference.clone();
         turn.tell(name, format!("pulling {reference}"));
+        self.pulls.begin(name, &reference, manifest.progress_deadline_ms, turn.now);
         turn.orders.push(Order::Pull { reference });
         if let Some(service) = self.touch(name, turn) {
             service.record.preparing = Some(preparing);
@@ -224,7 +239,9 @@ impl World {
         let known = record.versions.get(&version).zip(service.manifests.get(&version));
         let (edition, manifest) = known.ok_or(format!("version {version} is not kept any more"))?;
         if !edition.completed {
-            return Err(format!("version {version} ({}) never completed", edition.name));
+            let ended = edition.ended.as_deref().unwrap_or("its update has not ended");
+            let name = &edition.name;
+            return Err(format!("version {version} ({name}) cannot be gone back to: {ended}"));
         }
         let quiet = record.rollout.update().is_none() && record.rollout.target().is_none();
         if quiet && record.rollout.current() == Some(version) && !record.rollout.stopped() {
@@ -338,10 +355,18 @@ impl World {
     }
 
     fn forget_apply(&mut self, name: &str, turn: &mut Turn) {
+        self.pulls.end(name);
         if let Some(service) = self.touch(name, turn) {
             service.record.preparing = None;
         }
     }
+}
+
+/// Why no apply can begin, with how far it is what stands in its way.
+fn busy(service: &Service, refusal: &str, turn: &Turn) -> String {
+    let Some(update) = service.record.rollout.update() else { return refusal.to_string() };
+    let (since, phase) = (stamp(update.started), phase(service, turn.now));
+    refusal.replacen(" in flight", &format!(" in flight since {since}, phase {phase}"), 1)
 }
 
 /// Whether that is `sha256:` and 64 digits.

@@ -1,7 +1,9 @@
 //! The file tree as 9P sees it: places of the table, walked, listed, opened.
 
+mod disk;
 mod draft;
 mod edge;
+mod lock;
 mod open;
 mod place;
 
@@ -9,6 +11,7 @@ use crate::arrival::{Arrival, Request};
 use crate::clock;
 use crate::edge::EdgeLink;
 use crate::link::Link;
+use crate::lock::{Asker, Hand};
 use crate::logs::Logs;
 use crate::metrics;
 use crate::show;
@@ -17,6 +20,7 @@ use crate::world::Shared;
 use bytes::Bytes;
 use draft::{Draft, Scratch};
 use edge::{Ack, EdgeCtl, Tables};
+use lock::LockFile;
 use ninep::tree::Created;
 use ninep::{Answer, Error, How, NewFile, Open, Result, Stat, Tree, User};
 use nix::unistd::Group;
@@ -34,8 +38,8 @@ pub struct Files {
     arrivals: mpsc::Sender<Arrival>,
     link: Link,
     edge: EdgeLink,
-    /// Opens of an `ack` so far.
-    acks: AtomicU64,
+    /// Opens so far of files that are known by their opens.
+    opens: AtomicU64,
     logs: Arc<Logs>,
     scratch: Arc<Scratch>,
     gid: u32,
@@ -55,8 +59,8 @@ impl Files {
         let found = Group::from_name(group).ok().flatten();
         let (gid, group) = found.map_or((0, "root".to_string()), |g| (g.gid.as_raw(), g.name));
         let logs = Arc::new(Logs::new(link.clone(), world.clone()));
-        let (scratch, acks) = (Arc::default(), AtomicU64::new(1));
-        Files { world, arrivals, link, edge, acks, logs, scratch, gid, group }
+        let (scratch, opens) = (Arc::default(), AtomicU64::new(1));
+        Files { world, arrivals, link, edge, opens, logs, scratch, gid, group }
     }
 
     /// The text of a plain file.
@@ -82,7 +86,7 @@ impl Files {
             }
             File::Past => {
                 let (version, edition) = at.edition(service).ok_or(Error::NotFound)?;
-                Ok(show::past(version, edition))
+                Ok(show::past(version, edition, service.failures.get(&version)))
             }
             file => show::of_service(service, file, now).ok_or(Error::NotFound),
         });
@@ -136,7 +140,7 @@ impl Files {
 
     fn open_ack(&self, at: &Place) -> Answer<Box<dyn Open>> {
         let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
-        let open = self.acks.fetch_add(1, Ordering::Relaxed);
+        let open = self.opens.fetch_add(1, Ordering::Relaxed);
         Answer::Now(Ok(Box::new(Ack::new(name.to_string(), open, self.arrivals.clone()))))
     }
 
@@ -148,22 +152,44 @@ impl Files {
                 Ok(Box::new(Held::new(Follow::new(Arc::clone(&view.grow)), view)) as Box<dyn Open>)
             });
         }
+        if at.file == File::Audit {
+            return disk::open(self.audit());
+        }
         match self.events(at) {
             Some(grow) => Answer::Now(Ok(Box::new(Follow::new(grow)))),
             None => Answer::Now(Err(Error::NotFound)),
         }
     }
 
-    /// An edge makes itself known.
-    fn make_edge(&self, dir: &Place, name: &[u8]) -> Answer<Created<Place>> {
+    /// An edge makes itself known, or somebody makes a place for a service.
+    fn make_dir(&self, dir: &Place, name: &[u8]) -> Answer<Created<Place>> {
         let name = std::str::from_utf8(name).ok().filter(|n| manifest::check_name(n).is_ok());
-        let Some(name) = name else { return Answer::Now(Err(Error::BadName)) };
-        let place = dir.below(File::Edge, name);
-        let (arrivals, name) = (self.arrivals.clone(), name.to_string());
+        let Some(name) = name.map(str::to_string) else { return Answer::Now(Err(Error::BadName)) };
+        let (file, request) = match dir.file == File::Edges {
+            true => (File::Edge, Request::Edge { name: name.clone() }),
+            false => (File::Service, Request::Place { service: name.clone() }),
+        };
+        let (place, arrivals) = (dir.below(file, &name), self.arrivals.clone());
         Answer::later(async move {
-            send(&arrivals, Request::Edge { name }).await.map_err(refusal)?;
+            send(&arrivals, request).await.map_err(refusal)?;
             Ok((place, None))
         })
+    }
+
+    /// Open for reading it shows who has the lock, and never waits or stands in anybody's way.
+    fn open_lock(&self, at: &Place, how: How, user: &User) -> Answer<Box<dyn Open>> {
+        if !how.write && !how.truncate {
+            return self.text(at);
+        }
+        let Some(service) = at.service.as_deref() else {
+            return Answer::Now(Err(Error::NotFound));
+        };
+        let open = self.opens.fetch_add(1, Ordering::Relaxed);
+        let asker = Asker { open, connection: user.connection, by: open::by(user) };
+        // An open that empties is run to its end whoever gives it up, and so must not wait.
+        let wait = at.file == File::Queue && !how.truncate;
+        let (world, arrivals) = (self.world.clone(), self.arrivals.clone());
+        LockFile::open(world, arrivals, service.to_string(), asker, wait)
     }
 
     fn open_wait(&self, at: &Place) -> Answer<Box<dyn Open>> {
@@ -187,12 +213,23 @@ impl Files {
         }
     }
 
-    fn open_draft(&self, at: &Place, how: How) -> Answer<Box<dyn Open>> {
+    fn open_draft(&self, at: &Place, how: How, user: &User) -> Answer<Box<dyn Open>> {
         let Some(name) = at.service.clone() else { return Answer::Now(Err(Error::NotFound)) };
         let Some(text) = self.draft_text(&name) else { return Answer::Now(Err(Error::NotFound)) };
         let text = if how.truncate { Vec::new() } else { text };
-        let draft = Draft::new(name, text, how, &self.scratch, &self.arrivals);
+        let by = (how, open::hand(user));
+        if let (true, Err(refused)) = (how.write || how.truncate, self.unlocked(&name, by.1)) {
+            return Answer::Now(Err(refused));
+        }
+        let draft = Draft::new(name, text, by, &self.scratch, &self.arrivals);
         Answer::Now(Ok(Box::new(draft)))
+    }
+
+    /// Refuses at the open what the loop would refuse at the close, where a shell does not look.
+    fn unlocked(&self, name: &str, hand: Hand) -> Result<()> {
+        let mut world = self.world.lock();
+        let admitted = world.services.get(name).map_or(Ok(()), |service| service.lock.admits(hand));
+        admitted.map_err(|refused| refusal(world.refused(Some(name), refused.to_string())))
     }
 
     /// The text of a manifest, one being written before one that is saved.
@@ -262,7 +299,7 @@ impl Tree for Files {
             }))),
             Shape::Ctl if at.file == File::InstanceCtl => match self.instance_of(at) {
                 Some((service, id)) => Answer::Now(Ok(Box::new(InstanceCtl {
-                    world: self.world.clone(),
+                    hand: open::hand(user),
                     arrivals: self.arrivals.clone(),
                     service,
                     id,
@@ -274,9 +311,11 @@ impl Tree for Files {
                 arrivals: self.arrivals.clone(),
                 service: at.service.as_deref().map(String::from),
                 by: open::by(user),
+                hand: open::hand(user),
                 push: None,
             }))),
-            Shape::Draft => self.open_draft(at, how),
+            Shape::Draft => self.open_draft(at, how, user),
+            Shape::Lock => self.open_lock(at, how, user),
         }
     }
 
@@ -286,26 +325,27 @@ impl Tree for Files {
         name: &[u8],
         new: NewFile,
         how: How,
-        _user: &User,
+        user: &User,
     ) -> Answer<Created<Place>> {
-        if dir.file == File::Edges && new.dir {
-            return self.make_edge(dir, name);
+        if new.dir && matches!(dir.file, File::Edges | File::Active) {
+            return self.make_dir(dir, name);
         }
         if dir.file != File::Manifests || new.dir {
             return Answer::Now(Err(Error::PermissionDenied));
         }
         let made = std::str::from_utf8(name).map_err(|_| Error::BadName).and_then(|name| {
+            let by = (How { truncate: true, ..how }, open::hand(user));
+            self.unlocked(name, by.1)?;
             self.scratch.make(name)?;
-            let how = How { truncate: true, ..how };
             let place = dir.below(File::Draft, name);
-            let mut draft = Draft::new(name.into(), Vec::new(), how, &self.scratch, &self.arrivals);
+            let mut draft = Draft::new(name.into(), Vec::new(), by, &self.scratch, &self.arrivals);
             draft.made();
             Ok((place, Some(Box::new(draft) as Box<dyn Open>)))
         });
         made.into()
     }
 
-    fn remove(&self, at: &Place, _user: &User) -> Answer<()> {
+    fn remove(&self, at: &Place, user: &User) -> Answer<()> {
         let (File::Draft, Some(name)) = (at.file, &at.service) else {
             return Answer::Now(Err(Error::PermissionDenied));
         };
@@ -313,10 +353,11 @@ impl Tree for Files {
         if scratch && manifest::check_name(name).is_err() {
             return Answer::Now(Ok(()));
         }
-        ask(&self.arrivals, Request::Unlink { service: name.to_string() })
+        let unlink = Request::Unlink { service: name.to_string() };
+        ask(&self.arrivals, open::over(open::hand(user), unlink))
     }
 
-    fn rename(&self, at: &Place, dir: &Place, name: &[u8], _user: &User) -> Answer<()> {
+    fn rename(&self, at: &Place, dir: &Place, name: &[u8], user: &User) -> Answer<()> {
         let (File::Draft, File::Manifests, Some(old)) = (at.file, dir.file, &at.service) else {
             return Answer::Now(Err(Error::PermissionDenied));
         };
@@ -324,9 +365,10 @@ impl Tree for Files {
         let Some(text) = self.draft_text(old) else { return Answer::Now(Err(Error::NotFound)) };
         let saved =
             self.world.lock().services.get(&**old).is_some_and(|s| s.record.draft.is_some());
-        let unlink = saved.then(|| Request::Unlink { service: old.to_string() });
+        let hand = open::hand(user);
+        let unlink = saved.then(|| open::over(hand, Request::Unlink { service: old.to_string() }));
         let write = match manifest::check_name(new) {
-            Ok(()) => Some(draft::request(new, text)),
+            Ok(()) => Some(open::over(hand, draft::request(new, text))),
             Err(_) => match self.scratch.put(new, text) {
                 Ok(()) => None,
                 Err(error) => return Answer::Now(Err(error)),
@@ -364,6 +406,11 @@ async fn send(
     answered.await.map_err(|_| ending())?
 }
 
+/// Whether a refusal is that somebody else has, or took, the lock.
+fn is_of_lock(text: &str) -> bool {
+    ["lock is ", "lock was "].iter().any(|words| text.contains(words))
+}
+
 /// A refusal's text with the number that fits it.
 fn refusal(text: String) -> Error {
     use nix::errno::Errno;
@@ -371,7 +418,7 @@ fn refusal(text: String) -> Error {
         Errno::ENOENT
     } else if text.contains("no room") || text.contains("no space") {
         Errno::ENOSPC
-    } else if text.contains("in flight") {
+    } else if text.contains("in flight") || is_of_lock(&text) {
         Errno::EBUSY
     } else {
         Errno::EINVAL

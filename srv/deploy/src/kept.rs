@@ -114,7 +114,7 @@ mod tests {
                 change(&mut world, &mut turn);
                 let drop = |name: &&str| Order::DropLog { container: (*name).to_string() };
                 assert_eq!(turn.orders, goes.iter().map(drop).collect::<Vec<_>>());
-                world.undo(&turn);
+                world.undo(&mut turn);
                 assert_eq!(world.services["web"].kept, before);
             }
         };

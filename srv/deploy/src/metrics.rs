@@ -47,6 +47,10 @@ pub fn text(world: &World) -> String {
     };
     one("events_total", "counter", "Lines of events ever written.", world.last_event);
     one("node_up", "gauge", "Whether the machine's node answers.", u64::from(world.node.up));
+    if let Some(path) = &world.audit {
+        let bytes = crate::audit::length(path).0;
+        one("audit_bytes", "gauge", "Bytes of the audit log.", bytes);
+    }
     let generation = world.edges.newest().unwrap_or_default();
     one("routes_generation", "gauge", "Generation of the newest table of routes.", generation);
     text

@@ -1,6 +1,8 @@
 //! What is kept on disk of a service: everything a restarted server needs to go on.
 
 use crate::clock::Millis;
+use crate::lock::Notes;
+use crate::past::End;
 use crate::room::Way;
 use crate::world::Numbers;
 use manifest::{Manifest, VersionName};
@@ -64,6 +66,9 @@ pub struct Preparing {
     pub by: By,
     /// When.
     pub at: Millis,
+    /// Of what, and for what.
+    #[serde(default)]
+    pub notes: Notes,
 }
 
 /// One version: a manifest with its image resolved.
@@ -79,10 +84,19 @@ pub struct Edition {
     pub by: By,
     /// When it was applied.
     pub at: Millis,
-    /// How its last update ended.
+    /// Of what, and for what.
+    #[serde(default)]
+    pub notes: Notes,
+    /// How the update ended that made it what is deployed, or was to.
     pub ended: Option<String>,
-    /// Whether an update to it ever completed: only such a version is rolled back to.
+    /// Every end of an update to it, or away from it: see [`crate::past`].
+    #[serde(default)]
+    pub ends: Vec<End>,
+    /// Whether an update to it ever completed, and it held: only such a version is rolled back to.
     pub completed: bool,
+    /// Whether the watch after its update ended well: rolled back to before all others.
+    #[serde(default)]
+    pub validated: bool,
 }
 
 impl Record {
@@ -101,6 +115,13 @@ impl Record {
             outcome: None,
             rollout: rollout::Service::new(Id(numbers.next_id)),
         }
+    }
+
+    /// Whether nothing ever came to be in it.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        let asked = self.draft.is_some() || self.preparing.is_some();
+        !asked && self.versions.is_empty() && self.rollout.instances().is_empty()
     }
 
     /// The edition with that number.
@@ -122,6 +143,7 @@ impl Record {
             Some(version) => {
                 let known = self.versions.entry(version).or_insert_with(|| edition.clone());
                 (known.text, known.by, known.at) = (edition.text, edition.by, edition.at);
+                known.notes = edition.notes;
                 version
             }
             None => {
@@ -161,8 +183,11 @@ impl Edition {
             digest: digest.to_string(),
             by,
             at,
+            notes: Notes::default(),
             ended: None,
+            ends: Vec::new(),
             completed: false,
+            validated: false,
         }
     }
 }

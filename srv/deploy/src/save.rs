@@ -1,11 +1,15 @@
 //! The journal: services and events as they lie in the store. What is decided is on disk before
 //! it is done (law 7).
 
+use crate::audit::{self, Audit};
+use crate::past::Failure;
 use crate::record::Record;
 use crate::routes::Routes;
 use crate::turn::{Line, Turn};
 use crate::world::{Service, World};
+use rollout::Version;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use store::{Op, Redb, Store};
 use thiserror::Error;
@@ -20,6 +24,8 @@ const FREE_BYTES_MIN: u64 = 1 << 20;
 const SERVICE: &str = "service/";
 const EVENT: &str = "event/";
 const GONE: &str = "gone/";
+/// Then the service, and the version's number.
+const FAILURE: &str = "failure/";
 const INCARNATION: &str = "incarnation";
 const GENERATION: &str = "generation";
 
@@ -32,6 +38,9 @@ pub enum Error {
     /// No room for the state; it is tried anew at the next change.
     #[error("no space left on the disk for the state in {0}: make room and try again")]
     Full(String),
+    /// What was asked for could not be written down, so that nothing of it is done.
+    #[error("audit log: {0}")]
+    Audit(std::io::Error),
     /// A record that this program cannot read.
     #[error("state: {0} is not readable by this version of deployfs: {1}")]
     Record(String, serde_json::Error),
@@ -52,6 +61,7 @@ pub struct Journal {
     store: Option<Box<dyn Store>>,
     /// Opened again after an I/O error: a full disk that has room again must not need a restart.
     path: Option<PathBuf>,
+    audit: Option<Audit>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,7 +78,8 @@ impl Journal {
     /// The directory cannot be written, or another server has the journal.
     pub fn open(state: &Path) -> Result<Journal, Error> {
         let path = state.join("store.redb");
-        Ok(Journal { store: Some(Box::new(Redb::open(&path)?)), path: Some(path) })
+        let audit = Some(Audit::new(state));
+        Ok(Journal { store: Some(Box::new(Redb::open(&path)?)), path: Some(path), audit })
     }
 
     /// Whether there is room for what follows when something is begun. A disk that cannot be
@@ -86,7 +97,7 @@ impl Journal {
     /// A journal in any store.
     #[must_use]
     pub fn with(store: Box<dyn Store>) -> Journal {
-        Journal { store: Some(store), path: None }
+        Journal { store: Some(store), path: None, audit: None }
     }
 
     /// The world as it was saved.
@@ -94,13 +105,18 @@ impl Journal {
     /// # Errors
     /// The store cannot be read, or holds what this version does not know.
     pub async fn load(&self) -> Result<World, Error> {
-        let mut world = World::default();
+        let audit = self.audit.as_ref().map(|audit| audit.place().to_path_buf());
+        let mut world = World { audit, ..World::default() };
         let store = self.store.as_ref().ok_or(store::Error::Closed)?;
         for kv in store.list(SERVICE).await?.0 {
             let name = kv.key[SERVICE.len()..].to_string();
             let record: Record = serde_json::from_slice(&kv.value)
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
             world.last_incarnation = world.last_incarnation.max(record.incarnation);
+            if record.is_blank() {
+                // Its place was for a lock, which nobody holds any more.
+                continue;
+            }
             world.services.insert(name.clone(), Service::new(&name, record));
         }
         if let Some(kv) = store.get(INCARNATION).await?.0 {
@@ -112,6 +128,17 @@ impl Journal {
             let used = serde_json::from_slice(&kv.value)
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
             world.routes = Routes::after(used);
+        }
+        for kv in store.list(FAILURE).await?.0 {
+            let failure = serde_json::from_slice(&kv.value)
+                .map_err(|error| Error::Record(kv.key.clone(), error))?;
+            let of = kv.key[FAILURE.len()..].rsplit_once('/');
+            let of = of.and_then(|(name, number)| Some((name, Version(number.parse().ok()?))));
+            if let Some((name, version)) = of
+                && let Some(service) = world.services.get_mut(name)
+            {
+                service.failures.insert(version, failure);
+            }
         }
         for kv in store.list(GONE).await?.0 {
             let numbers = serde_json::from_slice(&kv.value)
@@ -131,23 +158,40 @@ impl Journal {
         Ok(world)
     }
 
-    /// Saves what a turn touched and told. The world is already as it shall be.
+    /// Saves what a turn touched and told, and before that who asked for it. The world is already
+    /// as it shall be.
     ///
     /// # Errors
     /// The store's words; nothing of the turn may be performed then.
-    pub async fn save(&mut self, changes: &[Op]) -> Result<(), Error> {
+    pub async fn save(&mut self, changes: &[Op], asked: &[audit::Line]) -> Result<(), Error> {
+        if let Some(audit) = &mut self.audit {
+            let full = std::io::ErrorKind::StorageFull;
+            audit.write(asked).map_err(|error| match error.kind() == full {
+                true => Error::Full(audit.place().display().to_string()),
+                false => Error::Audit(error),
+            })?;
+        }
+        let saved = self.save_changes(changes).await;
+        if let (Err(error), Some(audit)) = (&saved, &mut self.audit) {
+            // What was accepted is refused after all.
+            let late = asked.iter().filter(|line| line.refused.is_none());
+            let refused =
+                late.map(|line| audit::Line { refused: Some(error.to_string()), ..line.clone() });
+            let _ = audit.write(&refused.collect::<Vec<_>>());
+        }
+        saved
+    }
+
+    async fn save_changes(&mut self, changes: &[Op]) -> Result<(), Error> {
         // A transaction has a limit; a turn that outgrows it is saved in several, records first,
         // which is safe: a record says all that is still to be done, a line says nothing.
         for part in changes.chunks(store::OPS_MAX) {
-            if self.transact(part).await.is_err() && self.path.is_some() {
-                // The file must be let go of before it can be opened again.
-                self.store = None;
-            }
-            if self.store.is_none() {
-                let path = self.path.as_ref().ok_or(store::Error::Closed)?;
-                self.store = Some(Box::new(Redb::open(path)?));
-                self.transact(part).await?;
-            }
+            let Err(error) = self.transact(part).await else { continue };
+            // The file must be let go of before it can be opened again.
+            let Some(path) = &self.path else { return Err(error) };
+            self.store = None;
+            self.store = Some(Box::new(Redb::open(path)?));
+            self.transact(part).await?;
         }
         Ok(())
     }
@@ -179,6 +223,11 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
             None => {}
         }
     }
+    for (name, before) in &turn.failures {
+        let now = world.services.get(name).map(|service| &service.failures);
+        let empty = BTreeMap::new();
+        changes.extend(failures(name, before, now.unwrap_or(&empty)));
+    }
     if turn.touched.values().any(Option::is_none) {
         // Of a service that is removed again, nothing else would remember it.
         changes.push(Op::put(INCARNATION, world.last_incarnation.to_string()));
@@ -194,6 +243,59 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
         changes.push(Op::put(format!("{EVENT}{:016}", world.last_event), value));
         if let Some(old) = world.last_event.checked_sub(EVENTS_MAX) {
             changes.push(Op::delete(format!("{EVENT}{old:016}")));
+        }
+    }
+    changes
+}
+
+/// What a change is about.
+pub(crate) fn key(op: &Op) -> &str {
+    let (Op::Put { key, .. } | Op::Delete { key }) = op;
+    key
+}
+
+/// What makes the store as it was before changes that may have happened or not: the world has been
+/// put back already. Lines that were deleted for their age stay so.
+pub fn restored(world: &World, changes: &[Op]) -> Vec<(String, Op)> {
+    let put = |key: &str, value: serde_json::Result<Vec<u8>>| value.ok().map(|v| Op::put(key, v));
+    let restore = |op: &Op| {
+        let key = key(op);
+        let was = if let Some(name) = key.strip_prefix(SERVICE) {
+            let service = world.services.get(name)?;
+            put(key, serde_json::to_vec(&service.record))
+        } else if let Some(name) = key.strip_prefix(GONE) {
+            put(key, serde_json::to_vec(world.gone.get(name)?))
+        } else if let Some((name, number)) = key.strip_prefix(FAILURE)?.rsplit_once('/') {
+            let version = Version(number.parse().ok()?);
+            put(key, serde_json::to_vec(world.services.get(name)?.failures.get(&version)?))
+        } else {
+            None
+        };
+        was.map(|op| (key.to_string(), op))
+    };
+    let undone = |op: &Op| match op {
+        // Numbers up to which others are used may be higher than they are.
+        Op::Put { key, .. } => key != INCARNATION && key != GENERATION,
+        Op::Delete { key } => !key.starts_with(EVENT),
+    };
+    let changed = changes.iter().filter(|op| undone(op));
+    let absent = |op: &Op| (key(op).to_string(), Op::delete(key(op)));
+    changed.map(|op| restore(op).unwrap_or_else(|| absent(op))).collect()
+}
+
+/// What is to be saved of a service's failures.
+fn failures(
+    service: &str,
+    before: &BTreeMap<Version, Failure>,
+    now: &BTreeMap<Version, Failure>,
+) -> Vec<Op> {
+    let key = |version: &Version| format!("{FAILURE}{service}/{}", version.0);
+    let gone = before.keys().filter(|version| !now.contains_key(version));
+    let mut changes: Vec<Op> = gone.map(|version| Op::delete(key(version))).collect();
+    for (version, failure) in now.iter().filter(|(version, now)| before.get(version) != Some(now)) {
+        match serde_json::to_vec(failure) {
+            Ok(value) => changes.push(Op::put(key(version), value)),
+            Err(error) => tracing::error!("{service} has a failure without a JSON form: {error}"),
         }
     }
     changes
@@ -218,7 +320,7 @@ mod tests {
         let changes = changes(&mut world, &turn);
         let all = "record, no numbers of an earlier one, incarnation, generations, line";
         assert_eq!(changes.len(), 5, "{all}");
-        journal.save(&changes).await.unwrap();
+        journal.save(&changes, &[]).await.unwrap();
         drop(journal);
         let again = Journal::open(dir.path()).unwrap().load().await.unwrap();
         let draft = again.services["web"].record.draft.as_ref().unwrap();

@@ -1,12 +1,17 @@
 //! What the files say: the world printed. Reads only; nothing here decides or changes anything.
 
 use crate::clock;
-use crate::record::Record;
+use crate::lock::Notes;
+use crate::past::{self, Failure};
+use crate::record::{By, Edition, Record};
 use crate::table::{self, File};
 use crate::verbs;
 use crate::world::{Service, World, container};
 use rollout::{Instance, Stage, Version};
 use std::fmt::Write as _;
+
+/// Letters of a reason in the table of services.
+const WHY_CHARS_MAX: usize = 80;
 
 /// The text of a file at the root or of a node; absent for files that have no such text.
 #[must_use]
@@ -56,6 +61,8 @@ pub fn of_service(service: &Service, file: File, now: u64) -> Option<String> {
         File::Replicas => pair(rollout.replicas()),
         File::Health => line(&health(service)),
         File::Endpoints => endpoints(service),
+        File::Lock => service.lock.text(),
+        File::Queue => service.lock.queue(),
         _ => return None,
     };
     Some(text)
@@ -98,19 +105,42 @@ fn resources(of: place::Resources) -> String {
     format!("cpu={}\nmemory={}\n", of.cpu_milli, of.memory_bytes)
 }
 
-/// `none | rolling | paused | failed`; an apply that waits for its image counts as rolling.
+/// `none | rolling | paused | failed`; an apply that waits for its image counts as rolling, and
+/// one that failed before it became an update has failed.
 #[must_use]
 pub fn update_status(service: &Service) -> String {
     match service.record.preparing {
         Some(_) => "rolling".to_string(),
+        None if refused_before(service).is_some() => "failed".to_string(),
         None => service.record.rollout.status().to_string(),
     }
 }
 
-fn phase(service: &Service, now: u64) -> String {
-    match service.record.preparing {
-        Some(_) => "pull".to_string(),
-        None => service.record.rollout.phase(now).to_string(),
+/// Why the last apply came to nothing before it became an update.
+fn refused_before(service: &Service) -> Option<&str> {
+    service.record.outcome.as_deref()?.strip_prefix("failed: ")
+}
+
+/// Why things are as they are: why an update goes back, stands, or came to nothing, or a place
+/// stays empty.
+fn reason(service: &Service) -> String {
+    let rollout = &service.record.rollout;
+    let empty = rollout.instances().values().find(|i| i.stage == Stage::GaveUp);
+    let empty = empty.map(|i| format!("{}: {}", i.number, i.reason.as_deref().unwrap_or_default()));
+    let decided = match (rollout.update(), rollout.outcome()) {
+        (Some(update), _) => update.reason.clone(),
+        (None, _) if empty.is_some() && rollout.target().is_none() => empty,
+        (None, Some(outcome)) => outcome.reason,
+        (None, None) => None,
+    };
+    refused_before(service).map(String::from).or(decided).unwrap_or_default()
+}
+
+pub(crate) fn phase(service: &Service, now: u64) -> String {
+    match (&service.record.preparing, service.begun_by()) {
+        (Some(_), _) => "pull".to_string(),
+        (None, Some(held)) => held.phase.to_string(),
+        (None, None) => service.record.rollout.phase(now).to_string(),
     }
 }
 
@@ -123,30 +153,32 @@ fn state(service: &Service, now: u64) -> String {
     let record = &service.record;
     let update = record.rollout.update();
     let edition = record.edition(record.rollout.target().or(record.rollout.current()));
-    let started = match (&record.preparing, update) {
-        (Some(preparing), _) => clock::stamp(preparing.at),
-        (None, Some(update)) => clock::stamp(update.started),
-        (None, None) => String::new(),
+    let held = service.begun_by();
+    let started = match (&record.preparing, update, held) {
+        (Some(preparing), ..) => clock::stamp(preparing.at),
+        (None, Some(update), _) => clock::stamp(update.started),
+        (None, None, Some(held)) => clock::stamp(held.since.stamp),
+        (None, None, None) => String::new(),
     };
-    let by = match (&record.preparing, edition) {
-        (Some(preparing), _) => preparing.by.name.clone(),
-        (None, Some(edition)) => edition.by.name.clone(),
-        (None, None) => String::new(),
-    };
-    let reason = match (update, record.rollout.outcome()) {
-        (Some(update), _) => update.reason.clone().unwrap_or_default(),
-        (None, Some(outcome)) => outcome.reason.unwrap_or_default(),
-        (None, None) => String::new(),
+    let nobody = By { uid: 0, name: String::new() };
+    let (by, notes) = match (&record.preparing, held, edition) {
+        (Some(preparing), ..) => (&preparing.by, &preparing.notes),
+        (None, Some(held), _) => (held.by(), &held.notes),
+        (None, None, Some(edition)) => (&edition.by, &edition.notes),
+        (None, None, None) => (&nobody, &Notes::default()),
     };
     format!(
-        "status={}\nphase={}\nstarted={started}\nby={by}\nprevious={}\ncurrent={}\ntarget={}\n\
-         reason={}\n",
+        "status={}\nphase={}\nstarted={started}\nby={}\nprevious={}\ncurrent={}\ntarget={}\n\
+         reason={}\ncommit={}\nmessage={}\n",
         update_status(service),
         phase(service, now),
+        by.name,
         name(record, record.previous).trim_end(),
         name(record, record.rollout.current()).trim_end(),
         name(record, record.rollout.target()).trim_end(),
-        reason.replace('\n', "\\n"),
+        reason(service).replace('\n', "\\n"),
+        notes.commit.as_deref().unwrap_or_default(),
+        notes.message.as_deref().unwrap_or_default(),
     )
 }
 
@@ -251,7 +283,7 @@ pub fn instance(name: &str, service: &Service, instance: &Instance) -> String {
 }
 
 /// How a process ended, in words: `3`, `137 KILL`, `137 KILL out of memory`.
-fn how(exit: &rollout::Exit) -> String {
+pub(crate) fn how(exit: &rollout::Exit) -> String {
     let mut text = exit.code.to_string();
     if let Some(signal) = &exit.signal {
         text = format!("{text} {signal}");
@@ -265,15 +297,21 @@ fn how(exit: &rollout::Exit) -> String {
 /// A version's file in `history/`: facts as comments, then the manifest, so that it can be used
 /// as one again.
 #[must_use]
-pub fn past(version: Version, edition: &crate::record::Edition) -> String {
+pub fn past(version: Version, edition: &Edition, failure: Option<&Failure>) -> String {
+    let story = past::story(edition, failure);
+    let lines: String = story.iter().map(|line| format!("# {line}\n")).collect();
     format!(
-        "# version {} {version}\n# image {}\n# by {} (uid {})\n# at {}\n# ended {}\n{}",
+        "# version {} {version}\n# image {}\n# by {} (uid {})\n# at {}\n# ended {}\n\
+         # commit {}\n# message {}\n# story {}\n{lines}{}",
         edition.name,
         edition.digest,
         edition.by.name,
         edition.by.uid,
         clock::stamp(edition.at),
         edition.ended.as_deref().unwrap_or("not yet"),
+        edition.notes.commit.as_deref().unwrap_or_default(),
+        edition.notes.message.as_deref().unwrap_or_default(),
+        story.len(),
         edition.text
     )
 }
@@ -281,7 +319,7 @@ pub fn past(version: Version, edition: &crate::record::Edition) -> String {
 /// The table of services, a line each.
 fn status(world: &World, now: u64) -> String {
     let mut rows = vec![
-        ["SERVICE", "VERSION", "REPLICAS", "HEALTH", "UPDATE", "PHASE", "PROGRESS"]
+        ["SERVICE", "VERSION", "REPLICAS", "HEALTH", "UPDATE", "PHASE", "PROGRESS", "WHY"]
             .map(String::from),
     ];
     for (service_name, service) in &world.services {
@@ -304,9 +342,19 @@ fn status(world: &World, now: u64) -> String {
             update_status(service),
             phase(service, now),
             of(record.rollout.progress()),
+            why(service),
         ]);
     }
     table(&rows)
+}
+
+/// What is wrong, where something is, within the width of a table.
+fn why(service: &Service) -> String {
+    let wrong = matches!(update_status(service).as_str(), "failed" | "paused");
+    let reason = if wrong { reason(service) } else { String::new() };
+    // Two blanks part the columns.
+    let words = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.chars().take(WHY_CHARS_MAX).collect()
 }
 
 /// Columns as wide as their widest cell.

@@ -32,6 +32,8 @@ pub enum Shape {
     Ctl,
     /// Gives back what was written.
     Draft,
+    /// Held by whoever has it open for writing; a read of others shows who that is.
+    Lock,
 }
 
 /// Every file of the tree.
@@ -44,6 +46,7 @@ pub enum File {
     RootError,
     RootEvents,
     RootWatch,
+    Audit,
     Status,
     Manifests,
     Draft,
@@ -66,6 +69,8 @@ pub enum File {
     Replicas,
     Health,
     Endpoints,
+    Lock,
+    Queue,
     Log,
     Tail,
     History,
@@ -94,7 +99,7 @@ pub enum File {
 }
 
 use File as F;
-use Shape::{Ctl, Dir, Draft, Grow, Text, Wait};
+use Shape::{Ctl, Dir, Draft, Grow, Lock, Text, Wait};
 
 /// The tree.
 pub const TREE: &[Row] = &[
@@ -104,13 +109,14 @@ pub const TREE: &[Row] = &[
     row("  error", 0o444, F::RootError, Text, "the last refused write to ctl or to manifests/"),
     row("  events", 0o444, F::RootEvents, Grow, "one line an event, all services"),
     row("  watch", 0o444, F::RootWatch, Wait, "the same lines, as they happen"),
+    row("  audit", 0o440, F::Audit, Grow, "who asked for what, over what, and the answer"),
     row("  status", 0o444, F::Status, Text, "a table, a line a service"),
     row("  metrics", 0o444, F::Metrics, Text, "Prometheus text: of this server and its edges"),
     row("  routes", 0o444, F::Routes, Text, "generation; host, path, service, options, backends"),
     row("  images", 0o444, F::Images, Text, "reference, digest, bytes, used by"),
     row("  manifests/", 0o775, F::Manifests, Dir, "create, write, remove: what services should be"),
     row("    <service>", 0o664, F::Draft, Draft, "checked when it is closed after writing"),
-    row("  active/", 0o555, F::Active, Dir, "what is, a directory a service"),
+    row("  active/", 0o775, F::Active, Dir, "what is, a directory a service; mkdir makes one"),
     row("    <service>/", 0o555, F::Service, Dir, ""),
     row("      ctl", 0o220, F::Ctl, Ctl, "the verbs, a line each"),
     row("      version", 0o444, F::Version, Text, "the version that is deployed, or empty"),
@@ -147,6 +153,14 @@ pub const TREE: &[Row] = &[
         Text,
         "instance, node, address, state: a line each",
     ),
+    row(
+        "      lock",
+        0o660,
+        F::Lock,
+        Lock,
+        "the deploy lock: held by an open <>; cat shows by whom",
+    ),
+    row("      queue", 0o660, F::Queue, Lock, "the same, but its open waits until it is free"),
     row("      log", 0o440, F::Log, Grow, "what instances wrote, also those gone; their ids"),
     row("      tail", 0o440, F::Tail, Wait, "the same lines, as they are written"),
     row("      history/", 0o555, F::History, Dir, ""),
@@ -245,6 +259,7 @@ pub fn help() -> String {
             Dir | Text | Ctl | Draft => "",
             Grow => "grow",
             Wait => "wait",
+            Lock => "lock",
         };
         let rest = format!("{line:<27} {:04o} {shape:<4}  {}", row.mode, row.meaning);
         text.push_str(rest.trim_end());
@@ -275,8 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_readable_or_writable_not_both_but_for_drafts() {
-        for row in TREE.iter().filter(|row| row.shape != Dir && row.shape != Draft) {
+    fn a_file_is_readable_or_writable_not_both_but_for_drafts_and_locks() {
+        for row in TREE.iter().filter(|row| !matches!(row.shape, Dir | Draft | Lock)) {
             assert!(row.mode & 0o444 == 0 || row.mode & 0o222 == 0, "{row:?}");
         }
     }
@@ -288,6 +303,6 @@ mod tests {
             assert!(parent.children().any(|child| child.file == row.file), "{row:?}");
         }
         assert_eq!(File::InstanceLog.parent(), File::Instance);
-        assert_eq!(File::Root.children().count(), 13);
+        assert_eq!(File::Root.children().count(), 14);
     }
 }

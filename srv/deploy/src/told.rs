@@ -2,7 +2,7 @@
 
 use crate::arrival::{Awaited, Order};
 use crate::kept::Kept;
-use crate::record::{Edition, spec};
+use crate::record::{Edition, Preparing, spec};
 use crate::report::{Container, Report};
 use crate::turn::{NODE_LOST, Turn};
 use crate::world::{NodeMirror, World, container, split};
@@ -14,7 +14,7 @@ impl World {
     /// Takes one report.
     pub(crate) fn told(&mut self, report: Report, turn: &mut Turn) {
         match report {
-            Report::Pulling { .. } => {}
+            Report::Pulling { reference, done, .. } => self.pulls.came(&reference, done, turn.now),
             Report::Pulled { reference, digest } => self.pulled(&reference, &digest, turn),
             Report::PullFailed { reference, reason, permanent } => {
                 self.pull_failed(&reference, &reason, permanent, turn);
@@ -162,6 +162,7 @@ impl World {
 
     /// An apply that came to nothing before it became an update.
     pub(crate) fn unprepare(&mut self, name: &str, outcome: &str, turn: &mut Turn) {
+        self.pulls.end(name);
         let Some(service) = self.touch(name, turn) else { return };
         service.record.preparing = None;
         service.record.outcome = Some(outcome.to_string());
@@ -171,13 +172,15 @@ impl World {
     /// The image of an apply has its digest, so the version has its name: it is compared with
     /// what is deployed, and becomes an update, a change in place, or nothing.
     fn resolved(&mut self, name: &str, digest: &str, turn: &mut Turn) {
+        self.pulls.end(name);
         let Some(service) = self.touch(name, turn) else { return };
         let Some(preparing) = service.record.preparing.take() else { return };
         let Some(manifest) = manifest::parse(name, &preparing.text).manifest else {
             // It parsed when it was applied: another version of this server took it.
             return self.unprepare(name, "failed: the manifest is refused now; apply again", turn);
         };
-        let new = Edition::new(&manifest, &preparing.text, digest, preparing.by, preparing.at);
+        let Preparing { text, by, at, notes, .. } = preparing;
+        let new = Edition { notes, ..Edition::new(&manifest, &text, digest, by, at) };
         let outcome = service.change(&manifest, digest);
         let way = self.routes_free(name, &manifest);
         let way = match way.and_then(|()| self.way(name, &manifest, outcome)) {

@@ -2,12 +2,17 @@
 //! done and answered. Nothing is performed here, so that a turn can be undone until it is saved.
 
 use crate::arrival::{Answer, Arrival, Awaited, Heard, Order, Request};
+use crate::audit;
 use crate::clock::Millis;
 use crate::grow::Grow;
 use crate::kept::Kept;
+use crate::lock::Hand;
+use crate::past::Failure;
+use crate::pulls::PULL_MS_MAX;
 use crate::record::Record;
 use crate::room::in_words;
-use crate::world::{Numbers, Service, World, container};
+use crate::show;
+use crate::world::{Service, World, container};
 use place::Resources;
 use rollout::{Action, Event, Fact, Id, Version};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +43,10 @@ pub struct Turn {
     pub touched: BTreeMap<String, Option<Record>>,
     /// The kept logs of services as they were, where they are changed.
     pub kept: BTreeMap<String, BTreeMap<Id, Kept>>,
+    /// What was known of failed instances, where it is changed.
+    pub failures: BTreeMap<String, BTreeMap<Version, Failure>>,
+    /// Services that are gone, with what is not saved of them.
+    pub removed: BTreeMap<String, Service>,
     /// Lines to save and to tell.
     pub lines: Vec<Line>,
     /// What to do once it is saved, in this order.
@@ -50,6 +59,8 @@ pub struct Turn {
     pub node_lost: bool,
     /// The events of services that are gone: nothing more comes in them.
     pub ended: Vec<Arc<Grow>>,
+    /// Lines of the audit log.
+    pub audit: Vec<audit::Line>,
     /// Updates that ended, by how.
     pub verdicts: Vec<rollout::Verdict>,
     /// What the node has told of that.
@@ -71,11 +82,16 @@ impl Turn {
         for (name, before) in part.kept {
             self.kept.entry(name).or_insert(before);
         }
+        for (name, before) in part.failures {
+            self.failures.entry(name).or_insert(before);
+        }
+        self.removed.extend(part.removed);
         self.lines.extend(part.lines);
         self.orders.extend(part.orders);
         self.answers.extend(part.answers);
         self.awaited.extend(part.awaited);
         self.ended.extend(part.ended);
+        self.audit.extend(part.audit);
         self.verdicts.extend(part.verdicts);
         self.came.extend(part.came);
     }
@@ -112,8 +128,28 @@ impl World {
             Request::Manifest { service, text } => self.written(&service, text, turn),
             Request::Edge { name } => self.edge_came(&name, turn),
             Request::Unlink { service } => self.unlinked(&service, turn),
+            Request::Place { service } => self.placed(&service, turn),
+            Request::Lock { service, ask } => self.of_lock(&service, ask, turn),
+            Request::Strange { service, why, .. } => Err(self.refused(service.as_deref(), why)),
+            Request::Over { hand, request } => return self.over(hand, *request, answer, turn),
         };
         turn.answers.push((answer, result));
+    }
+
+    /// A request by somebody's hand, who may be one that does not count; the audit log has it.
+    fn over(&mut self, hand: Hand, request: Request, answer: Answer, turn: &mut Turn) {
+        let asked = audit::asked(&request);
+        let before = turn.answers.len();
+        match self.fence(hand, &request) {
+            Ok(()) => self.asked(request, answer, turn),
+            Err(refused) => turn.answers.push((answer, Err(refused))),
+        }
+        // One that is answered later was accepted.
+        let refused = turn.answers[before..].last().and_then(|(_, result)| result.clone().err());
+        for (file, what) in asked {
+            let (at, refused) = (turn.stamp, refused.clone());
+            turn.audit.push(audit::Line { at, hand, file, what, refused });
+        }
     }
 
     fn heard(&mut self, heard: Heard, turn: &mut Turn) {
@@ -154,10 +190,12 @@ impl World {
             Heard::Woke { service } => self.step(&service, Event::Woke, turn),
             Heard::Logged { service, number, lines } => {
                 // Whoever reads it on a terminal must not be at the mercy of the program.
-                let plain = |line: &str| line.replace(|c: char| c.is_control(), "?");
-                for line in lines {
-                    turn.tell(&service, format!("{number}: log: {}", plain(&line)));
+                let plain = |line: &String| line.replace(|c: char| c.is_control(), "?");
+                let lines: Vec<String> = lines.iter().map(plain).collect();
+                for line in &lines {
+                    turn.tell(&service, format!("{number}: log: {line}"));
                 }
+                self.wrote(&service, number, &lines, turn);
             }
         }
     }
@@ -199,17 +237,25 @@ impl World {
         let Some(service) = self.services.get(name) else { return };
         let actions = rollout::resume(&service.record.rollout, turn.now);
         if let Some(preparing) = &service.record.preparing {
-            turn.orders.push(Order::Pull { reference: preparing.reference.clone() });
+            let reference = preparing.reference.clone();
+            let deadline = manifest::parse(name, &preparing.text).manifest;
+            let deadline_ms =
+                deadline.map_or(PULL_MS_MAX, |manifest| manifest.progress_deadline_ms);
+            self.pulls.go_on(name, &reference, deadline_ms, turn.now);
+            turn.orders.push(Order::Pull { reference });
         }
         self.translate(name, actions, turn);
     }
 
     fn translate(&mut self, name: &str, actions: Vec<Action>, turn: &mut Turn) {
+        // What is answered at once is taken after all that was asked before it: a table or a timer
+        // that follows from it is newer than theirs.
+        let (mut pulled, mut placing) = (Vec::new(), Vec::new());
         for action in actions {
             let service = || name.to_string();
             let order = match action {
                 Action::Pull { version } if self.has_image(name, version) => {
-                    self.step(name, Event::Pulled { version }, turn);
+                    pulled.push(version);
                     continue;
                 }
                 Action::Pull { version } => match self.pinned(name, version) {
@@ -217,7 +263,7 @@ impl World {
                     None => continue,
                 },
                 Action::Place { id } => {
-                    self.place(name, id, turn);
+                    placing.push(id);
                     continue;
                 }
                 Action::Start { id, version, .. } => match self.container_spec(name, id, version) {
@@ -239,6 +285,12 @@ impl World {
                 }
             };
             turn.orders.push(order);
+        }
+        for version in pulled {
+            self.step(name, Event::Pulled { version }, turn);
+        }
+        for id in placing {
+            self.place(name, id, turn);
         }
     }
 
@@ -273,101 +325,62 @@ impl World {
         if !idle {
             turn.tell(name, fact.to_string());
         }
-        if let Fact::Failed { number, id, .. } = fact {
-            self.tell_failure(name, *number, *id, turn);
+        self.tell_failure(name, fact, turn);
+        if let Some(service) = self.services.get_mut(name) {
+            service.record.learn(fact);
         }
         if let Fact::Ended(outcome) = fact {
             self.ended(name, outcome, turn);
         }
     }
 
-    fn tell_failure(&self, name: &str, number: u32, id: Id, turn: &mut Turn) {
-        let Some(found) = self.services.get(name).and_then(|s| s.containers.get(&id)) else {
-            return;
-        };
-        if !found.probe.is_empty() {
-            turn.tell(name, format!("{number}: last probe: {}", found.probe));
+    fn tell_failure(&mut self, name: &str, fact: &Fact, turn: &mut Turn) {
+        let Fact::Failed { number, id, reason } = fact else { return };
+        let Some(service) = self.services.get_mut(name) else { return };
+        let found = service.containers.get(id);
+        let probe = found.map(|found| found.probe.clone()).unwrap_or_default();
+        let instance = service.record.rollout.instances().get(id);
+        let exit = instance.and_then(|i| i.exit.as_ref()).or(found.and_then(|f| f.exit.as_ref()));
+        if !probe.is_empty() {
+            turn.tell(name, format!("{number}: last probe: {probe}"));
         }
-        let container = container(name, id);
-        turn.orders.push(Order::Tail { service: name.to_string(), number, container });
+        if found.is_some() {
+            let (service, container) = (name.to_string(), container(name, *id));
+            turn.orders.push(Order::Tail { service, number: *number, container });
+        }
+        let exit = exit.map(show::how).unwrap_or_default();
+        let (at, number, reason, log) = (turn.stamp, *number, reason.clone(), Vec::new());
+        let failure = Failure { at, number, reason, exit, probe, log };
+        if let Some(version) = instance.map(|instance| instance.version) {
+            let before = || service.failures.clone();
+            turn.failures.entry(name.to_string()).or_insert_with(before);
+            service.failures.insert(version, failure);
+        }
+    }
+
+    /// The end of a failed instance's log is there: it belongs to its failure.
+    fn wrote(&mut self, name: &str, number: u32, lines: &[String], turn: &mut Turn) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        let before = service.failures.clone();
+        let waits = |failure: &&mut Failure| failure.number == number && failure.log.is_empty();
+        let newest = service.failures.values_mut().filter(waits).max_by_key(|failure| failure.at);
+        let Some(failure) = newest else { return };
+        failure.wrote(lines);
+        turn.failures.entry(name.to_string()).or_insert(before);
     }
 
     /// Writes the end of an update into the history.
     fn ended(&mut self, name: &str, outcome: &rollout::Outcome, turn: &mut Turn) {
         turn.verdicts.push(outcome.verdict);
+        let at = turn.stamp;
         let Some(service) = self.touch(name, turn) else { return };
-        let record = &mut service.record;
-        let serves = outcome.to.is_some() && record.rollout.current() == outcome.to;
-        let left = outcome.from.filter(|from| outcome.to != Some(*from));
-        // Only what once completed is ever gone back to.
-        let left = left.filter(|from| record.versions.get(from).is_some_and(|e| e.completed));
-        if serves && left.is_some() {
-            record.previous = left;
-        }
-        // Of one that went back by itself, this is the end too.
-        let from = outcome.from.and_then(|from| record.versions.get_mut(&from));
-        if let Some(edition) = from.filter(|edition| edition.ended.is_none()) {
-            edition.ended = Some(outcome.to_string());
-        }
-        if let Some(edition) = outcome.to.and_then(|to| record.versions.get_mut(&to)) {
-            edition.ended = Some(outcome.to_string());
-            edition.completed |= serves;
-        }
-        record.prune();
+        service.record.end(outcome, at);
+        service.record.prune();
         service.parse_manifests(name);
-    }
-
-    /// Forgets a service, but for the numbers that are never used twice.
-    pub(crate) fn delete(&mut self, name: &str, turn: &mut Turn) {
-        if let Some(service) = self.services.remove(name) {
-            for id in service.kept.keys() {
-                turn.orders.push(Order::DropLog { container: container(name, *id) });
-            }
-            turn.kept.entry(name.to_string()).or_insert(service.kept);
-            turn.ended.push(service.events);
-            let next_id = service.record.rollout.next_id().0;
-            let numbers = Numbers { next_id, last_version: service.record.last_version };
-            if numbers != Numbers::default() {
-                self.gone.insert(name.to_string(), numbers);
-            }
-            turn.touched.entry(name.to_string()).or_insert(Some(service.record));
-        }
-    }
-
-    /// Takes back everything a turn did to the records: it could not be saved.
-    pub fn undo(&mut self, turn: &Turn) {
-        self.unsaved = false;
-        for order in &turn.orders {
-            if let Order::Push { name, .. } = order {
-                self.node.pushing.remove(name);
-            }
-            if let Order::Collect { .. } = order {
-                self.node.collecting = false;
-            }
-        }
-        for (name, before) in &turn.touched {
-            match (before, self.services.get_mut(name)) {
-                (Some(record), Some(service)) => {
-                    service.record = record.clone();
-                    service.parse_manifests(name);
-                }
-                (Some(record), None) => {
-                    self.gone.remove(name);
-                    self.services.insert(name.clone(), Service::new(name, record.clone()));
-                }
-                (None, made) => {
-                    // Its numbers are those it was made with: nothing else can have changed them.
-                    if made.is_some() {
-                        self.delete(name, &mut Turn::default());
-                    }
-                }
-            }
-        }
-        // The node was not told to drop any of them.
-        for (name, before) in &turn.kept {
-            if let Some(service) = self.services.get_mut(name) {
-                service.kept.clone_from(before);
-            }
+        let (kept, before) = (&service.record.versions, service.failures.clone());
+        service.failures.retain(|version, _| kept.contains_key(version));
+        if service.failures != before {
+            turn.failures.entry(name.to_string()).or_insert(before);
         }
     }
 

@@ -39,6 +39,8 @@ pub enum Verb {
     Stop,
     /// End all instances and forget the service.
     Remove,
+    /// Take the deploy lock from a holder who has had it too long.
+    Unlock,
     /// Make an image of a directory or a program on the server's machine.
     Push {
         /// What it shall be called: `name:tag`.
@@ -64,6 +66,18 @@ impl Verb {
     /// Whether its answer waits for the node's.
     pub(crate) fn waits(&self) -> bool {
         matches!(self, Verb::Push { .. } | Verb::CancelPush(_))
+    }
+
+    /// Whether it begins a deploy, which somebody else's lock stands against. What ends something
+    /// or goes back does not: the way out is never locked.
+    #[must_use]
+    pub fn deploys(&self) -> bool {
+        matches!(self, Verb::Apply | Verb::Restart | Verb::Scale(_))
+    }
+
+    /// Whether it must be the only line of its write: what it does cannot be taken back.
+    pub(crate) fn stands_alone(&self) -> bool {
+        self.waits() || *self == Verb::Unlock
     }
 
     /// Whether instances are started by it, which needs room for what comes of them.
@@ -97,6 +111,9 @@ pub const VERBS: &[Row] = &[
     }),
     row("stop", "", "end all instances, keep the service", true, |w| none(w, Verb::Stop)),
     row("remove", "", "end all instances, forget the service", true, |w| none(w, Verb::Remove)),
+    row("unlock", "", "take a deploy lock older than 5 minutes from its holder", true, |w| {
+        none(w, Verb::Unlock)
+    }),
     row("push", "name:tag PATH", "make an image of a directory or a program", false, |w| match w {
         [name, path] => Some(Verb::Push { name: (*name).to_string(), path: PathBuf::from(*path) }),
         _ => None,
@@ -319,7 +336,7 @@ mod tests {
         let told = |here, text: &str| parse(text.as_bytes(), here).unwrap_err().to_string();
         for text in ["puase", "\n"] {
             assert!(told(None, text).ends_with(" gc down"), "{}", told(None, text));
-            assert!(told(Some("web"), text).ends_with("scale stop remove"), "{text}");
+            assert!(told(Some("web"), text).ends_with("scale stop remove unlock"), "{text}");
         }
         let long = "x".repeat(10_000);
         assert!(told(None, &long).len() < 500);

@@ -7,7 +7,8 @@ use crate::clock::{Millis, Moment, Steady};
 use crate::save::{self, Journal};
 use crate::turn::{NODE_LOST, Turn};
 use crate::world::Shared;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use store::Op;
 
 /// How long the loop holds back when the state cannot be saved.
 const UNSAVED_MS: u64 = 1_000;
@@ -23,6 +24,8 @@ pub struct Wheel {
     waiting: HashMap<Awaited, Vec<Answer>>,
     /// What could not be saved yet.
     unsaved: Vec<Heard>,
+    /// What puts the store back where it may have kept what was taken back, by key.
+    doubt: BTreeMap<String, Op>,
     /// When that is tried again, whatever arrives.
     retry: Millis,
     /// What edges have answered to the last turn's orders.
@@ -46,12 +49,25 @@ impl Wheel {
             timers: BTreeMap::new(),
             waiting: HashMap::new(),
             unsaved: Vec::new(),
+            doubt: BTreeMap::new(),
             retry: 0,
             answered: Vec::new(),
             held_back: false,
             ending: false,
             ended: false,
         }
+    }
+
+    /// The moment by the clock of decisions.
+    #[must_use]
+    pub fn now(&self, at: Moment) -> Millis {
+        self.clock.at(at)
+    }
+
+    /// The services whose timers have come.
+    pub fn due(&self, at: Moment) -> impl Iterator<Item = &String> {
+        let now = self.clock.at(at);
+        self.timers.iter().filter(move |(_, at)| **at <= now).map(|(service, _)| service)
     }
 
     /// What was heard and waits for the next turn.
@@ -73,8 +89,9 @@ impl Wheel {
         let timer = self.timers.values().min().copied();
         let unsaved = (!self.unsaved.is_empty()).then_some(self.retry);
         let answered = (!self.answered.is_empty()).then_some(now);
-        let edges = self.world.lock().edges.due();
-        let due = timer.into_iter().chain(unsaved).chain(answered).chain(edges).min()?;
+        let world = self.world.lock();
+        let owed = world.edges.due().into_iter().chain(world.pulls.due());
+        let due = timer.into_iter().chain(unsaved).chain(answered).chain(owed).min()?;
         Some(due.saturating_sub(now))
     }
 
@@ -84,7 +101,7 @@ impl Wheel {
         let held = self.unsaved.drain(..).chain(self.answered.drain(..));
         let mut batch: Vec<Arrival> = held.map(Arrival::Heard).collect();
         batch.extend(arrivals);
-        batch.extend(self.expired(now));
+        batch.extend(self.expired(at));
         if self.ending {
             let down = |one: &Arrival| matches!(one, Arrival::Heard(Heard::NodeDown { .. }));
             self.ended |= batch.iter().any(down);
@@ -97,15 +114,17 @@ impl Wheel {
         self.take(batch, Turn { stamp: at.wall, ..Turn::new(now) }).await
     }
 
-    fn expired(&mut self, now: Millis) -> Vec<Arrival> {
-        let due = self.timers.iter().filter(|(_, at)| **at <= now);
-        let due: Vec<String> = due.map(|(service, _)| service.clone()).collect();
+    fn expired(&mut self, at: Moment) -> Vec<Arrival> {
+        let now = self.clock.at(at);
+        let due: Vec<String> = self.due(at).cloned().collect();
         due.iter().for_each(|service| {
             self.timers.remove(service);
         });
         let woke = due.into_iter().map(|service| Heard::Woke { service });
-        let silent = self.world.lock().edges.pass(now);
-        woke.chain(silent).map(Arrival::Heard).collect()
+        let mut world = self.world.lock();
+        let silent = world.edges.pass(now);
+        let stuck = world.pulls.pass(now);
+        woke.chain(silent).chain(stuck).map(Arrival::Heard).collect()
     }
 
     async fn take(&mut self, batch: Vec<Arrival>, mut turn: Turn) -> Vec<Order> {
@@ -121,13 +140,17 @@ impl Wheel {
                 world.arrive(arrival, &mut turn);
             }
             world.unsaved = true;
-            (save::changes(&mut world, &turn), last_event)
+            let mut changes = save::changes(&mut world, &turn);
+            self.put_back(&mut changes);
+            (changes, last_event)
         };
-        if let Err(error) = self.journal.save(&changes).await {
+        if let Err(error) = self.journal.save(&changes, &turn.audit).await {
             self.unsaved.extend(repeatable);
             self.take_back(turn, last_event, &error);
+            self.doubt.extend(save::restored(&self.world.lock(), &changes));
             return Vec::new();
         }
+        self.doubt.clear();
         self.held_back = false;
         let answered = {
             let mut world = self.world.lock();
@@ -151,10 +174,21 @@ impl Wheel {
         orders
     }
 
+    /// Adds what undoes earlier changes, where these do not say better.
+    fn put_back(&self, changes: &mut Vec<Op>) {
+        if self.doubt.is_empty() {
+            return;
+        }
+        let known: BTreeSet<&str> = changes.iter().map(save::key).collect();
+        let doubt = self.doubt.iter().filter(|(key, _)| !known.contains(key.as_str()));
+        let doubt: Vec<Op> = doubt.map(|(_, op)| op.clone()).collect();
+        changes.extend(doubt);
+    }
+
     /// A turn that could not be saved has not been.
-    fn take_back(&mut self, turn: Turn, last_event: u64, error: &save::Error) {
+    fn take_back(&mut self, mut turn: Turn, last_event: u64, error: &save::Error) {
         let mut world = self.world.lock();
-        world.undo(&turn);
+        world.undo(&mut turn);
         world.last_event = last_event;
         world.revision.send_modify(|revision| *revision += 1);
         let text = format!("{error}; nothing was changed");

@@ -6,6 +6,9 @@ use crate::clock::Millis;
 use crate::edges::Edges;
 use crate::grow::Grow;
 use crate::kept::Kept;
+use crate::lock::{Held, Lock};
+use crate::past::Failure;
+use crate::pulls::Pulls;
 use crate::record::{Edition, Record};
 use crate::report::Container;
 use crate::routes::Routes;
@@ -15,6 +18,7 @@ use place::{Node, Resources};
 use rollout::{Id, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -67,6 +71,8 @@ pub struct World {
     pub ended: BTreeMap<String, u64>,
     /// The lines of the root `events`.
     pub events: Arc<Grow>,
+    /// Where the audit log lies; none where there is none.
+    pub audit: Option<PathBuf>,
     /// The last refused write, in full.
     pub error: String,
     /// Number of the last event (law 10).
@@ -75,6 +81,8 @@ pub struct World {
     pub last_incarnation: u64,
     /// Services that were removed: the numbers one of that name goes on with (law 10).
     pub gone: BTreeMap<String, Numbers>,
+    /// Applies that wait for their images.
+    pub(crate) pulls: Pulls,
     /// A turn is being saved: what it decided is not to be told as a fact yet.
     pub unsaved: bool,
     /// Why nothing can be begun now: the disk of the state is full.
@@ -96,10 +104,12 @@ impl Default for World {
             names_at: None,
             ended: BTreeMap::new(),
             events: Arc::default(),
+            audit: None,
             error: String::new(),
             last_event: 0,
             last_incarnation: 0,
             gone: BTreeMap::new(),
+            pulls: Pulls::default(),
             unsaved: false,
             full: None,
             revision: watch::Sender::new(0),
@@ -117,10 +127,14 @@ pub struct Service {
     pub containers: BTreeMap<Id, Container>,
     /// Logs the node keeps of its instances that are gone.
     pub kept: BTreeMap<Id, Kept>,
+    /// Of its versions, the instance that failed last.
+    pub failures: BTreeMap<Version, Failure>,
     /// The lines of its `events`.
     pub events: Arc<Grow>,
     /// The last refused write, in full.
     pub error: String,
+    /// Who deploys it, on his side.
+    pub lock: Lock,
     /// Its versions' manifests, parsed.
     pub manifests: BTreeMap<Version, Arc<Manifest>>,
     /// The world's revision when it last changed.
@@ -161,8 +175,10 @@ impl Service {
             record,
             containers: BTreeMap::new(),
             kept: BTreeMap::new(),
+            failures: BTreeMap::new(),
             events: Arc::default(),
             error: String::new(),
+            lock: Lock::default(),
             manifests: BTreeMap::new(),
             revision: 0,
             changed: 0,
@@ -219,11 +235,12 @@ impl Service {
     }
 
     /// What going to a manifest amounts to, its image being that digest. A service that was
-    /// stopped, or whose last update failed, is brought anew whatever changed.
+    /// stopped, whose last update failed, or a place of which stays empty, is brought anew whatever
+    /// changed.
     #[must_use]
     pub fn change(&self, manifest: &Manifest, digest: &str) -> manifest::Outcome {
         let rollout = &self.record.rollout;
-        let at_rest = rollout.target().is_none() && !rollout.stopped();
+        let at_rest = rollout.status() == rollout::Status::None && !rollout.stopped();
         match self.current() {
             Some((edition, old)) if at_rest => {
                 manifest::outcome(&manifest::diff(old, &edition.digest, manifest, digest))
@@ -237,6 +254,13 @@ impl Service {
     pub fn in_flight(&self) -> bool {
         let moving = self.record.rollout.update().is_some_and(|update| update.paused.is_none());
         self.record.preparing.is_some() || moving
+    }
+
+    /// Who has begun a deploy on his side, while nothing of it has come here.
+    #[must_use]
+    pub fn begun_by(&self) -> Option<&Held> {
+        let rests = self.record.preparing.is_none() && self.record.rollout.update().is_none();
+        self.lock.held().filter(|held| rests && !held.used)
     }
 
     /// The line that `wait` gives once nothing is in flight: what came last.

@@ -359,7 +359,7 @@ fn a_turn_that_could_not_be_saved_leaves_no_trace() {
     let mut turn = Turn::new(1);
     world.arrive(write, &mut turn);
     assert!(world.services.contains_key("web"));
-    world.undo(&turn);
+    world.undo(&mut turn);
     assert!(world.services.is_empty());
 }
 

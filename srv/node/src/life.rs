@@ -12,7 +12,7 @@ use crate::fact::{Fact, Order};
 use crate::follow::{Follow, Shim};
 use crate::id::Id;
 use crate::means::Means;
-use crate::net::Place;
+use crate::net::{Lease, Place};
 use crate::record;
 use crate::spec::Spec;
 use crate::wire::Config;
@@ -58,16 +58,17 @@ pub(crate) async fn begin(
         ready = preparing.ready() => ready.map_err(failed),
     };
     let launched = match ready {
-        Ok(ready) => launch(&means, &id, ready).await.map_err(failed),
-        Err(exit) => Err(exit),
+        Ok(ready) => launch(&means, &id, ready).await,
+        Err(exit) => Err((exit, None)),
     };
     match launched {
         Ok(shim) => follow(means, id, shim, orders).await,
-        Err(exit) => {
+        Err((exit, lease)) => {
             // First, so that nothing of it comes behind its end.
             preparing.0.shutdown().await;
             retire(&means, &id, exit).await;
             means.net.leave(&id).await;
+            drop(lease);
             means.say(Fact::Over(id)).await;
         }
     }
@@ -151,15 +152,24 @@ async fn prepare(means: &Arc<Means>, id: &Id, spec: &Spec) -> Result<Ready> {
 }
 
 /// Starts the shim of an instance whose intent is on disk. Its file comes only now: a later node
-/// that finds one takes it that there was a shim.
-async fn launch(means: &Means, id: &Id, ready: Ready) -> Result<Shim> {
+/// that finds one takes it that there was a shim. Where it fails the lease is given back with the
+/// reason: the address is somebody else's only when the link is gone.
+async fn launch(
+    means: &Means,
+    id: &Id,
+    ready: Ready,
+) -> std::result::Result<Shim, (crate::wire::Exit, Option<Lease>)> {
     let Ready { place: Place { lease, netns, spec, warnings }, digest, given, turn } = ready;
     let (address, port) = (lease.ip(), spec.port);
     means.say(Fact::Placed { id: id.clone(), digest, address, port, warnings }).await;
     let (dir, at) = (means.dirs.instance(id), means.dirs.instance(id));
     let written = spawn_blocking(move || record::write_loosely(&at, record::SHIM, &given)).await;
-    written.map_err(|_| Error::Ended)??;
-    let child = means.exe.spawn(&dir, netns)?;
-    let (spec, turn) = (Arc::new(spec), Some(turn));
-    Ok(Shim { spec, lease, child: Some(child), turn, healthy: None })
+    let written = written.unwrap_or(Err(Error::Ended));
+    match written.and_then(|()| means.exe.spawn(&dir, netns)) {
+        Ok(child) => {
+            let (spec, turn) = (Arc::new(spec), Some(turn));
+            Ok(Shim { spec, lease, child: Some(child), turn, healthy: None })
+        }
+        Err(error) => Err((failed(error), Some(lease))),
+    }
 }

@@ -21,6 +21,7 @@ fn check(old: &str, new: &str, wanted: &str) {
 #[test]
 fn equal_meaning_is_unchanged() {
     check("port 80", "health tcp\nport 80 # web", "Unchanged");
+    check("source a\nbuild make a", "source ../b\nbuild make b", "Unchanged");
     check("route a.b /\nroute c.d /\nport 1", "port 1\nroute c.d /\nroute a.b /", "Unchanged");
 }
 

@@ -1,7 +1,8 @@
 //! One directive a case: what its words come to.
 
-use super::outcome;
+use super::{manifest, outcome};
 use crate::parse::{parse, parse_keys};
+use crate::print::print;
 
 /// A manifest with an image, a port and this line: the canonical lines it adds, or its problems
 /// without `line 3, `.
@@ -176,6 +177,13 @@ fn restart_update_and_network_are_words() {
     );
     check("update replace", "update replace");
     check("update_failure rollback", "update_failure rollback");
+    check("update_failure pause", "update_failure pause");
+    check("validate 5m", "validate 300");
+    check("validate 0", "validate 0");
+    check(
+        "validate 0.5",
+        "column 10: validate: a time of 500ms is out of range; write 0, or 1 to 86400 (seconds)",
+    );
     check("network host", "network host");
     check("read_only", "read_only on");
     check("read_only off", "");
@@ -228,14 +236,6 @@ fn a_log_has_a_size_and_a_number_of_files() {
 #[test]
 fn what_is_not_supported_yet_says_so_and_is_checked_all_the_same() {
     let text = "not yet supported by this version of deploy";
-    check("source /src", &format!("column 1: source: {text}; remove the line"));
-    check(
-        "validate 0.5",
-        &format!(
-            "column 1: validate: {text}; remove the line\n\
-             column 10: validate: a time of 500ms is out of range; write 0, or 1 to 86400 (seconds)"
-        ),
-    );
     check(
         "update canary 2",
         &format!("column 8: update: canary is {text}; write rolling or replace"),
@@ -243,10 +243,6 @@ fn what_is_not_supported_yet_says_so_and_is_checked_all_the_same() {
     check(
         "update blue-green",
         &format!("column 8: update: blue-green is {text}; write rolling or replace"),
-    );
-    check(
-        "update_failure pause",
-        &format!("column 16: update_failure: pause is {text}; write abort or rollback"),
     );
 }
 
@@ -300,5 +296,14 @@ fn secrets_configs_and_constraints_are_checked() {
         "column 12: constraint: \"a b=c\" is not of labels and values; use 1 to 63 of \
              A-Z, a-z, 0-9, ., _, / and -",
     );
-    check_later("build make", "column 1: build: needs a source; add the line source PATH");
+}
+
+#[test]
+fn where_an_image_is_made_and_how_is_any_directory_and_a_command_in_it() {
+    for line in ["source ../app", "source .", "source '/srv/my app'", "build sh -c 'make x'"] {
+        let printed = print(&manifest(&format!("image app:1\n{line}\n")));
+        assert_eq!(printed, format!("name web\nimage app:1\n{line}\n"));
+    }
+    check("source ''", "column 8: source: \"\" is no path; write a directory, as . or ../app");
+    check("build", "column 1: build: a word is missing; write build PROGRAM [WORD…]");
 }

@@ -23,6 +23,7 @@ fn a_version_is_what_it_does_not_how_it_is_written() {
         "name web\nimage app:1\nport 80\nreplicas 1",
         "image host.example/other:2\nport 80",
         "image app:1\nport 80\nhealth tcp 80\nhealth_interval 10s",
+        "image app:1\nport 80\nsource ../app\nbuild make",
     ] {
         assert_eq!(version(same), first, "{same}");
     }

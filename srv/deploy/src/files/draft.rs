@@ -1,8 +1,10 @@
 //! Manifests being written. A file in `manifests/` is checked and saved when it is closed; until
 //! then, and for names that are no service's (an editor's temporary files), it lives here.
 
+use super::open::over;
 use super::send;
 use crate::arrival::{Arrival, Request};
+use crate::lock::Hand;
 use bytes::Bytes;
 use ninep::{Answer, Error, How, Open, Result};
 use std::collections::BTreeMap;
@@ -60,6 +62,7 @@ pub(super) struct Draft {
     text: Vec<u8>,
     append: bool,
     dirty: bool,
+    hand: Hand,
     scratch: Arc<Scratch>,
     arrivals: mpsc::Sender<Arrival>,
 }
@@ -68,12 +71,12 @@ impl Draft {
     pub(super) fn new(
         name: Arc<str>,
         text: Vec<u8>,
-        how: How,
+        (how, hand): (How, Hand),
         scratch: &Arc<Scratch>,
         arrivals: &mpsc::Sender<Arrival>,
     ) -> Draft {
         let (scratch, arrivals) = (Arc::clone(scratch), arrivals.clone());
-        Draft { name, text, append: how.append, dirty: how.truncate, scratch, arrivals }
+        Draft { name, text, append: how.append, dirty: how.truncate, hand, scratch, arrivals }
     }
 
     /// The open made the file: it is to be there even if nothing is written.
@@ -129,12 +132,14 @@ impl Open for Draft {
             return self.scratch.put(&self.name, text).into();
         }
         let (name, scratch) = (Arc::clone(&self.name), Arc::clone(&self.scratch));
-        let arrivals = self.arrivals.clone();
+        let (arrivals, hand) = (self.arrivals.clone(), self.hand);
         Answer::later(async move {
-            let result = send(&arrivals, request(&name, text.clone())).await;
-            // What could not be saved stays here, to be read and written again.
+            let result = send(&arrivals, over(hand, request(&name, text.clone()))).await;
+            // What could not be saved stays here, to be read and written again; what another's
+            // lock stands against must not be what its holder reads.
             match kept(result.clone()) {
                 Ok(()) => drop(scratch.take(&name)),
+                Err(text) if super::is_of_lock(&text) => drop(scratch.take(&name)),
                 Err(_) => scratch.put(&name, text)?,
             }
             result.map_err(super::refusal)

@@ -3,6 +3,7 @@
 use super::{refusal, send};
 use crate::arrival::{Arrival, InstanceVerb, Request};
 use crate::grow::{Grow, Read};
+use crate::lock::Hand;
 use crate::logs::View;
 use crate::record::By;
 use crate::verbs::{self, Verb};
@@ -18,6 +19,16 @@ use tokio::sync::mpsc;
 /// Who a user is, for the history.
 pub(super) fn by(user: &User) -> By {
     By { uid: user.uid, name: user.name.clone() }
+}
+
+/// By whose hand a user writes to other files than a lock.
+pub(super) fn hand(user: &User) -> Hand {
+    Hand { uid: user.uid, connection: user.connection, open: None }
+}
+
+/// A request by somebody's hand.
+pub(super) fn over(hand: Hand, request: Request) -> Request {
+    Request::Over { hand, request: Box::new(request) }
 }
 
 /// A file that only grows.
@@ -153,6 +164,7 @@ pub(super) struct Ctl {
     pub(super) arrivals: mpsc::Sender<Arrival>,
     pub(super) service: Option<String>,
     pub(super) by: By,
+    pub(super) hand: Hand,
     /// The push that was written here last.
     pub(super) push: Option<Pushing>,
 }
@@ -169,9 +181,9 @@ impl Open for Ctl {
         let lines = match verbs::parse(data, self.service.as_deref()) {
             Ok(lines) => lines,
             Err(refused) => {
-                let text = refused.to_string();
-                let text = self.world.lock().refused(self.service.as_deref(), text);
-                return Answer::Now(Err(Error::invalid(text)));
+                let what = String::from_utf8_lossy(data).into_owned();
+                let (service, why) = (self.service.clone(), refused.to_string());
+                return strange(&self.arrivals, self.hand, Strange { service, what, why });
             }
         };
         let pushed = lines.iter().find_map(|line| line.verb.pushes().map(String::from));
@@ -179,7 +191,7 @@ impl Open for Ctl {
         self.push = pushed.map(|name| Pushing { name, going: Arc::clone(&going) });
         let needs_node = lines.iter().any(|line| line.verb.needs_node());
         let (world, arrivals) = (self.world.clone(), self.arrivals.clone());
-        let (by, written) = (self.by.clone(), data.len());
+        let (by, hand, written) = (self.by.clone(), self.hand, data.len());
         Answer::later(async move {
             // A server that was just started has not heard of its node yet.
             if needs_node {
@@ -188,7 +200,7 @@ impl Open for Ctl {
                     return Err(Error::Interrupted);
                 }
             }
-            let done = taken(&arrivals, Request::Verbs { lines, by }, written).await;
+            let done = taken(&arrivals, over(hand, Request::Verbs { lines, by }), written).await;
             going.store(false, Ordering::SeqCst);
             done
         })
@@ -201,8 +213,9 @@ impl Open for Ctl {
         let text = format!("cancel-push {name}");
         let lines = vec![verbs::Line { text, service: None, verb: Verb::CancelPush(name) }];
         let (arrivals, by) = (self.arrivals.clone(), self.by.clone());
+        let request = over(self.hand, Request::Verbs { lines, by });
         // It may have ended by itself meanwhile.
-        tokio::spawn(async move { drop(send(&arrivals, Request::Verbs { lines, by }).await) });
+        tokio::spawn(async move { drop(send(&arrivals, request).await) });
     }
 
     fn close(&mut self) -> Answer<()> {
@@ -214,7 +227,7 @@ impl Open for Ctl {
 /// The `ctl` of one instance.
 #[derive(Debug)]
 pub(super) struct InstanceCtl {
-    pub(super) world: Shared,
+    pub(super) hand: Hand,
     pub(super) arrivals: mpsc::Sender<Arrival>,
     pub(super) service: String,
     pub(super) id: Id,
@@ -231,22 +244,39 @@ impl Open for InstanceCtl {
                 InstanceVerb::Signal((*name).to_string())
             }
             _ => {
-                let text = format!(
-                    "invalid argument: \"{}\": say: restart | stop | signal NAME (as TERM, HUP)",
-                    text.trim()
+                let what = text.trim();
+                let why = format!(
+                    "invalid argument: \"{what}\": say: restart | stop | signal NAME (as TERM, HUP)"
                 );
-                let text = self.world.lock().refused(Some(&self.service), text);
-                return Answer::Now(Err(Error::invalid(text)));
+                let (service, what) = (Some(self.service.clone()), format!("{what}: {}", self.id));
+                return strange(&self.arrivals, self.hand, Strange { service, what, why });
             }
         };
         let request = Request::Instance { service: self.service.clone(), id: self.id, verb };
+        let request = over(self.hand, request);
         let (arrivals, written) = (self.arrivals.clone(), data.len());
         Answer::later(async move { taken(&arrivals, request, written).await })
     }
 }
 
+/// A write that makes no sense.
+struct Strange {
+    service: Option<String>,
+    what: String,
+    why: String,
+}
+
+/// Has a write refused that makes no sense, and kept in mind as one that was.
+fn strange(arrivals: &mpsc::Sender<Arrival>, hand: Hand, of: Strange) -> Answer<u32> {
+    let Strange { service, what, why } = of;
+    let file = service.as_ref().map_or("ctl".to_string(), |name| format!("active/{name}/ctl"));
+    let request = over(hand, Request::Strange { service, file, what, why });
+    let arrivals = arrivals.clone();
+    Answer::later(async move { taken(&arrivals, request, 0).await })
+}
+
 /// Asks the loop, and takes the whole write when it is saved.
-async fn taken(
+pub(super) async fn taken(
     arrivals: &mpsc::Sender<Arrival>,
     request: Request,
     written: usize,

@@ -2,6 +2,7 @@
 //! what is below it, and what stat says of it.
 
 use super::Files;
+use crate::audit;
 use crate::grow::Grow;
 use crate::logs::Whose;
 use crate::record::Edition;
@@ -12,6 +13,7 @@ use ninep::{Kind, Stat};
 use rollout::{Id, Instance, Version};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A place in the tree.
@@ -140,6 +142,7 @@ impl Files {
         let kind = match row.shape {
             Shape::Dir => Kind::Dir,
             Shape::Grow => Kind::Append,
+            Shape::Lock => Kind::Exclusive,
             Shape::Text | Shape::Wait | Shape::Ctl | Shape::Draft => Kind::File,
         };
         let (length, which) = self.length(at);
@@ -167,6 +170,9 @@ impl Files {
     /// The true length of files that have one, and which file of that name it is.
     fn length(&self, at: &Place) -> (u64, u64) {
         match at.file.row().shape {
+            Shape::Grow if at.file == File::Audit => {
+                self.audit().map_or((0, 0), |path| audit::length(&path))
+            }
             Shape::Grow => match self.whose_log(at) {
                 Some(whose) => self.logs.length(&whose),
                 None => self.events(at).map_or((0, 0), |grow| {
@@ -178,8 +184,13 @@ impl Files {
                 let text = at.service.as_deref().and_then(|name| self.draft_text(name));
                 (text.map_or(0, |text| text.len() as u64), 0)
             }
-            Shape::Dir | Shape::Text | Shape::Wait | Shape::Ctl => (0, 0),
+            Shape::Dir | Shape::Text | Shape::Wait | Shape::Ctl | Shape::Lock => (0, 0),
         }
+    }
+
+    /// Where the audit log lies.
+    pub(super) fn audit(&self) -> Option<PathBuf> {
+        self.world.lock().audit.clone()
     }
 
     /// The lines behind `events` and `watch`.

@@ -1,0 +1,146 @@
+//! The deploy locks that `apply -f` holds while it looks and builds on this side: the open file is
+//! the lock, and everything it begins goes through it.
+
+use crate::apply::Stage;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::link::Link;
+use crate::out::Out;
+use ninep::client::{File, Mode};
+use serde_json::json;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+/// How often a place for a service is made that goes while it is opened: with the lock of somebody
+/// whose first deploy came to nothing.
+const TRIES_MAX: u32 = 5;
+
+/// A lock that is held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Of which service.
+    pub(crate) service: String,
+    file: File,
+}
+
+/// What is done about a lock that somebody has.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    force: bool,
+    /// Until when it is waited for.
+    until: Option<Instant>,
+}
+
+/// Takes the locks of all services, or none.
+///
+/// # Errors
+/// Of the first that somebody has: who, since when, and what he is at.
+pub(crate) async fn all(stage: &Stage<'_>, services: &[String]) -> Result<Vec<Arc<Held>>> {
+    let Stage { link, out, command, until, .. } = *stage;
+    let manner = Manner { force: command.force, until };
+    let said = said(command.message.as_deref());
+    let mut names = services.to_vec();
+    // Who waits for several does so in one order, so that no two wait for each other.
+    names.sort_unstable();
+    let mut held = Vec::new();
+    if manner.until.is_some() {
+        for service in names {
+            held.push(Arc::new(take(link.clone(), out, service, manner, &said).await?));
+        }
+        return Ok(held);
+    }
+    let mut tries = JoinSet::new();
+    for service in names {
+        let (link, said) = (link.clone(), said.clone());
+        tries.spawn(async move { take(link, out, service, manner, &said).await });
+    }
+    while let Some(taken) = tries.join_next().await {
+        held.push(Arc::new(taken.map_err(|why| Error::Other(why.to_string()))??));
+    }
+    Ok(held)
+}
+
+/// What every lock is told of its holder.
+fn said(message: Option<&str>) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut text = format!("from {host} pid {}\n", std::process::id());
+    if let Some(message) = message {
+        // A line of its own, so that it cannot be another word of the lock.
+        text += &format!("message {}\n", message.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    text
+}
+
+async fn take(link: Link, out: Out, service: String, manner: Manner, said: &str) -> Result<Held> {
+    let file = match open(&link, &service, "lock").await {
+        Err(error) if is_held(&error) => held_by_another(&link, out, &service, manner, error).await,
+        done => done,
+    }?;
+    let held = Held { service, file };
+    held.say(said).await.map(|()| held)
+}
+
+/// Takes it by force, waits for it, or says who has it.
+async fn held_by_another(
+    link: &Link,
+    out: Out,
+    service: &str,
+    manner: Manner,
+    why: Error,
+) -> Result<File> {
+    let mut why = why;
+    if manner.force {
+        match link.write(&format!("active/{service}/ctl"), "unlock").await {
+            Ok(()) => match open(link, service, "lock").await {
+                Err(error) if is_held(&error) => why = error,
+                done => return done,
+            },
+            Err(error) if is_held(&error) => why = error,
+            Err(error) => return Err(error),
+        }
+    }
+    let Some(until) = manner.until else { return Err(why) };
+    match out.json {
+        true => out.object(&json!({
+            "service": service, "phase": "lock", "text": why.text(),
+        }))?,
+        false => out.message(&format!("{service}: {}", why.text())),
+    }
+    match timeout_at(until, open(link, service, "queue")).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::TimeOver(format!("{why}; it was waited for in vain"))),
+    }
+}
+
+fn is_held(error: &Error) -> bool {
+    error.exit() == Exit::Locked
+}
+
+/// Opens the lock, or the queue before it, in the service's directory, which is made where there
+/// is none.
+async fn open(link: &Link, service: &str, file: &str) -> Result<File> {
+    let directory = format!("active/{service}");
+    let path = format!("{directory}/{file}");
+    for _ in 1..TRIES_MAX {
+        match link.client.open(&path, Mode::ReadWrite).await {
+            Err(_) if link.client.stat(&directory).await.is_err() => {
+                // Somebody else may make it first; what else is wrong the open says.
+                let _ = link.client.mkdir(&directory).await;
+            }
+            done => return done.map_err(|error| Error::at(&path, error)),
+        }
+    }
+    link.client.open(&path, Mode::ReadWrite).await.map_err(|error| Error::at(&path, error))
+}
+
+impl Held {
+    /// Tells what goes on on this side, or writes a verb, which counts while the lock is held.
+    ///
+    /// # Errors
+    /// What the server refuses: above all that the lock was taken meanwhile.
+    pub(crate) async fn say(&self, text: &str) -> Result<()> {
+        let written = self.file.write_at(0, text.as_bytes()).await.map(drop);
+        written.map_err(|error| Error::at(&format!("active/{}/lock", self.service), error))
+    }
+}

@@ -1,0 +1,212 @@
+//! The audit log: who asked for what, over which connection, and what was answered. A file in the
+//! state directory that only grows; this server never cuts it.
+//!
+//! Law: what was asked for is in it, on disk, before it is done and before it is answered.
+
+use crate::arrival::{InstanceVerb, Request};
+use crate::clock::{Millis, stamp};
+use crate::lock::Hand;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes of what was asked, and of a refusal, that a line has, each.
+const TEXT_BYTES_MAX: usize = 512;
+/// Root alone reads it where it lies; the group reads it in the tree.
+const MODE: u32 = 0o600;
+
+/// One thing that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// When.
+    pub at: Millis,
+    /// By whose hand.
+    pub hand: Hand,
+    /// The file that was written.
+    pub file: String,
+    /// What was written there.
+    pub what: String,
+    /// The refusal, where it was refused.
+    pub refused: Option<String>,
+}
+
+impl fmt::Display for Line {
+    /// `2026-11-20T12:34:05Z uid=0 connection=12 active/web/ctl: apply: accepted`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Hand { uid, connection, .. } = self.hand;
+        let (at, file, what) = (stamp(self.at), &self.file, plain(&self.what));
+        write!(f, "{at} uid={uid} connection={connection} {file}: {what}: ")?;
+        match &self.refused {
+            None => f.write_str("accepted"),
+            Some(why) => write!(f, "refused: {}", plain(why)),
+        }
+    }
+}
+
+/// A text as a part of one line, whatever somebody wrote.
+fn plain(text: &str) -> String {
+    let cut = text.trim_end();
+    let cut = &cut[..cut.floor_char_boundary(TEXT_BYTES_MAX)];
+    cut.replace(|c: char| c.is_control(), " ")
+}
+
+/// The file and the lines that a request amounts to; none of what edges do, or a lock's holder
+/// says of himself.
+#[must_use]
+pub fn asked(request: &Request) -> Vec<(String, String)> {
+    let draft = |service: &str| format!("manifests/{service}");
+    match request {
+        Request::Verbs { lines, .. } => {
+            lines.iter().map(|line| ("ctl".to_string(), line.text.clone())).collect()
+        }
+        Request::Instance { service, id, verb } => {
+            let verb = match verb {
+                InstanceVerb::Restart => "restart".to_string(),
+                InstanceVerb::Stop => "stop".to_string(),
+                InstanceVerb::Signal(signal) => format!("signal {signal}"),
+            };
+            vec![(format!("active/{service}/instances"), format!("{verb} {id}"))]
+        }
+        Request::Manifest { service, text } => {
+            vec![(draft(service), format!("write {} bytes", text.len()))]
+        }
+        Request::Unlink { service } => vec![(draft(service), "remove".to_string())],
+        Request::Strange { file, what, .. } => vec![(file.clone(), what.clone())],
+        Request::Over { request, .. } => asked(request),
+        Request::Place { .. } | Request::Edge { .. } | Request::Lock { .. } => Vec::new(),
+    }
+}
+
+/// The file.
+#[derive(Debug)]
+pub struct Audit {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Audit {
+    /// The audit log of a state directory; it is opened when there is something to write.
+    #[must_use]
+    pub fn new(state: &Path) -> Audit {
+        Audit { path: path(state), file: None }
+    }
+
+    /// Adds lines, and returns when they are on disk. The file may have been moved away meanwhile:
+    /// then there is a new one.
+    ///
+    /// # Errors
+    /// They could not be written; a part of them may be there.
+    pub fn write(&mut self, lines: &[Line]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let file = self.opened()?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
+        if written.is_err() {
+            // What is behind half a line begins a new one.
+            self.file = None;
+        }
+        written
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        &self.path
+    }
+
+    fn opened(&mut self) -> io::Result<&mut File> {
+        let is = |file: &File| {
+            let (there, here) = (std::fs::metadata(&self.path).ok()?, file.metadata().ok()?);
+            Some((there.dev(), there.ino()) == (here.dev(), here.ino()))
+        };
+        let file = match self.file.take().filter(|file| is(file) == Some(true)) {
+            Some(file) => file,
+            None => open(&self.path)?,
+        };
+        Ok(self.file.insert(file))
+    }
+}
+
+/// Where it lies.
+#[must_use]
+pub fn path(state: &Path) -> PathBuf {
+    state.join("audit")
+}
+
+/// Bytes of the file, and which file of that name it is; none while there is none.
+#[must_use]
+pub fn length(path: &Path) -> (u64, u64) {
+    std::fs::metadata(path).map_or((0, 0), |found| (found.len(), found.ino()))
+}
+
+/// Opens the file to add to it; a line that was cut short by a crash is ended.
+fn open(path: &Path) -> io::Result<File> {
+    let new = !path.exists();
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
+    if new && let Some(dir) = path.parent() {
+        // Its name, too, is to be on disk.
+        File::open(dir)?.sync_all()?;
+    }
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last != *b"\n" {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(what: &str, refused: Option<&str>) -> Line {
+        let hand = Hand { uid: 7, connection: 12, open: None };
+        let (file, what) = ("ctl".to_string(), what.to_string());
+        Line { at: 0, hand, file, what, refused: refused.map(String::from) }
+    }
+
+    #[test]
+    fn a_line_says_when_who_over_what_where_what_and_the_answer() {
+        let told = line("apply web", None).to_string();
+        assert_eq!(told, "1970-01-01T00:00:00Z uid=7 connection=12 ctl: apply web: accepted");
+        let told = line("a\nb: accepted", Some("two\nlines\n")).to_string();
+        assert!(told.ends_with(" ctl: a b: accepted: refused: two lines"), "{told}");
+        assert!(line(&"é".repeat(9_999), None).to_string().len() < 600);
+    }
+
+    #[test]
+    fn it_is_added_to_after_a_restart_a_torn_line_and_a_rotation() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let mut audit = Audit::new(dir.path());
+        audit.write(&[]).unwrap();
+        assert!(!dir.path().join("audit").exists(), "nothing was asked for");
+        audit.write(&[line("apply web", None), line("stop web", None)]).unwrap();
+        std::fs::write(dir.path().join("audit"), read("audit") + "1970-01-01T00").unwrap();
+        let mut audit = Audit::new(dir.path());
+        audit.write(&[line("remove web", None)]).unwrap();
+        let all = read("audit");
+        assert_eq!(all.lines().count(), 4, "{all}");
+        assert!(all.ends_with(
+            "T00\n1970-01-01T00:00:00Z uid=7 connection=12 ctl: remove web: accepted\n"
+        ));
+
+        std::fs::rename(dir.path().join("audit"), dir.path().join("audit.1")).unwrap();
+        audit.write(&[line("apply api", None)]).unwrap();
+        assert_eq!((read("audit.1"), read("audit").lines().count()), (all, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("audit")).unwrap();
+        assert!(Audit::new(dir.path()).write(&[line("apply web", None)]).is_err());
+    }
+}
