@@ -164,7 +164,8 @@ impl Sim {
         };
         falls.iter().for_each(|id| self.laws.fell(id));
         self.node.comes(later, self.now, &mut self.chance);
-        begins.iter().for_each(|id| self.laws.began(id, &self.node));
+        let world = self.server.world.clone();
+        begins.iter().for_each(|id| self.laws.began(id, &self.node, &world.lock()));
         self.node_says(self.server.life);
     }
 

@@ -224,7 +224,7 @@ impl Laws {
     }
 
     /// Law 2, when a process has begun.
-    pub(crate) fn began(&mut self, id: &str, node: &Node) {
+    pub(crate) fn began(&mut self, id: &str, node: &Node, world: &World) {
         let Some((name, _)) = split(id) else { return };
         let Some(seen) = self.services.get(name) else { return };
         let most = (seen.most + seen.batch).max(seen.there) as usize;
@@ -232,7 +232,10 @@ impl Laws {
             one.lives() && !one.late && split(id).is_some_and(|(whose, _)| whose == name)
         };
         let live: Vec<&String> = node.boxes.iter().filter(of).map(|(id, _)| id).collect();
-        self.must(2, live.len() <= most, || format!("{most} are allowed: {live:?}"));
+        self.must(2, live.len() <= most, || {
+            let rollout = world.services.get(name).map(|one| &one.record.rollout);
+            format!("{most} are allowed: {live:?} of {rollout:?}")
+        });
     }
 
     /// Law 4, when a process is about to be signalled.
@@ -339,8 +342,13 @@ impl Laws {
             let over = |i: &rollout::Instance| matches!(i.stage, Stage::Ended | Stage::GaveUp);
             let rests = |i: &&rollout::Instance| over(i) || lacks_room(i);
             let resting = rollout.instances().values().filter(rests).count() as u32;
+            // Behind one that waits for room others do.
+            let full = rollout.instances().values().any(lacks_room);
             let enough = if resting == 0 { serve == wanted } else { serve + resting >= wanted };
-            self.must(7, enough, || format!("at rest, {serve} of {wanted} of {name} serve"));
+            let enough = enough || full;
+            self.must(7, enough, || {
+                format!("at rest, {serve} of {wanted} of {name} serve: {rollout:?}")
+            });
         }
     }
 }
