@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Version};
@@ -218,7 +219,7 @@ fn finish(
         flight.land();
         Download::Text(None)
     } else {
-        Download::Streaming(body, flight)
+        Download::Streaming(body, flight, Bytes::new())
     };
     Response::from_parts(head, body)
 }
