@@ -240,11 +240,13 @@ async fn objection(order: &mut Order) -> String {
 }
 
 fn failed(why: Error) -> Failed {
-    match &why {
-        Error::Api(said) => Failed { about: about(said), ..Failed::here(plain(&why)) },
-        // It was understood, and is this host's matter.
-        Error::Timeout(_) | Error::Unsupported(_) => Failed::here(plain(&why)),
-        _ => Failed::at_all(plain(&why)),
+    if let Error::Api(said) = &why {
+        return Failed { about: about(said), ..Failed::here(plain(&why)) };
+    }
+    // It was understood, and is this host's matter.
+    match matches!(why, Error::Timeout(_) | Error::Unsupported(_)) {
+        true => Failed::here(plain(&why)),
+        false => Failed::at_all(plain(&why)),
     }
 }
 

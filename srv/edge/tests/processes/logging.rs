@@ -267,9 +267,6 @@ fn no_word() {
         wait_file(output.path(), |text| text.contains(&format!("/{number} ")));
         let worker = trial.worker();
         kill_now(nix::unistd::Pid::from_raw(before.parse().unwrap()));
-        if number == 0 {
-            first.wait().unwrap();
-        }
         wait_gone(worker);
         trial.wait_value("supervisor", |now| now != ["0"] && now != [before.as_str()]);
         before = trial.value("supervisor");
@@ -278,6 +275,7 @@ fn no_word() {
     get(trial.http(), "/after").unwrap();
     let text = wait_file(output.path(), |text| text.contains("/after "));
     assert_eq!(paths(text.strip_prefix("ready\n").unwrap()), ["/0", "/1", "/after"]);
+    assert!(!first.wait().unwrap().success(), "it was killed");
     trial.end();
 }
 
