@@ -44,7 +44,8 @@ pub(crate) fn edge_by(
 fn prepare(dir: &Path, table: &str, words: &[(&str, &str)]) -> Result<Vec<String>, String> {
     put(&dir.join("edge"), "routes", table)?;
     let (place, nobody) = (dir.display().to_string(), format!("unix!{}/none", dir.display()));
-    let mut all = vec!["edge", "-r", &place];
+    // As for its peers: a log is a matter of its own.
+    let mut all = vec!["edge", "-r", &place, "--access-log", "none"];
     if !words.iter().any(|(flag, _)| *flag == "-s") {
         all.extend(["-s", &nobody]);
     }

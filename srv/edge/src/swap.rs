@@ -159,8 +159,7 @@ impl Shared {
         self.order(|| Order::Log { handed: handed.clone() });
         drop(handed);
         // Nobody sends; the last worker that has handed over its lines lets go.
-        let _: Option<()> = all.recv().await;
-        self.access.settle().await;
+        self.access.settle(async { _ = all.recv().await as Option<()> }).await;
     }
 
     /// Tells what came of an instance.

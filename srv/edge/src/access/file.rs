@@ -1,9 +1,10 @@
 //! A file of lines that several processes write to, that is rotated by them or by others, and
 //! that may be on a full disk.
 //!
-//! Law: whoever writes holds the file's lock and has seen that the path still leads to it, so
-//! that lines are whole, two processes rotate once, and a file that others have moved or removed
-//! is left for a new one without a word from them.
+//! Law: whoever writes holds the lock and has seen that the path still leads to the file, so that
+//! lines are whole, two processes rotate once, and a file that others have moved or removed is
+//! left for a new one without a word from them. The lock is another file, which nobody else can
+//! open: whoever may read lines could hold them up otherwise.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -16,6 +17,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 const TRIES_MAX: u32 = 8;
 /// Who may read it: whoever may read it sees what users ask for.
 const MODE: u32 = 0o640;
+/// Who may open the lock.
+const LOCK_MODE: u32 = 0o600;
 
 /// When the next file is begun, and what is kept.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +35,16 @@ pub(super) struct LogFile {
     path: PathBuf,
     rotation: Option<Rotation>,
     open: Option<File>,
+    /// Where the lock is.
+    lock: PathBuf,
+    locks: Option<File>,
 }
 
 impl LogFile {
     /// The file at `path`; without a rotation it grows for as long as nobody else rotates it.
-    pub(super) fn new(path: PathBuf, rotation: Option<Rotation>) -> Self {
-        Self { path, rotation, open: None }
+    /// Who writes to it locks the file at `lock`.
+    pub(super) fn new(path: PathBuf, rotation: Option<Rotation>, lock: PathBuf) -> Self {
+        Self { path, rotation, open: None, lock, locks: None }
     }
 
     /// Opens or makes it.
@@ -53,7 +60,10 @@ impl LogFile {
                 Some(file) => file,
                 None => open(&self.path)?,
             };
-            let locked = Locked::take(&file);
+            if self.locks.is_none() {
+                self.locks = lock_file(&self.lock).ok();
+            }
+            let locked = Locked::take(self.locks.as_ref());
             let found = file.metadata()?;
             if !leads_to(&self.path, &found) {
                 continue;
@@ -80,12 +90,12 @@ impl LogFile {
     }
 }
 
-/// The file's lock while this lives; none where there are no locks.
+/// The lock while this lives; none where there are no locks.
 struct Locked<'a>(Option<&'a File>);
 
 impl<'a> Locked<'a> {
-    fn take(file: &'a File) -> Self {
-        Self(file.lock().is_ok().then_some(file))
+    fn take(file: Option<&'a File>) -> Self {
+        Self(file.filter(|file| file.lock().is_ok()))
     }
 }
 
@@ -96,6 +106,10 @@ impl Drop for Locked<'_> {
             let _ = file.unlock();
         }
     }
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(LOCK_MODE).open(path)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -140,11 +154,32 @@ mod tests {
         fs::read_to_string(path).unwrap_or_default()
     }
 
+    fn lock(locks: &tempfile::TempDir) -> PathBuf {
+        locks.path().join("lock")
+    }
+
+    #[test]
+    fn who_may_read_the_lines_cannot_hold_them_up() {
+        let (dir, locks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = dir.path().join("log");
+        let mut log = LogFile::new(path.clone(), None, lock(&locks));
+        log.append(b"one\n").unwrap();
+        let reader = File::open(&path).unwrap();
+        reader.lock().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(log.append(b"two\n")));
+        let written = told.recv_timeout(std::time::Duration::from_secs(10));
+        written.expect("nobody waits for a reader").unwrap();
+        assert_eq!(read(&path), "one\ntwo\n");
+        let mode = fs::metadata(lock(&locks)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, LOCK_MODE);
+    }
+
     #[test]
     fn a_file_that_others_moved_or_removed_is_begun_anew() {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, locks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (path, moved) = (dir.path().join("log"), dir.path().join("log-20261121"));
-        let mut log = LogFile::new(path.clone(), None);
+        let mut log = LogFile::new(path.clone(), None, lock(&locks));
         log.append(b"one\n").unwrap();
         fs::rename(&path, &moved).unwrap();
         log.append(b"two\n").unwrap();
@@ -161,12 +196,12 @@ mod tests {
 
     #[test]
     fn several_writers_rotate_once_each_time_and_every_line_is_whole() {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, locks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = dir.path().join("log");
         let rotation = Rotation { bytes_max: 64 << 10, files: 100 };
         std::thread::scope(|scope| {
             for writer in 0..4 {
-                let mut log = LogFile::new(path.clone(), Some(rotation));
+                let mut log = LogFile::new(path.clone(), Some(rotation), lock(&locks));
                 scope.spawn(move || {
                     for number in 0..500 {
                         let lines = format!("{writer} {number:0100}\n").repeat(1 + number % 5);
@@ -187,9 +222,10 @@ mod tests {
 
     #[test]
     fn only_so_many_files_are_kept_and_the_newest_lines_are_among_them() {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, locks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = dir.path().join("log");
-        let mut log = LogFile::new(path.clone(), Some(Rotation { bytes_max: 50, files: 3 }));
+        let mut log =
+            LogFile::new(path.clone(), Some(Rotation { bytes_max: 50, files: 3 }), lock(&locks));
         for number in 0..100 {
             log.append(format!("{number:09}\n").as_bytes()).unwrap();
         }
@@ -202,16 +238,20 @@ mod tests {
 
     #[test]
     fn a_pipe_that_nobody_reads_and_a_directory_that_is_gone_are_errors_at_once() {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, locks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let mut log = LogFile::new(pipe.clone(), None);
+        let mut log = LogFile::new(pipe.clone(), None, lock(&locks));
         assert!(log.ready().is_err() && log.append(b"lost\n").is_err());
         let reader = File::options().read(true).write(true).open(&pipe).unwrap();
         log.append(b"heard\n").unwrap();
         let mut heard = [0; 6];
         io::Read::read_exact(&mut &reader, &mut heard).unwrap();
         assert_eq!(&heard, b"heard\n");
-        assert!(LogFile::new(dir.path().join("gone/log"), None).append(b"lost\n").is_err());
+        assert!(
+            LogFile::new(dir.path().join("gone/log"), None, lock(&locks))
+                .append(b"lost\n")
+                .is_err()
+        );
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use place::Place;
 
 /// Batches of lines that may wait to be written.
 const BATCHES_MAX: usize = 256;
-/// How long what waits may take to be written when the process ends.
+/// How long lines may take to be handed over and written when the process ends.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Where lines go; clones go to the same place.
@@ -100,13 +100,16 @@ impl Access {
         self.told.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until what was handed over is written, within a bound.
-    pub(crate) async fn settle(&self) {
+    /// Waits until all is handed over, as `handed` says, and written; both within one bound.
+    pub(crate) async fn settle(&self, handed: impl Future<Output = ()>) {
         let Some(orders) = self.orders.clone() else { return };
-        let (tell, told) = oneshot::channel();
-        // The queue may be full, which a thread can wait for.
-        let asked = tokio::task::spawn_blocking(move || orders.send(Order::Tell(tell)));
-        let settled = timeout(SETTLE_TIME_MAX, async { (asked.await, told.await) });
+        let settled = timeout(SETTLE_TIME_MAX, async {
+            handed.await;
+            let (tell, told) = oneshot::channel();
+            // The queue may be full, which a thread can wait for.
+            let asked = tokio::task::spawn_blocking(move || orders.send(Order::Tell(tell)));
+            (asked.await, told.await)
+        });
         if settled.await.is_err() {
             tracing::warn!("the last lines of the access log are not written");
         }

@@ -10,6 +10,8 @@ use super::file::{LogFile, Rotation};
 
 /// The file in the edge's own directory.
 const OWN: &str = "access.log";
+/// What is locked while a file is written to, in the same directory.
+const LOCK: &str = "access.lock";
 /// Bytes of it at which the next one is begun, as the logs of instances have it.
 const OWN_BYTES_MAX: u64 = 10 << 20;
 /// Files of it that are kept, the one that is written among them.
@@ -67,6 +69,23 @@ impl Place {
         }
     }
 
+    /// The same place for a supervisor that a worker starts: what the worker's standard output is
+    /// stands in the place of that one's standard input.
+    pub(crate) fn of_input(self) -> Self {
+        match self {
+            Self::Output => Self::Input,
+            Self::Input | Self::Own | Self::Nowhere | Self::File(_) => self,
+        }
+    }
+
+    /// What the standard input of such a supervisor is.
+    pub(crate) fn input(&self) -> io::Result<Stdio> {
+        match self {
+            Self::Output | Self::Input => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
+            Self::Own | Self::Nowhere | Self::File(_) => Ok(Stdio::null()),
+        }
+    }
+
     /// For people.
     pub(super) fn text(&self, dir: &Path) -> String {
         match self {
@@ -83,9 +102,11 @@ impl Place {
             Self::Nowhere => None,
             Self::Own => {
                 let rotation = Rotation { bytes_max: OWN_BYTES_MAX, files: OWN_FILES };
-                Some(Writer::File(LogFile::new(dir.join(OWN), Some(rotation))))
+                Some(Writer::File(LogFile::new(dir.join(OWN), Some(rotation), dir.join(LOCK))))
             }
-            Self::File(path) => Some(Writer::File(LogFile::new(path.clone(), None))),
+            Self::File(path) => {
+                Some(Writer::File(LogFile::new(path.clone(), None, dir.join(LOCK))))
+            }
             Self::Output | Self::Input => Some(Writer::Output(None)),
         }
     }

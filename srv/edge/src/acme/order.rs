@@ -43,19 +43,29 @@ pub(super) struct Authority {
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) why: String,
-    /// Another host would have fared no better.
-    pub(super) all: bool,
+    pub(super) about: About,
     /// The rest that was asked for.
     pub(super) rest: Option<Duration>,
 }
 
+/// Whose matter a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// The host's: another one may fare better.
+    Host,
+    /// The account's, which the authority has forgotten: with a new one the host may fare better.
+    Account,
+    /// Everybody's: another host would have fared no better.
+    All,
+}
+
 impl Failed {
     fn at_all(why: impl std::fmt::Display) -> Failed {
-        Failed { why: words(&why.to_string()), all: true, rest: None }
+        Failed { why: words(&why.to_string()), about: About::All, rest: None }
     }
 
     fn here(why: impl std::fmt::Display) -> Failed {
-        Failed { all: false, ..Failed::at_all(why) }
+        Failed { about: About::Host, ..Failed::at_all(why) }
     }
 }
 
@@ -83,12 +93,11 @@ impl Authority {
             Ok(issued) => Ok(issued),
             Err(mut failed) => {
                 failed.rest = web.rest();
-                if failed.all {
+                match failed.about {
+                    About::Host => {}
+                    About::Account => self.forget(account.id()).await?,
                     // Its directory may be another one by the next time.
-                    *self.open.lock().await = None;
-                }
-                if failed.why.contains(NO_ACCOUNT) {
-                    self.on_disk(|store| store.forget_account()).await?;
+                    About::All => *self.open.lock().await = None,
                 }
                 Err(failed)
             }
@@ -105,6 +114,16 @@ impl Authority {
         let account = self.log_in(&web).await;
         let account = account.map_err(|failed| Failed { rest: web.rest(), ..failed })?;
         Ok(open.insert((account, web)).clone())
+    }
+
+    /// Has no such account any more; another order may have made the next one meanwhile.
+    async fn forget(&self, id: &str) -> Result<(), Failed> {
+        let mut open = self.open.lock().await;
+        if open.as_ref().is_some_and(|(account, _)| account.id() == id) {
+            *open = None;
+        }
+        let id = id.to_owned();
+        self.on_disk(move |store| store.forget_account(&id)).await
     }
 
     async fn log_in(&self, web: &Web) -> Result<Account, Failed> {
@@ -140,7 +159,9 @@ impl Authority {
     }
 }
 
-/// The kind of the refusal that says that there is no such account (RFC 8555, section 6.7).
+/// What the kinds of refusals begin with (RFC 8555, section 6.7).
+const KINDS: &str = "urn:ietf:params:acme:error:";
+/// The kind that says that there is no such account.
 const NO_ACCOUNT: &str = "accountDoesNotExist";
 
 async fn place(account: &Account, host: &str, proofs: &Arc<Proofs>) -> Result<Issued, Failed> {
@@ -151,12 +172,21 @@ async fn place(account: &Account, host: &str, proofs: &Arc<Proofs>) -> Result<Is
     let patience = RetryPolicy::new().initial_delay(ASK_MIN).timeout(STATE_TIME_MAX);
     match order.poll_ready(&patience).await {
         Ok(OrderStatus::Ready) => {}
+        Err(Error::Api(said)) if about(&said) == About::Account => {
+            return Err(failed(Error::Api(said)));
+        }
         Ok(_) | Err(Error::Api(_)) => return Err(Failed::here(objection(&mut order).await)),
         Err(why) => return Err(failed(why)),
     }
     let key = order.finalize().await.map_err(failed)?;
-    let chain = order.poll_certificate(&patience).await.map_err(failed)?;
-    Ok(Issued { key, chain })
+    match order.poll_certificate(&patience).await {
+        Ok(chain) => Ok(Issued { key, chain }),
+        // It ended in a way that was understood, whether or not it says why.
+        Err(Error::Str(_)) if order.state().status == OrderStatus::Invalid => {
+            Err(Failed::here(objection(&mut order).await))
+        }
+        Err(why) => Err(failed(why)),
+    }
 }
 
 /// Offers what the order asks for, and says so.
@@ -210,10 +240,21 @@ async fn objection(order: &mut Order) -> String {
 }
 
 fn failed(why: Error) -> Failed {
+    if let Error::Api(said) = &why {
+        return Failed { about: about(said), ..Failed::here(plain(&why)) };
+    }
     // It was understood, and is this host's matter.
-    match matches!(why, Error::Api(_) | Error::Timeout(_) | Error::Unsupported(_)) {
+    match matches!(why, Error::Timeout(_) | Error::Unsupported(_)) {
         true => Failed::here(plain(&why)),
         false => Failed::at_all(plain(&why)),
+    }
+}
+
+/// Whose matter a refusal is, by its kind: its words may be anybody's.
+fn about(said: &Problem) -> About {
+    match said.r#type.as_deref().and_then(|kind| kind.strip_prefix(KINDS)) {
+        Some(NO_ACCOUNT) => About::Account,
+        Some(_) | None => About::Host,
     }
 }
 
@@ -230,7 +271,7 @@ fn plain(why: &Error) -> String {
 /// A refusal in the authority's words, and of which kind it is.
 fn problem(said: &Problem) -> String {
     let kind = said.r#type.as_deref().unwrap_or("no kind");
-    let kind = kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind);
+    let kind = kind.strip_prefix(KINDS).unwrap_or(kind);
     match &said.detail {
         Some(detail) => format!("{detail} ({kind})"),
         None => kind.to_owned(),
@@ -251,5 +292,17 @@ mod tests {
         let told = Failed::here("a\nacme_host=x\u{1b}[0m".to_owned() + &"x".repeat(10_000)).why;
         assert!(told.starts_with("a?acme_host=x?[0m"), "{told}");
         assert_eq!(told.chars().count(), WORDS_MAX);
+    }
+    #[test]
+    fn a_refusal_is_the_accounts_matter_by_its_kind_and_not_by_its_words() {
+        let told = |kind: &str, detail: &str| {
+            let said = serde_json::json!({ "type": kind, "detail": detail });
+            failed(Error::Api(serde_json::from_value(said).unwrap())).about
+        };
+        let none = format!("{KINDS}{NO_ACCOUNT}");
+        assert_eq!(told(&none, "who is that?"), About::Account);
+        assert_eq!(told(&format!("{KINDS}unauthorized"), &none), About::Host);
+        assert_eq!(told(NO_ACCOUNT, NO_ACCOUNT), About::Host);
+        assert_eq!(failed(Error::Str("?")).about, About::All);
     }
 }

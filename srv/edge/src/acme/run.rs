@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::Settings;
 use super::hosts::{self, Hosts};
-use super::order::{Authority, Failed, Issued};
+use super::order::{About, Authority, Failed, Issued};
 use super::plan::{Held, Outcome, Pace, Plan, Time, Tried};
 use super::store::Store;
 use super::told;
@@ -156,8 +156,10 @@ impl Desk {
                 self.sweep().await;
                 self.take(&host, issued).await
             }
-            Err(Failed { why, all: true, rest }) => Outcome::Unreached { why, rest },
-            Err(Failed { why, all: false, rest }) => Outcome::Refused { why, rest },
+            Err(Failed { why, about: About::All, rest }) => Outcome::Unreached { why, rest },
+            Err(Failed { why, about: About::Host | About::Account, rest }) => {
+                Outcome::Refused { why, rest }
+            }
         };
         if let Outcome::Refused { why, .. } | Outcome::Unreached { why, .. } = &outcome {
             tracing::warn!("certificate for {host}: {why}");

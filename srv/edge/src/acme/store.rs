@@ -47,9 +47,15 @@ impl Store {
         write(&self.dir, "account", &serde_json::to_string(account)?)
     }
 
-    /// Sets an account aside that the authority does not know any more.
-    pub(super) fn forget_account(&self) -> io::Result<()> {
-        fs::rename(self.dir.join("account"), self.dir.join("account.old"))
+    /// Sets the account of that name aside, which the authority does not know any more, unless
+    /// that was done before.
+    pub(super) fn forget_account(&self, id: &str) -> io::Result<()> {
+        let Some(text) = read(&self.dir.join("account"))? else { return Ok(()) };
+        let value: serde_json::Value = serde_json::from_str(&text)?;
+        match value["id"] == id {
+            true => fs::rename(self.dir.join("account"), self.dir.join("account.old")),
+            false => Ok(()),
+        }
     }
 
     /// Keeps a certificate and its key: both are there at once, or those before are.

@@ -21,6 +21,8 @@ pub(crate) enum Refusal {
     Unreachable,
     /// The instance closed the connection before it answered.
     Broken,
+    /// What the instance said is no answer, or may be read in two ways.
+    Senseless,
     /// The instance was stopped before it answered: the drain had passed.
     Cut,
     /// The instance did not begin to answer in time.
@@ -33,7 +35,7 @@ impl Refusal {
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoInstance | Self::TooManyHeld => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unreachable | Self::Broken => StatusCode::BAD_GATEWAY,
+            Self::Unreachable | Self::Broken | Self::Senseless => StatusCode::BAD_GATEWAY,
             Self::Cut | Self::TooSlow => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -46,6 +48,7 @@ impl Refusal {
             Self::TooManyHeld => "503 too many requests wait for an instance\n",
             Self::Unreachable => "502 no instance could be reached\n",
             Self::Broken => "502 the instance closed the connection before it answered\n",
+            Self::Senseless => "502 the instance's answer makes no sense\n",
             Self::Cut => "504 the instance was stopped before it answered\n",
             Self::TooSlow => "504 the instance did not answer in time\n",
         };

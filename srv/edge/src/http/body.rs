@@ -10,6 +10,11 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
 use super::flight::Flight;
+use super::streams;
+
+/// Bytes of an answer that are handed to a stream of HTTP/2 at a time. Whoever takes fewer in
+/// `stall_time` takes nothing, as far as can be told.
+const PART_BYTES_MAX: usize = 16 * 1024;
 
 /// How far a user's body has come on its way to an instance.
 #[derive(Debug)]
@@ -91,50 +96,82 @@ impl Body for Upload {
 pub(crate) enum Download {
     /// A text of ours, or nothing.
     Text(Option<Bytes>),
-    /// As the instance sends it; the flight ends with it.
-    Streaming(Incoming, Flight),
+    /// As the instance sends it, and what of it is still to be handed on; the flight ends when the
+    /// instance has sent all.
+    Streaming(Incoming, Flight, Bytes),
+}
+
+impl Download {
+    fn next(&mut self, context: &mut Context<'_>) -> Polled {
+        let (body, flight, rest) = match self {
+            Self::Text(text) => {
+                return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
+            }
+            Self::Streaming(_, _, rest) if !rest.is_empty() => return first(rest),
+            Self::Streaming(body, flight, rest) => (body, flight, rest),
+        };
+        let polled = flight.poll_for(context, |context| Pin::new(&mut *body).poll_frame(context));
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                flight.moved(frame.data_ref().map_or(0, Bytes::len));
+                if body.is_end_stream() {
+                    flight.land();
+                }
+                match frame.into_data() {
+                    Ok(data) if flight.alone && data.len() > PART_BYTES_MAX => {
+                        *rest = data;
+                        first(rest)
+                    }
+                    Ok(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+                    Err(frame) => Poll::Ready(Some(Ok(frame))),
+                }
+            }
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                flight.land();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(why))) => {
+                flight.broke();
+                Poll::Ready(Some(Err(why)))
+            }
+        }
+    }
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, hyper::Error>>>;
+
+/// The first part of this.
+fn first(rest: &mut Bytes) -> Polled {
+    let part = rest.split_to(rest.len().min(PART_BYTES_MAX));
+    Poll::Ready(Some(Ok(Frame::data(part))))
 }
 
 impl Body for Download {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Streaming(body, flight) => {
-                let polled =
-                    flight.poll_for(context, |context| Pin::new(&mut *body).poll_frame(context));
-                match &polled {
-                    Poll::Pending => {}
-                    Poll::Ready(None) => _ = flight.land(),
-                    Poll::Ready(Some(Err(_))) => flight.broke(),
-                    Poll::Ready(Some(Ok(frame))) => {
-                        flight.moved(frame.data_ref().map_or(0, Bytes::len));
-                        if body.is_end_stream() {
-                            flight.land();
-                        }
-                    }
-                }
-                polled
-            }
-        }
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        let polled = self.get_mut().next(context);
+        let handed = match &polled {
+            Poll::Ready(Some(Ok(frame))) => frame.data_ref().is_some_and(|data| !data.is_empty()),
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => false,
+        };
+        streams::asked(handed);
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Text(text) => text.is_none(),
-            Self::Streaming(body, _) => body.is_end_stream(),
+            Self::Streaming(body, _, rest) => rest.is_empty() && body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Streaming(body, _) => body.size_hint(),
+            Self::Streaming(body, _, _) => body.size_hint(),
         }
     }
 }

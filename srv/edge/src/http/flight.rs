@@ -25,6 +25,8 @@ pub(crate) struct Flight {
     began: Instant,
     claim: Option<Claim<Backend>>,
     claimed: Option<Instant>,
+    /// It was begun before in another way, which has failed.
+    pub(crate) again: bool,
     /// The connection it uses, to be given back.
     pub(crate) lent: Option<Lent>,
     /// Nobody looks after it from time to time: it needs a timer of its own.
@@ -56,6 +58,7 @@ impl Flight {
             began,
             claim: None,
             claimed: None,
+            again: false,
             lent: None,
             alone: true,
             status: None,
@@ -81,7 +84,7 @@ impl Flight {
         self.unclaim();
         claim.figures.begin(self.worker.number);
         // The first try begins with the request, as far as anybody can tell.
-        let first = self.claimed.is_none();
+        let first = self.claimed.is_none() && !self.again;
         self.claimed = Some(if first { self.began } else { Instant::now() });
         self.claim = Some(claim);
     }
@@ -145,7 +148,9 @@ impl Flight {
     pub(crate) fn withdraw(mut self) {
         self.unclaim();
         self.view.live.routes[self.route].figures.leave(self.worker.number);
+        self.worker.shared.flights.end(self.worker.number);
         self.peer.end(Instant::now());
+        self.peer.begun.set(Some(self.began));
         self.ended = true;
     }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Version};
@@ -34,7 +35,8 @@ pub(crate) async fn forward(
     peer: Rc<Peer>,
     request: Request<Incoming>,
 ) -> Response<Download> {
-    let began = Instant::now();
+    let begun = peer.begun.take();
+    let began = begun.unwrap_or_else(Instant::now);
     let (mut head, body) = request.into_parts();
     let name = match host::of(&head) {
         Ok(name) => name,
@@ -61,7 +63,7 @@ pub(crate) async fn forward(
     let switch = outgoing::prepare(&worker, &peer, &mut head, options, http2);
     let line = target.map(|line| Box::new(line.with(&head.headers)));
     let mut flight = Flight::begin(&worker, &peer, view, route, began, line);
-    flight.alone = alone;
+    (flight.alone, flight.again) = (alone, begun.is_some());
     let request = Request::from_parts(head, Upload::of(body));
     fly(&worker, flight, &name, request, http2, switch).await
 }
@@ -213,12 +215,13 @@ fn finish(
     flight.answered(status);
     let (mut head, body) = answer.into_parts();
     head::strip(&mut head.headers);
+    head::say_length_once(&mut head.headers);
     head.version = Version::HTTP_11;
     let body = if body.is_end_stream() {
         flight.land();
         Download::Text(None)
     } else {
-        Download::Streaming(body, flight)
+        Download::Streaming(body, flight, Bytes::new())
     };
     Response::from_parts(head, body)
 }

@@ -166,9 +166,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         };
         if let Poll::Ready(Ok(())) = polled {
             let came = &mut to.filled_mut()[before..];
-            if let Found::Spoilt(at) = this.scan.look(came) {
+            match this.scan.look(came, Instant::now()) {
+                Found::Fine => {}
                 // No head and no chunk has these: the parser answers 400.
-                came[at..].fill(0);
+                Found::Spoilt(at) => came[at..].fill(0),
+                Found::Flood => {
+                    to.set_filled(before);
+                    return Poll::Ready(Err(io::Error::other("too many frames for nothing")));
+                }
             }
             if this.scan.is_in_head() {
                 this.pulse.begin(&this.pulse.head);
@@ -189,8 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = this.stream()?.poll_write(context, bytes);
-        if let Poll::Ready(Ok(bytes)) = polled {
-            this.scan.wrote(bytes);
+        if let Poll::Ready(Ok(count)) = polled {
+            this.scan.wrote(&bytes[..count.min(bytes.len())]);
         }
         this.pulse.wrote(polled.is_ready());
         polled
@@ -203,8 +208,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = this.stream()?.poll_write_vectored(context, bytes);
-        if let Poll::Ready(Ok(bytes)) = polled {
-            this.scan.wrote(bytes);
+        if let Poll::Ready(Ok(mut left)) = polled {
+            for part in bytes {
+                let (now, _) = part.split_at(left.min(part.len()));
+                this.scan.wrote(now);
+                left -= now.len();
+            }
         }
         this.pulse.wrote(polled.is_ready());
         polled
@@ -233,5 +242,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn frame(kind: u8, length: u32, payload: &[u8]) -> Vec<u8> {
+        [&length.to_be_bytes()[1..], &[kind, 0, 0, 0, 0, 1], payload].concat()
+    }
+
+    #[tokio::test]
+    async fn who_floods_is_ended_without_a_byte_that_he_did_not_send() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let scan = Scan::new(1000, true);
+        let mut guard = Guard::new(near, &Slot::default(), Vec::new(), scan, &Pulse::new());
+        let begin = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(0, 3000, b"body")[..]].concat();
+        far.write_all(&begin).await.expect("the beginning");
+        let mut got = vec![0; begin.len()];
+        guard.read_exact(&mut got).await.expect("what is fine");
+        assert_eq!(got, begin);
+        // The rest of the body, and with it more of nothing than there may be.
+        far.write_all(&[b'x'; 2996]).await.expect("the rest");
+        far.write_all(&frame(6, 8, &[0; 8]).repeat(10_000)).await.expect("pings");
+        let mut got = vec![b'?'; 1 << 20];
+        guard.read(&mut got).await.expect_err("an end");
+        let zeros = got[..2996].iter().filter(|byte| **byte == 0).count();
+        assert_eq!(zeros, 0, "the body is as it was sent");
     }
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use hyper::HeaderMap;
 use hyper::header::{
-    CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
 
@@ -58,13 +58,26 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
             .flat_map(tokens)
             .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
             // These are not anybody's to take away: who is served, and how long the body is.
-            .filter(|name| *name != HOST && *name != hyper::header::CONTENT_LENGTH)
+            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
             .collect();
         listed.iter().for_each(|name| _ = headers.remove(name));
     }
     doomed.iter().flatten().for_each(|name| _ = headers.remove(name));
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Says once how long an answer's body is: the parser has seen that it is the same every time.
+pub(crate) fn say_length_once(headers: &mut HeaderMap) {
+    let Some(value) = headers.get(CONTENT_LENGTH) else { return };
+    let first = value.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default();
+    let once = HeaderValue::from_bytes(first.trim_ascii());
+    let is_list = first.len() < value.len();
+    if (is_list || headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some())
+        && let Ok(once) = once
+    {
+        headers.insert(CONTENT_LENGTH, once);
     }
 }
 
@@ -91,6 +104,8 @@ pub(crate) struct Peer {
     busy: Cell<u32>,
     /// When the last of them ended.
     rested: Cell<Instant>,
+    /// When the next request began that comes, if that was tried before in another way.
+    pub(crate) begun: Cell<Option<Instant>>,
 }
 
 /// How a user reaches the edge.
@@ -118,7 +133,8 @@ impl Peer {
         let shown = HeaderValue::try_from(ip.to_string());
         // An address is printed in letters that a head may have.
         let shown = shown.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { ip, shown, scheme, busy: Cell::new(0), rested: Cell::new(Instant::now()) }
+        let (busy, rested) = (Cell::new(0), Cell::new(Instant::now()));
+        Self { ip, shown, scheme, busy, rested, begun: Cell::new(None) }
     }
 
     /// A request begins.

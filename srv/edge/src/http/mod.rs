@@ -20,6 +20,7 @@ mod scan;
 mod secure;
 mod send;
 mod serve;
+mod streams;
 #[cfg(test)]
 pub(crate) mod test;
 mod tunnel;

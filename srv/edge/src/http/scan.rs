@@ -4,6 +4,8 @@
 //! The parser mends such requests, or reads them in one of the ways; a server behind or before
 //! this one may read them in the other (RFC 9112, section 11.2).
 
+use std::time::Instant;
+
 mod chunks;
 mod frames;
 mod lines;
@@ -38,6 +40,8 @@ enum At {
     /// Not requests, or not any more.
     Off,
     Spoilt,
+    /// HTTP/2, and too much of nothing.
+    Flood,
 }
 
 /// What a look has found.
@@ -47,6 +51,8 @@ pub(super) enum Found {
     Fine,
     /// From here on it is spoilt.
     Spoilt(usize),
+    /// The connection has to be ended: there are no bytes that say so to both ends.
+    Flood,
 }
 
 impl Scan {
@@ -75,23 +81,30 @@ impl Scan {
         matches!(self.at, At::Spoilt)
     }
 
-    /// So many bytes have gone to the user.
-    pub(super) fn wrote(&mut self, bytes: usize) {
+    /// These bytes have gone to the user.
+    pub(super) fn wrote(&mut self, bytes: &[u8]) {
         if let At::Frames(frames) = &mut self.at {
             frames.wrote(bytes);
         }
     }
 
-    /// Looks at what has come.
-    pub(super) fn look(&mut self, all: &[u8]) -> Found {
+    /// Looks at what has come by now.
+    pub(super) fn look(&mut self, all: &[u8], now: Instant) -> Found {
         let mut from = 0;
         while from < all.len() {
             let rest = &all[from..];
             let taken = match &mut self.at {
                 At::Off => return Found::Fine,
                 At::Spoilt => return Found::Spoilt(from),
-                At::Frames(frames) => frames.look(rest).then_some(rest.len()),
-                At::Head => self.head(rest),
+                At::Flood => return Found::Flood,
+                At::Frames(frames) => {
+                    if !frames.look(rest, now) {
+                        self.at = At::Flood;
+                        return Found::Flood;
+                    }
+                    Some(rest.len())
+                }
+                At::Head => self.head(rest, now),
                 At::Body(left) => {
                     let taken = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= taken as u64;
@@ -120,14 +133,14 @@ impl Scan {
     }
 
     /// Takes a head, or a part of one; gives how much, or nothing when it is bad.
-    fn head(&mut self, rest: &[u8]) -> Option<usize> {
+    fn head(&mut self, rest: &[u8], now: Instant) -> Option<usize> {
         if self.part.is_empty() {
             // An empty line before a request is let pass (RFC 9112, section 2.2).
             if rest.starts_with(b"\r\n") {
                 return Some(2);
             }
             if let Some(end) = find(rest, END) {
-                return self.judge(&rest[..end + END.len()]).then_some(end + END.len());
+                return self.judge(&rest[..end + END.len()], now).then_some(end + END.len());
             }
         }
         // The end may lie across what came before and what comes now.
@@ -144,13 +157,13 @@ impl Scan {
         };
         let head = std::mem::take(&mut self.part);
         let end = looked + end + END.len();
-        self.judge(&head[..end]).then_some(end - before)
+        self.judge(&head[..end], now).then_some(end - before)
     }
 
-    fn judge(&mut self, head: &[u8]) -> bool {
+    fn judge(&mut self, head: &[u8], now: Instant) -> bool {
         let preface = std::mem::take(&mut self.first) && head == PREFACE;
         self.at = match lines::framing(head) {
-            _ if preface => At::Frames(Frames::new()),
+            _ if preface => At::Frames(Frames::new(now)),
             Some(Framing::Length(0)) => At::Head,
             Some(Framing::Length(bytes)) => At::Body(bytes),
             Some(Framing::Chunks) => At::Chunks(Chunks::new()),
@@ -189,7 +202,7 @@ mod tests {
     fn look(text: &str, part: usize) -> Option<usize> {
         let mut scan = Scan::new(1000, true);
         for (number, bytes) in text.as_bytes().chunks(part).enumerate() {
-            if let Found::Spoilt(at) = scan.look(bytes) {
+            if let Found::Spoilt(at) = scan.look(bytes, Instant::now()) {
                 return Some(number * part + at);
             }
         }
@@ -237,7 +250,7 @@ mod tests {
     fn a_head_that_goes_on_is_known() {
         let mut scan = Scan::new(1000, true);
         for (bytes, in_head) in [("GET / HT", true), ("TP/1.1\r\n\r", true), ("\n", false)] {
-            assert_eq!(scan.look(bytes.as_bytes()), Found::Fine);
+            assert_eq!(scan.look(bytes.as_bytes(), Instant::now()), Found::Fine);
             assert_eq!(scan.is_in_head(), in_head, "{bytes:?}");
         }
     }

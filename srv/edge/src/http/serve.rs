@@ -31,11 +31,12 @@ use super::head::{Peer, Scheme};
 use super::plain;
 use super::rest::{self, REST_AFTER, Slot, rest};
 use super::scan::Scan;
+use super::streams::Streams;
 use crate::limits::Limits;
 use crate::metrics::Reason;
 use crate::swap::Shared;
 use crate::users::Seat;
-use crate::worker::{Kind, Local, Order, Worker};
+use crate::worker::{Kind, Order, Worker};
 use crate::{Error, tcp, tls};
 
 /// How long taking connections rests when the process may have no more descriptors.
@@ -270,23 +271,26 @@ where
         let (worker, peer, leaves) = (Rc::clone(worker), Rc::clone(peer), Rc::clone(&leaves));
         async move { Ok::<_, Infallible>(answer(worker, peer, request, &leaves).await) }
     });
-    let builder = builder(limits);
+    let streams = Streams::default();
+    let builder = builder(limits, streams.clone());
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(guard), service);
     let mut serving = std::pin::pin!(serving);
-    let look = |now| look(now, peer, pulse, !leaves.get(), limits);
+    let look = |now| {
+        let next = look(now, peer, pulse, !leaves.get(), limits)?;
+        worker.shared.cuts.add(Reason::Stall, streams.end_stalled(now, limits.stall_time));
+        Ok(next)
+    };
     match attend(serving.as_mut(), leave, look).await {
         Woken::Ended => return After::Over,
         Woken::Rests => return After::Rest,
-        Woken::Late if http2.get() => {
+        Woken::Late if http2.get() && peer.rested().is_some() => {
             // It is told that there is an end, and has a while to hear it.
             serving.as_mut().graceful_shutdown();
             _ = timeout(limits.head_time, serving).await;
             return After::Over;
         }
         Woken::Late => {
-            if peer.rested().is_none() {
-                worker.shared.cuts.add(Reason::Stall, 1);
-            }
+            stalled(worker, peer, streams.count());
             return After::Over;
         }
         Woken::Leave => leaves.set(true),
@@ -301,8 +305,17 @@ where
     serving.as_mut().graceful_shutdown();
     // Its sender is kept: a word that nobody can say any more is not waited for a second time.
     let (_silent, mut never) = watch::channel(false);
-    _ = attend(serving, &mut never, look).await;
+    if let Woken::Late = attend(serving, &mut never, look).await {
+        stalled(worker, peer, streams.count());
+    }
     After::Over
+}
+
+/// Counts what is on its way on a connection that is given up: so many streams, or one request.
+fn stalled(worker: &Worker, peer: &Peer, streams: u64) {
+    if peer.rested().is_none() {
+        worker.shared.cuts.add(Reason::Stall, streams.max(1));
+    }
 }
 
 /// Why attending to a connection ended.
@@ -386,8 +399,8 @@ async fn answer(
     answer
 }
 
-fn builder(limits: &Limits) -> auto::Builder<Local> {
-    let mut builder = auto::Builder::new(Local);
+fn builder(limits: &Limits, streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         // The guard knows better how long a head may take, and does so without a timer each.

@@ -12,7 +12,8 @@ pub(crate) enum Reason {
     Instance,
     /// Nothing moved for too long.
     Stall,
-    /// The process that served was killed.
+    /// The process that served was killed, and this one was started in its place. One that was
+    /// killed after a take-over, ending what it had begun, is only warned of.
     Killed,
 }
 

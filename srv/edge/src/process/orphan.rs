@@ -30,16 +30,18 @@ impl Drop for Revival {
 
 /// Starts a supervisor, again and again until one has taken over.
 pub(crate) fn revive(options: &Options) -> Revival {
-    let (words, access) = (options.words(false), options.access.clone());
+    let access = options.access.clone().of_input();
+    let words = Options { access: access.clone(), ..options.clone() }.words(false);
     Revival(tokio::spawn(async move {
         let mut rest_ms = AGAIN_MS_MIN;
         loop {
             let mut command = std::process::Command::new("/proc/self/exe");
             command.arg0("deployfs").arg("edge").args(&words);
-            command.stdin(Stdio::null()).process_group(0);
-            // What this process writes to, the next one writes to.
-            let spawned = access.output().and_then(|output| {
-                command.stdout(output);
+            command.process_group(0).stdout(Stdio::null());
+            // What this process writes to, the next one writes to; its own output is for a word
+            // that nobody waits for, which is no line of a log.
+            let spawned = access.input().and_then(|input| {
+                command.stdin(input);
                 Command::from(command).spawn()
             });
             let why = match spawned {

@@ -3,11 +3,11 @@
 //!
 //! Without its supervisor it goes on: it answers the next edge itself, and starts one.
 
-use std::collections::BTreeSet;
 mod alone;
 mod given;
 mod ports;
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;

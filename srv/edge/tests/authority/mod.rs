@@ -40,6 +40,8 @@ pub(crate) struct Ways {
     pub(crate) rest: String,
     /// So many more proofs are not taken, however good they are.
     pub(crate) refusals: u32,
+    /// So many more orders end without a certificate and without a word, although all was proven.
+    pub(crate) silent_ends: u32,
     /// Proofs are looked at when this is false.
     pub(crate) holds: bool,
     /// Whatever is asked for is answered in this way.
@@ -99,6 +101,7 @@ impl Authority {
             rate_limits: 0,
             rest: String::new(),
             refusals: 0,
+            silent_ends: 0,
             holds: false,
             wicked: None,
         };
@@ -121,6 +124,11 @@ impl Authority {
     /// Changes how it behaves.
     pub(crate) fn behave(&self, change: impl FnOnce(&mut Ways)) {
         self.inside.ways.send_modify(change);
+    }
+
+    /// Forgets every account that was made until now.
+    pub(crate) fn forget_accounts(&self) {
+        self.inside.orders().forget_accounts();
     }
 
     /// What it has seen until now.

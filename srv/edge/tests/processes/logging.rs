@@ -25,6 +25,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a log that others rotate is opened anew without a word", others_rotate),
     ("a full disk costs lines and no request", full_disk),
     ("a log on standard output is whole lines also of two processes", standard_output),
+    ("a supervisor that is started for a killed one writes no word into the log", no_word),
     ("no log is kept where none is asked for", no_log),
     ("status tells how each route and each instance does", figures),
 ];
@@ -250,6 +251,32 @@ fn standard_output() {
     assert_eq!(paths(&text).len(), all);
     trial.end();
     assert!(next.wait().unwrap().success());
+}
+
+fn no_word() {
+    let trial = Trial::with(&["--http", "127.0.0.1:0", "--access-log", "-"]);
+    let server = Deployfs::start(&trial.state());
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let mut first = trial.command().stdout(output.reopen().unwrap()).spawn().unwrap();
+    wait_file(output.path(), |text| text == "ready\n");
+    serve(&server);
+    let mut before = trial.value("supervisor");
+    // Its own successor writes to the same place, and so does the one after that.
+    for number in 0..2 {
+        get(trial.http(), &format!("/{number}")).unwrap();
+        wait_file(output.path(), |text| text.contains(&format!("/{number} ")));
+        let worker = trial.worker();
+        kill_now(nix::unistd::Pid::from_raw(before.parse().unwrap()));
+        wait_gone(worker);
+        trial.wait_value("supervisor", |now| now != ["0"] && now != [before.as_str()]);
+        before = trial.value("supervisor");
+        assert_eq!(trial.value("access"), "-");
+    }
+    get(trial.http(), "/after").unwrap();
+    let text = wait_file(output.path(), |text| text.contains("/after "));
+    assert_eq!(paths(text.strip_prefix("ready\n").unwrap()), ["/0", "/1", "/after"]);
+    assert!(!first.wait().unwrap().success(), "it was killed");
+    trial.end();
 }
 
 fn no_log() {

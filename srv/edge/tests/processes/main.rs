@@ -17,11 +17,13 @@ mod logging;
 mod naming;
 mod secure;
 mod server;
+mod stalls;
 mod trial;
 mod users;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, exit};
+use std::thread;
 use std::time::Instant;
 
 use nix::sched::{CloneFlags, unshare};
@@ -46,15 +48,23 @@ fn main() {
     let mut all = [keeping::ALL, handing::ALL, secure::ALL, acme::ALL].concat();
     all.extend([logging::ALL, naming::ALL, floods::ALL].concat());
     let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
-    assert!(!chosen.is_empty(), "no case has {:?} in its name", part.unwrap_or_default());
-    for (name, case) in chosen {
-        let began = Instant::now();
-        let passed = catch_unwind(AssertUnwindSafe(case)).is_ok();
-        let word = if passed { "ok" } else { "FAILED" };
-        println!("{word} {name} ({} ms)", began.elapsed().as_millis());
-        if !passed {
-            failed.push(*name);
-        }
-    }
+    let beside: Vec<&trial::Case> = stalls::ALL.iter().filter(|(name, _)| wanted(name)).collect();
+    let none = chosen.is_empty() && beside.is_empty();
+    assert!(!none, "no case has {:?} in its name", part.unwrap_or_default());
+    // Who waits for a minute lets the others go on meanwhile.
+    thread::scope(|scope| {
+        let beside: Vec<_> = beside.iter().map(|case| scope.spawn(|| fails(case))).collect();
+        failed.extend(chosen.into_iter().filter_map(fails));
+        failed.extend(beside.into_iter().filter_map(|case| case.join().unwrap()));
+    });
     assert!(failed.is_empty(), "failed: {failed:?}");
+}
+
+/// Runs a case; gives its name if it fails.
+fn fails((name, case): &trial::Case) -> Option<&'static str> {
+    let began = Instant::now();
+    let passed = catch_unwind(AssertUnwindSafe(case)).is_ok();
+    let word = if passed { "ok" } else { "FAILED" };
+    println!("{word} {name} ({} ms)", began.elapsed().as_millis());
+    (!passed).then_some(*name)
 }

@@ -109,6 +109,38 @@ async fn a_proof_that_is_refused_is_told_and_tried_again_later() {
 }
 
 #[tokio::test]
+async fn an_order_that_ends_without_a_word_makes_only_its_own_host_rest() {
+    let mut edge = Ordering::new(&["a.example", "b.example"]).await;
+    edge.authority.behave(|ways| ways.silent_ends = 1);
+    edge.order(Pace { rest_min: Duration::from_secs(60), orders: 1, ..Pace::default() });
+    let line = "last_error=the order was refused: it does not say why";
+    let status = edge
+        .until("an end of both", |status| status.contains(line) && status.contains(" until=2"))
+        .await;
+    assert!(!status.contains("acme_wrong"), "{status}");
+    assert_eq!((edge.authority.seen().orders, edge.authority.seen().issued), (2, 1));
+}
+
+#[tokio::test]
+async fn an_account_that_the_authority_forgets_is_replaced_once_for_all_hosts() {
+    let mut edge = Ordering::new(&["a.example"]).await;
+    edge.order(QUICK);
+    edge.has("a.example").await;
+    let all = ["a.example", "b.example", "c.example", "d.example"];
+    for accounts in 2..=3 {
+        edge.authority.forget_accounts();
+        let next = [&all[..], &[["e.example", "f.example"][accounts - 2]]].concat();
+        edge.table(&next);
+        for host in next {
+            edge.has(host).await;
+        }
+        assert_eq!(edge.authority.seen().accounts as usize, accounts);
+        assert!(!edge.status().contains("acme_wrong"), "{}", edge.status());
+        assert!(edge.file("account.old").exists());
+    }
+}
+
+#[tokio::test]
 async fn a_failure_is_not_repeated_by_a_restart_nor_is_an_order_that_was_under_way() {
     let mut edge = Ordering::new(&["shop.example"]).await;
     edge.authority.behave(|ways| (ways.rate_limits, ways.rest) = (1, "3600".to_owned()));

@@ -79,10 +79,14 @@ pub(super) fn read(
     out.extend_from_slice(b"\r\n");
     for field in &*head.headers {
         let stays = !is_for_one_hop(field.name) && !frame.takes_away(field.name);
-        // There is no length of what cannot be (RFC 9110, section 8.6).
-        if stays && !(code == 204 && field.name.eq_ignore_ascii_case("content-length")) {
+        // There is no length of what cannot be, and one of what is (RFC 9110, section 8.6).
+        let hides = code == 204 || frame.repeated;
+        if stays && !(hides && field.name.eq_ignore_ascii_case("content-length")) {
             put(field.name, field.value, out);
         }
+    }
+    if let Some(length) = frame.length.filter(|_| frame.repeated && code != 204) {
+        put("content-length", length.to_string().as_bytes(), out);
     }
     if matches!(body, Body::Chunks(..) | Body::Close) {
         put("transfer-encoding", b"chunked", out);
@@ -107,6 +111,8 @@ pub(super) fn date(out: &mut Vec<u8>) {
 /// What a head says about the body and the connection.
 struct Frame<'a> {
     length: Option<u64>,
+    /// The same length stands there more than once.
+    repeated: bool,
     chunked: bool,
     keeps: bool,
     dated: bool,
@@ -122,7 +128,7 @@ impl<'a> Frame<'a> {
     fn of(fields: &[Header<'a>], is_11: bool) -> Result<Self, Bad> {
         let lists = [""; LISTS_MAX];
         let (mut length, mut chunked, mut dated, mut many) = (None, false, false, 0);
-        let mut it = Self { length, chunked, keeps: is_11, dated, lists, many };
+        let mut it = Self { length, repeated: false, chunked, keeps: is_11, dated, lists, many };
         for field in fields {
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
             match field.name.len() {
@@ -133,10 +139,13 @@ impl<'a> Frame<'a> {
                     many += 1;
                 }
                 14 if is("content-length") => {
-                    if length.is_some() {
-                        return Err(Bad("two lengths"));
+                    for value in field.value.split(|byte| *byte == b',') {
+                        let again = scan::number(value).ok_or(Bad("a length"))?;
+                        it.repeated |= length.is_some();
+                        if *length.get_or_insert(again) != again {
+                            return Err(Bad("two lengths"));
+                        }
                     }
-                    length = Some(scan::number(field.value).ok_or(Bad("a length"))?);
                 }
                 17 if is("transfer-encoding") => {
                     if chunked || !is_11 || !field.value.eq_ignore_ascii_case(b"chunked") {

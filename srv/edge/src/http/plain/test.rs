@@ -10,8 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use super::body::Body;
+use crate::access::Access;
 use crate::http::scan::Chunks;
 use crate::http::test::rig::{Instance, Rig};
+use crate::limits::Limits;
+use crate::metrics::flights;
 
 const GET: &str = "GET /x HTTP/1.1\nHost: a\n\n";
 
@@ -236,8 +239,8 @@ async fn a_bad_head_of_an_instance_is_a_502_and_is_not_asked_for_twice() {
         ("a status of none", "HTTP/1.1 099 OK\r\n\r\n".to_owned()),
         ("a switch", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n".to_owned()),
         ("two lengths", fields("Content-Length: 1\r\nContent-Length: 2")),
-        ("a length twice", fields("Content-Length: 1\r\nContent-Length: 1")),
-        ("a list of lengths", fields("Content-Length: 1, 1")),
+        ("a list of two lengths", fields("Content-Length: 1, 2")),
+        ("a list that ends early", fields("Content-Length: 2,")),
         ("a signed length", fields("Content-Length: +1")),
         ("no length", fields("Content-Length:")),
         ("a length and chunks", fields("Content-Length: 1\r\nTransfer-Encoding: chunked")),
@@ -258,9 +261,75 @@ async fn a_bad_head_of_an_instance_is_a_502_and_is_not_asked_for_twice() {
             user.send(GET).await;
             let answer = user.answer().await;
             assert_eq!((answer.status, a.asked()), (502, asked), "{what}: {answer:?}");
+            assert_eq!(answer.body, "502 the instance's answer makes no sense\n", "{what}");
         }
+        let text = crate::metrics::text(&rig.shared);
+        let told = text.contains("deploy_requests_cut_total{reason=\"instance\"} 2\n");
+        assert!(told, "{what}: {text}");
         assert_eq!(a.made.load(Ordering::SeqCst), 2, "{what}: it is not asked there again");
     }
+}
+
+#[tokio::test]
+async fn a_length_that_an_instance_says_twice_is_told_once_in_both_ways() {
+    for lengths in ["Content-Length: 2\r\ncontent-length: 2", "Content-Length: 2, 2"] {
+        let words = format!("HTTP/1.1 200 OK\r\n{lengths}\r\n\r\nab");
+        let (mut rig, a) = (Rig::new().await, Parrot::new(words, 4096, false).await);
+        rig.table(&format!("* / a - {}", a.line));
+        for request in [GET, "GET /x HTTP/1.1\nHost: a\nKeep-Alive: 1\n\n"] {
+            let mut user = rig.user().await;
+            for _ in 0..2 {
+                user.send(request).await;
+                let answer = user.answer().await;
+                let head = answer.head.to_ascii_lowercase();
+                assert_eq!((answer.status, &*answer.body), (200, "ab"), "{lengths}: {head}");
+                assert_eq!(head.matches("content-length: 2\r\n").count(), 1, "{head}");
+                assert_eq!(head.matches("content-length").count(), 1, "{head}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_request_that_an_instance_loses_is_counted_whether_it_may_be_tried_again_or_not() {
+    const ASKED: usize = 30;
+    // What may be tried again at first is soon used up.
+    let limits = Limits { workers: 1, retry_percent: 0, ..Limits::default() };
+    let mut rig = Rig::with(limits, Access::none()).await;
+    let a = Parrot::new("HTTP", 4, true).await;
+    rig.table(&format!("* / a - {}", a.line));
+    for _ in 0..ASKED {
+        let answer = rig.ask(GET).await;
+        let told = "502 the instance closed the connection before it answered\n";
+        assert_eq!((answer.status, &*answer.body), (502, told));
+    }
+    assert!(a.asked() < 2 * ASKED, "most were tried once: {}", a.asked());
+    let text = crate::metrics::text(&rig.shared);
+    let wanted = format!("deploy_requests_cut_total{{reason=\"instance\"}} {ASKED}\n");
+    assert!(text.contains(&wanted), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_that_goes_over_to_the_long_way_is_no_longer_on_its_way_in_the_short_one() {
+    const DEAD: usize = 8;
+    let limits = Limits { workers: 1, ..Limits::default() };
+    let mut rig = Rig::with(limits, Access::none()).await;
+    // Each is asked in the short way once; then it is doubted for a while.
+    let closed = [(); DEAD].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a place"));
+    let lines = closed.iter().enumerate().map(|(number, listener)| {
+        let address = listener.local_addr().expect("its address");
+        format!("h{number} / s{number} - 0/i{number}/v={address}")
+    });
+    rig.table(&lines.collect::<Vec<_>>().join("\n"));
+    drop(closed);
+    for number in 0..DEAD {
+        let answer = rig.ask(&format!("GET / HTTP/1.1\nHost: h{number}\n\n")).await;
+        assert_eq!((answer.status, &*answer.body), (502, "502 no instance could be reached\n"));
+    }
+    let file = flights::file().expect("a file");
+    rig.shared.flights.keep(file.try_clone().expect("the same file").into());
+    rig.shared.flights.rest(0);
+    assert_eq!(flights::written(&file).expect("a count"), 0);
 }
 
 #[tokio::test]

@@ -125,7 +125,15 @@ where
             flight.withdraw();
             return Turn::Other;
         }
-        Heard::Broken | Heard::Bad(Bad(_)) => Refusal::Broken,
+        Heard::Broken => {
+            flight.lost();
+            Refusal::Broken
+        }
+        Heard::Bad(bad) => {
+            tell(&flight, bad);
+            flight.lost();
+            Refusal::Senseless
+        }
     };
     drop(wire);
     worker.earn();
@@ -133,6 +141,13 @@ where
     let closes = refuse(user, refusal, ask.is_head);
     user.came.drain(..ask.len);
     end(user, closes).await
+}
+
+/// Says what is wrong with an answer, for whoever looks for it.
+fn tell(flight: &Flight, Bad(why): Bad) {
+    if let Some(backend) = flight.backend() {
+        tracing::debug!("instance {}: bad answer: {why}", backend.is.id);
+    }
 }
 
 fn is_cut(flight: &Flight) -> bool {
@@ -234,11 +249,15 @@ where
 {
     flight.answered(reply.status);
     loop {
-        let Ok(passed) = reply.body.pass(&wire.came, &mut user.out) else {
-            flight.broke();
-            // What came before goes out, however much came at once.
-            let _ = user.write().await;
-            return Turn::Over;
+        let passed = match reply.body.pass(&wire.came, &mut user.out) {
+            Ok(passed) => passed,
+            Err(bad) => {
+                tell(&flight, bad);
+                flight.broke();
+                // What came before goes out, however much came at once.
+                let _ = user.write().await;
+                return Turn::Over;
+            }
         };
         wire.take(passed.taken);
         flight.moved(passed.data);

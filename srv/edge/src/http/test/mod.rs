@@ -7,4 +7,5 @@ mod rests;
 mod retries;
 pub(crate) mod rig;
 mod shapes;
+mod stalls;
 mod swaps;

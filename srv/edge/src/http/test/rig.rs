@@ -337,6 +337,7 @@ async fn respond(mut request: Request<Incoming>, desk: Desk) -> Reply {
             text(format!("waited at {}", desk.id))
         }
         "/chunks" => chunks(desk.clone()),
+        "/much" => much(desk.clone()),
         "/hop" => {
             let mut reply = text("hop");
             for (name, value) in [
@@ -393,6 +394,14 @@ fn chunks(desk: Desk) -> Reply {
         }
     };
     let stream = futures_util::stream::unfold(0, next);
+    Response::new(BodyExt::boxed(StreamBody::new(stream)))
+}
+
+/// A body without end.
+fn much(desk: Desk) -> Reply {
+    static PART: [u8; 1 << 16] = [b'x'; 1 << 16];
+    let next = |given_up| async { Some((Ok(Frame::data(Bytes::from_static(&PART))), given_up)) };
+    let stream = futures_util::stream::unfold(GivenUp(Some(desk.given_up)), next);
     Response::new(BodyExt::boxed(StreamBody::new(stream)))
 }
 
