@@ -6,6 +6,7 @@ use crate::turn::Turn;
 use crate::{Fact, Id, Kind, Millis, OnFailure, Spec, Strategy, Version};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// How long an update that is being ended waits for the node beyond the times the manifest gives.
 pub(crate) const WIND_UP_MS: u64 = 5_000;
@@ -70,13 +71,8 @@ impl Turn<'_> {
         self.relabel_back();
         let Some(update) = &self.s.update else { return };
         let before = update.before.replicas;
-        let mut counts: BTreeMap<Version, u32> = BTreeMap::new();
         let replace = self.s.aim.how == How::Replace;
-        let stays =
-            |i: &&Instance| i.holds() && (i.is_routed() || !i.is_at_rest() && !self.s.is_fresh(i));
-        for i in self.s.instances.values().filter(stays) {
-            *counts.entry(i.version).or_default() += 1;
-        }
+        let mut counts = self.staying(update);
         let mut patience = 0;
         if let Some(current) = self.s.current {
             if replace {
@@ -95,6 +91,28 @@ impl Turn<'_> {
             update.reason = Some(reason);
             update.paused = None;
         }
+    }
+
+    /// What stays of an update that is aborted: never more than were wanted, before it or by it.
+    /// Its own surge is what is too many, and so is who fails its probes beside its successor.
+    fn staying(&self, update: &Update) -> BTreeMap<Version, u32> {
+        let before = &update.before;
+        let old = before.replicas.max(before.counts.values().sum());
+        let most = old.max(self.s.aim.counts.values().sum()) as usize;
+        let fresh = |i: &Instance| self.s.is_fresh(i);
+        let works = |i: &Instance| i.is_routed() || !i.is_at_rest() && !fresh(i);
+        let mut stay: Vec<&Instance> =
+            self.s.instances.values().filter(|i| i.holds() && works(i)).collect();
+        stay.sort_by_key(|i| (is_sick(i), !i.is_routed(), fresh(i)));
+        let mut counts: BTreeMap<Version, u32> = BTreeMap::new();
+        for i in stay.into_iter().take(most) {
+            let count = counts.get(&i.version).copied().unwrap_or(0);
+            let places = before.counts.get(&i.version).copied().unwrap_or(0);
+            if !is_sick(i) || count < places {
+                counts.insert(i.version, count + 1);
+            }
+        }
+        counts
     }
 
     /// When an update that is being ended has ended at the latest.
@@ -204,4 +222,9 @@ impl Turn<'_> {
             self.fail(Some(id), reason.unwrap_or_default());
         }
     }
+}
+
+/// It fails its probes, and stays in the routes as the last backend.
+fn is_sick(i: &Instance) -> bool {
+    i.is_routed() && !i.healthy
 }

@@ -1,5 +1,6 @@
 //! Scripts for every behaviour, the ten laws, and a simulated node that answers by chance.
 
+mod aborts;
 mod caught;
 mod chance;
 mod chaos;
