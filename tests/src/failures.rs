@@ -39,8 +39,9 @@ async fn a_crash_loop_after_an_update_goes_back_once_and_not_again() {
     let first = rig.cat("active/web/version").await;
     rig.until("active/web/events", |events| events.contains("v1 validated")).await;
 
-    // It serves, and ends at its second probe: the update is done before it shows.
+    // It serves, and ends at its second probe, which comes late: the update is done before.
     let loops = fault(2, "validate 20\nmax_restarts 9\nenv LEAVE=3\n");
+    let loops = loops.replace("health_interval 0.25", "health_interval 2");
     rig.manifest("web", &loops).await.expect("right");
     rig.deploy(&["apply", "web"]).await.refused(0, "deployed");
     let back = "rolled back v2→v1";

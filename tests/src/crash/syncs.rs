@@ -25,7 +25,7 @@ const VICTIMS: [Victim; 3] = [Victim::Server, Victim::Node, Victim::Both];
 
 /// Between two syncs that are tried in a short run; no multiple of the syncs of a commit, nor of
 /// the victims, so that all of them get their turn.
-const SHORT_STEP: u32 = 7;
+const SHORT_STEP: u32 = 5;
 
 /// How the lines begin that say how something ended.
 const ENDS: [&str; 4] = ["done ", "failed update", "rolled back", "cancelled"];
