@@ -8,6 +8,7 @@ mod load;
 mod lossy;
 mod once;
 mod pool;
+mod replaced;
 mod score;
 mod shop;
 mod stream;

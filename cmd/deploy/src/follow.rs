@@ -176,7 +176,7 @@ impl Follower {
     async fn going(&mut self, began: Began) -> Result<Going> {
         let service = &self.ask.service;
         let deployed = self.link.find(&self.path("manifest")).await?.unwrap_or_default();
-        let before = manifest::parse(service, &deployed).manifest.map(|m| m.replicas);
+        let before = manifest::parse(service, &deployed).manifest;
         // After a change in place there is no target any more: it is what is deployed.
         let mut past = None;
         for file in ["target_version", "version"] {
@@ -189,7 +189,7 @@ impl Follower {
             past = self.link.find(&path).await?.map(Past::read);
         }
         let room = self.room.take();
-        Ok(Going::new(&self.ask.service, began, past.as_ref(), before, room.as_deref()))
+        Ok(Going::new(&self.ask.service, began, past.as_ref(), before.as_ref(), room.as_deref()))
     }
 
     /// The instances as they are now, for who shows them.

@@ -13,6 +13,7 @@ mod check;
 mod diff;
 mod edit;
 mod error;
+mod hold;
 mod keys;
 mod kinds;
 pub mod limits;
@@ -34,6 +35,7 @@ mod words;
 pub use diff::{Change, Outcome, diff, outcome};
 pub use edit::with_replicas;
 pub use error::Error;
+pub use hold::hold_ms;
 pub use keys::{Effect, Key, When, keys, nearest_key};
 pub use kinds::{
     Batch, Constraint, Health, Network, Restart, Route, Secret, Update, UpdateFailure, Volume,

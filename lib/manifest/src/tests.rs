@@ -2,6 +2,7 @@
 
 mod diff;
 mod edit;
+mod hold;
 mod image;
 mod lines;
 mod random;

@@ -165,8 +165,8 @@ impl Service {
         self.routes.generation
     }
 
-    /// Edges hold requests that find no backend, for at most `drain`: an `update replace` is
-    /// between its old and its new instances.
+    /// Edges hold requests that find no backend: an `update replace` is between its old and its
+    /// new instances.
     pub fn holding(&self) -> bool {
         self.routes.hold
     }

@@ -93,7 +93,7 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "--dns",
         "ADDR",
         "DEPLOYFS_DNS",
-        "where it answers for names; repeatable (the bridge and 127.0.0.1, port 53)",
+        "where it answers for names; repeatable (bridge, where instances ask, and 127.0.0.1)",
     ),
     (
         "",
@@ -224,7 +224,8 @@ fn places(edge: &Edge) -> Result<(), Error> {
     let dns = edge.dns.iter().map(|place| ("--dns", place));
     for (flag, place) in web.into_iter().chain(dns) {
         let port = place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let address = flag == "--dns" && place.parse::<IpAddr>().is_ok();
+        let bridge = place == crate::edge::BRIDGE;
+        let address = flag == "--dns" && (bridge || place.parse::<IpAddr>().is_ok());
         if place != "-" && !port && !address {
             return Err(Error::Listen(flag, place.clone()));
         }

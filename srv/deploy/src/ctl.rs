@@ -117,7 +117,7 @@ impl World {
                 self.rollback(name, to.as_deref(), turn)
             }
             Verb::Scale(replicas) => {
-                may(rollout::Verb::Scale)?;
+                may(rollout::Verb::Scale).map_err(|why| asleep(service, why, replicas))?;
                 self.scale(name, replicas, by, turn)
             }
             Verb::Push { .. } | Verb::CancelPush(_) | Verb::Collect | Verb::Down => {
@@ -380,6 +380,15 @@ fn image(name: &str, text: &str) -> Option<String> {
     let line = text.lines().find(|line| line.split_whitespace().next() == Some("image"))?;
     let alone = || manifest::parse(name, line).manifest;
     manifest::parse(name, text).manifest.or_else(alone).map(|manifest| manifest.image.to_string())
+}
+
+/// Why a service is not scaled, and what to do where it is stopped: nothing of it would start.
+fn asleep(service: &Service, refusal: String, replicas: u32) -> String {
+    let rollout = &service.record.rollout;
+    if !rollout.stopped() || rollout.update().is_some() {
+        return refusal;
+    }
+    format!("service is stopped; write replicas {replicas} into its manifest, and apply starts it")
 }
 
 /// Reads a manifest that is to be used.

@@ -62,6 +62,7 @@ impl World {
             Request::Instance { .. }
             | Request::Edge { .. }
             | Request::Place { .. }
+            | Request::Renew { .. }
             | Request::Strange { .. }
             | Request::Lock { .. }
             | Request::Over { .. } => Ok(()),

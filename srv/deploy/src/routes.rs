@@ -173,7 +173,7 @@ impl Routes {
     fn lines_of(&mut self, name: &str, service: &Service) -> Lines {
         let manifest = deployed(service);
         let (backends, ids) = backends(name, service);
-        let hold = service.record.rollout.holding();
+        let hold_ms = hold_ms(service);
         let drain_ms = manifest.map(|manifest| manifest.drain_ms);
         let mut lines = Lines { backends: ids, ..Lines::default() };
         for route in manifest.map(|manifest| manifest.routes.as_slice()).unwrap_or_default() {
@@ -183,12 +183,13 @@ impl Routes {
                 self.denied.insert(name.to_string());
                 continue;
             }
-            let options = options(websocket, drain_ms, hold);
+            let options = options(websocket, drain_ms, hold_ms);
             let _ = writeln!(lines.text, "{place} {name} {options}{backends}");
             lines.places.insert(place);
         }
         if lines.text.is_empty() {
-            let _ = writeln!(lines.text, "- - {name} {}{backends}", options(false, drain_ms, hold));
+            let _ =
+                writeln!(lines.text, "- - {name} {}{backends}", options(false, drain_ms, hold_ms));
         }
         lines
     }
@@ -244,9 +245,20 @@ fn claimed(name: &str, service: &Service) -> BTreeSet<String> {
     all.flat_map(|m| m.routes.iter().map(|route| place(route).0).collect::<Vec<_>>()).collect()
 }
 
-fn options(websocket: bool, drain_ms: Option<u64>, hold: bool) -> String {
+/// How long edges may keep a request while no instance serves; none where none is on its way.
+/// An edge of an older build takes no table with the number in it. It is renewed before it is
+/// missed: until a process of this build serves the table, no instance is stopped that left it.
+fn hold_ms(service: &Service) -> Option<u64> {
+    let rollout = &service.record.rollout;
+    let ways = [rollout.current(), rollout.target()].into_iter().flatten();
+    let manifests = ways.filter_map(|version| service.manifests.get(&version));
+    rollout.holding().then(|| manifest::hold_ms(manifests.map(|manifest| &**manifest)))
+}
+
+fn options(websocket: bool, drain_ms: Option<u64>, hold_ms: Option<u64>) -> String {
     let drain = drain_ms.map(|ms| format!("drain={ms}"));
-    let words = [websocket.then(|| "websocket".to_string()), drain, hold.then(|| "hold".into())];
+    let hold = hold_ms.map(|ms| format!("hold={ms}"));
+    let words = [websocket.then(|| "websocket".to_string()), drain, hold];
     let words: Vec<String> = words.into_iter().flatten().collect();
     if words.is_empty() { "-".to_string() } else { words.join(",") }
 }

@@ -130,10 +130,20 @@ impl World {
             Request::Unlink { service } => self.unlinked(&service, turn),
             Request::Place { service } => self.placed(&service, turn),
             Request::Lock { service, ask } => self.of_lock(&service, ask, turn),
+            Request::Renew { edge } => self.may_renew(&edge),
             Request::Strange { service, why, .. } => Err(self.refused(service.as_deref(), why)),
             Request::Over { hand, request } => return self.over(hand, *request, answer, turn),
         };
         turn.answers.push((answer, result));
+    }
+
+    /// Whether this server can put a new process in the place of an edge's.
+    fn may_renew(&mut self, edge: &str) -> Result<(), String> {
+        if edge == crate::edge::NAME {
+            return Ok(());
+        }
+        let own = crate::edge::NAME;
+        Err(self.refused(None, format!("restart: only {own} is this server's to start")))
     }
 
     /// A request by somebody's hand, who may be one that does not count; the audit log has it.

@@ -14,8 +14,10 @@ use crate::error::Error;
 use crate::process::front::Front;
 use crate::swap::Note;
 
-/// Lines about requests that were cut that wait to be told; the oldest go.
+/// Lines that wait to be told once; the oldest go.
 const CUTS_MAX: usize = 1024;
+/// Bytes of what is told in a line: less than a server takes as one.
+const TOLD_BYTES_MAX: usize = 900;
 
 /// What is known, for whoever has to tell it.
 pub(crate) struct Books {
@@ -149,17 +151,26 @@ impl Books {
             match note {
                 Note::Drained { id } => self.open().ledger.drained(&id),
                 Note::Cut { id, count, why } => {
-                    let line = format!("cut {id} {count} {why}");
-                    // Nobody newer may be there.
-                    let _ = self.cut.send(line.clone());
-                    self.cut(line);
+                    self.once(format!("cut {id} {count} {why}"));
+                }
+                Note::Told { text } => {
+                    let text = text.replace(|c: char| c.is_control(), "?");
+                    let end = text.floor_char_boundary(TOLD_BYTES_MAX);
+                    self.once(format!("told {}", &text[..end]));
                 }
             }
             self.bump();
         }
     }
 
-    /// What an older process has cut, or this one.
+    /// Has a line told once, by whoever speaks for the edge then.
+    fn once(&self, line: String) {
+        // Nobody newer may be there.
+        let _ = self.cut.send(line.clone());
+        self.cut(line);
+    }
+
+    /// What an older process has cut or tells otherwise, or this one.
     pub(crate) fn cut(&self, line: String) {
         let mut open = self.open();
         if open.cuts.len() == CUTS_MAX {

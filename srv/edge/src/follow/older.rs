@@ -4,7 +4,8 @@
 //! Each process has a socket `STATE/edge/PID.sock`. A newer one that begins to speak for the edge
 //! connects to all there are and says `table GENERATION` whenever it has kept a table; the older
 //! one takes that table from the disk and says `holds GENERATION ID…`: what it still has in flight
-//! to instances that are not in it, then and whenever that changes, and `cut …` for its `ack`.
+//! to instances that are not in it, then and whenever that changes, and `cut …` and `told …` for
+//! its `ack`.
 //! The end of the connection is the end of all it held, however it came to that.
 
 use std::collections::BTreeSet;
@@ -184,7 +185,7 @@ async fn hear_until_end(stream: UnixStream, pid: u32, books: &Arc<Books>) -> io:
         };
         answer_due = None;
         let Some(line) = line else { return Ok(()) };
-        if line.starts_with("cut ") {
+        if line.starts_with("cut ") || line.starts_with("told ") {
             books.cut(line);
         } else if let Some((generation, holds)) = read_holds(&line) {
             books.older(|ledger| ledger.older_holds(pid, generation, holds));

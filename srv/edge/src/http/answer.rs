@@ -1,10 +1,13 @@
 //! What the edge itself answers: a status and one line that says why.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 use super::body::Download;
+use crate::metrics::Want;
 
 /// Why a request was not answered by an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +16,10 @@ pub(crate) enum Refusal {
     Bad(&'static str),
     /// No route is for this host and path.
     NoRoute,
-    /// The route's service has no healthy instance.
+    /// The route's service has no healthy instance, and none is waited for.
     NoInstance,
+    /// So long a healthy instance was waited for.
+    HeldTooLong(Duration),
     /// Too many requests wait for an instance already.
     TooManyHeld,
     /// No instance could be reached.
@@ -34,18 +39,39 @@ impl Refusal {
         match self {
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoInstance | Self::TooManyHeld => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoInstance | Self::HeldTooLong(_) | Self::TooManyHeld => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unreachable | Self::Broken | Self::Senseless => StatusCode::BAD_GATEWAY,
             Self::Cut | Self::TooSlow => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
-    fn text(self) -> Bytes {
+    /// What it lacked, where that is an instance.
+    pub(crate) fn want(self) -> Option<Want> {
+        match self {
+            Self::NoInstance => Some(Want::NoInstance),
+            Self::HeldTooLong(_) => Some(Want::HeldTooLong),
+            Self::TooManyHeld => Some(Want::TooManyHeld),
+            Self::Bad(_) | Self::NoRoute | Self::Unreachable | Self::Broken => None,
+            Self::Senseless | Self::Cut | Self::TooSlow => None,
+        }
+    }
+
+    fn text(self, service: &str) -> Bytes {
         let text = match self {
             Self::Bad(why) => return format!("400 bad request: {why}\n").into(),
             Self::NoRoute => "404 no route for this host and path\n",
-            Self::NoInstance => "503 the service has no healthy instance\n",
-            Self::TooManyHeld => "503 too many requests wait for an instance\n",
+            Self::NoInstance => return format!("503 no healthy instance of {service}\n").into(),
+            Self::HeldTooLong(held) => {
+                let seconds = held.as_secs_f64();
+                let text = format!("503 waited {seconds} s for a new instance of {service}\n");
+                return text.into();
+            }
+            Self::TooManyHeld => {
+                let text = format!("503 too many wait for a new instance of {service}\n");
+                return text.into();
+            }
             Self::Unreachable => "502 no instance could be reached\n",
             Self::Broken => "502 the instance closed the connection before it answered\n",
             Self::Senseless => "502 the instance's answer makes no sense\n",
@@ -55,9 +81,14 @@ impl Refusal {
         Bytes::from_static(text.as_bytes())
     }
 
-    /// The whole answer.
+    /// The whole answer, where no service has a part in it, or its name does not matter.
     pub(crate) fn answer(self) -> Response<Download> {
-        let mut answer = Response::new(Download::Text(Some(self.text())));
+        self.answer_for("the service")
+    }
+
+    /// The whole answer to a request for this service.
+    pub(crate) fn answer_for(self, service: &str) -> Response<Download> {
+        let mut answer = Response::new(Download::Text(Some(self.text(service))));
         *answer.status_mut() = self.status();
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -11,7 +11,7 @@ use super::head::Peer;
 use super::lent::Lent;
 use crate::backend::Backend;
 use crate::gate::Claim;
-use crate::metrics::{Class, Reason};
+use crate::metrics::{Class, Reason, Want};
 use crate::worker::{Line, View, Worker};
 
 /// From the head of a request to the end of its answer.
@@ -152,6 +152,16 @@ impl Flight {
         self.peer.end(Instant::now());
         self.peer.begun.set(Some(self.began));
         self.ended = true;
+    }
+
+    /// Name of the service it is for.
+    pub(crate) fn service(&self) -> &str {
+        &self.view.live.routes[self.route].service
+    }
+
+    /// Nobody could be found for it.
+    pub(crate) fn wanted(&self, want: Want) {
+        self.worker.shared.refused.add(want);
     }
 
     /// The edge itself answers.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -143,23 +143,42 @@ async fn claim(
             break;
         }
     }
-    let options = &flight.view.live.routes[flight.route].options;
-    if !options.hold || tried[0] != 0 {
+    if hold(flight).is_none() || tried[0] != 0 {
         return Err(Refusal::NoInstance);
     }
-    let deadline = tokio::time::Instant::now() + options.drain;
+    wait(worker, flight, name, path, tried).await
+}
+
+/// How long a request may wait for an instance by the table at hand; none: it may not.
+fn hold(flight: &Flight) -> Option<Duration> {
+    flight.view.live.routes[flight.route].options.hold
+}
+
+/// Waits for a claim for as long as one is on its way: a table that does not hold any more has
+/// given it up.
+async fn wait(
+    worker: &Rc<Worker>,
+    flight: &mut Flight,
+    name: &Name,
+    path: &str,
+    tried: &Tried,
+) -> Result<Claim<Backend>, Refusal> {
+    let began = tokio::time::Instant::now();
     let _place = Place::take(worker).ok_or(Refusal::TooManyHeld)?;
     let mut generations = worker.shared.generations();
     loop {
         // Marked as seen first: a table that comes after the look wakes this up.
         generations.borrow_and_update();
-        newer(worker, flight, name, path)?;
+        // Who waited for a service that is removed now is told that it is not there any more.
+        newer(worker, flight, name, path).map_err(|_| Refusal::NoInstance)?;
         if let Some(claim) = choose(worker, &flight.view.live.routes[flight.route], tried) {
             return Ok(claim);
         }
-        match timeout_at(deadline, generations.changed()).await {
+        let hold = hold(flight).ok_or(Refusal::NoInstance)?;
+        match timeout_at(began + hold, generations.changed()).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Err(Refusal::NoInstance),
+            Ok(Err(_)) => return Err(Refusal::NoInstance),
+            Err(_) => return Err(Refusal::HeldTooLong(hold)),
         }
     }
 }
@@ -230,8 +249,12 @@ fn refuse(mut flight: Flight, refusal: Refusal) -> Response<Download> {
     if refusal == Refusal::Broken {
         flight.lost();
     }
+    if let Some(want) = refusal.want() {
+        flight.wanted(want);
+    }
+    let answer = refusal.answer_for(flight.service());
     flight.refused(refusal.status());
-    refusal.answer()
+    answer
 }
 
 /// Answers what no route is for.

@@ -6,10 +6,12 @@ mod figures;
 pub(crate) mod flights;
 mod histogram;
 mod lines;
+mod refused;
 mod text;
 
 pub(crate) use cuts::{Cuts, Reason};
 pub(crate) use figures::{Class, Figures};
 pub(crate) use flights::Flights;
 pub(crate) use lines::lines;
+pub(crate) use refused::{Refused, Want};
 pub(crate) use text::text;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::Reason;
 use super::figures::{Class, Sum};
 use super::histogram::{BUCKETS, ends_us};
+use super::{Reason, Want};
 use crate::swap::Shared;
 use crate::table::{Host, Place};
 
@@ -123,6 +123,12 @@ impl Text {
         self.head(cut, "counter", "Requests that were ended early; none in an update.");
         for why in Reason::ALL {
             let _ = writeln!(self.0, "{cut}{{reason=\"{}\"}} {}", why.word(), shared.cuts.of(why));
+        }
+        let refused = "deploy_requests_refused_total";
+        self.head(refused, "counter", "Requests that nobody was there for.");
+        for why in Want::ALL {
+            let count = shared.refused.of(why);
+            let _ = writeln!(self.0, "{refused}{{reason=\"{}\"}} {count}", why.word());
         }
         let held = shared.held.load(std::sync::atomic::Ordering::Relaxed) as u64;
         let (failed, refused) = shared.tls.unshaken();

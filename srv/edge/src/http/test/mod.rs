@@ -1,6 +1,7 @@
 //! The proxy from outside: users' bytes in, instances' answers out.
 
 mod heads;
+mod holds;
 mod logs;
 mod passes;
 mod rests;
