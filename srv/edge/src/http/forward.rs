@@ -36,8 +36,11 @@ pub(crate) async fn forward(
     request: Request<Incoming>,
 ) -> Response<Download> {
     let begun = peer.begun.take();
-    let began = begun.unwrap_or_else(Instant::now);
+    let began = begun.map_or_else(Instant::now, |begun| begun.at);
     let (mut head, body) = request.into_parts();
+    if head::is_coded(&head.headers) {
+        return unrouted(&worker, &peer, &head, Refusal::Coded, began);
+    }
     let name = match host::of(&head) {
         Ok(name) => name,
         Err(why) => return unrouted(&worker, &peer, &head, Refusal::Bad(why), began),
@@ -63,8 +66,10 @@ pub(crate) async fn forward(
     let switch = outgoing::prepare(&worker, &peer, &mut head, options, http2);
     let line = target.map(|line| Box::new(line.with(&head.headers)));
     let mut flight = Flight::begin(&worker, &peer, view, route, began, line);
-    (flight.alone, flight.again) = (alone, begun.is_some());
+    flight.alone = alone;
+    begun.into_iter().for_each(|begun| flight.follows(begun));
     let request = Request::from_parts(head, Upload::of(body));
+    flight.upload = request.body().progress();
     fly(&worker, flight, &name, request, http2, switch).await
 }
 
@@ -98,7 +103,11 @@ async fn fly(
         fresh = true;
         request = match sent {
             Sent::Answered(answer) => return finish(worker, flight, &pool, answer, switch),
-            Sent::Late => return refuse(flight, Refusal::TooSlow),
+            Sent::Late => {
+                let refusal = late(&flight);
+                return refuse(flight, refusal);
+            }
+            Sent::Senseless => return refuse(flight, Refusal::Senseless),
             Sent::Unsent(request) => request,
             Sent::Unreached(request) => {
                 worker.doubt(&pool);
@@ -106,7 +115,11 @@ async fn fly(
                 count += 1;
                 request
             }
-            Sent::Broken if cut => return refuse(flight, Refusal::Cut),
+            Sent::Broken if flight.is_spoilt() => return refuse(flight, SPOILT),
+            Sent::Broken if cut => {
+                let refusal = if has_all(&flight) { Refusal::Cut } else { Refusal::CutEarly };
+                return refuse(flight, refusal);
+            }
             Sent::Broken => {
                 why = Refusal::Broken;
                 match &copy {
@@ -124,6 +137,23 @@ async fn fly(
         flight.unclaim();
     }
     refuse(flight, why)
+}
+
+/// What is said of a body that its user did not send as he should.
+const SPOILT: Refusal = Refusal::Bad("the body breaks off, or its chunks are none");
+
+/// Whether all of the request has been handed on.
+fn has_all(flight: &Flight) -> bool {
+    flight.upload.as_ref().is_none_or(|upload| upload.done.get())
+}
+
+/// What took too long.
+fn late(flight: &Flight) -> Refusal {
+    match &flight.upload {
+        Some(upload) if !upload.done.get() && upload.waits.get() => Refusal::Stalled,
+        Some(upload) if !upload.done.get() => Refusal::Untaken,
+        Some(_) | None => Refusal::TooSlow,
+    }
 }
 
 /// A claim on an instance, by the newest table if the one at hand has none to give; a request
@@ -228,7 +258,7 @@ fn finish(
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return match switch {
             Some(switch) => tunnel::open(worker, flight, pool, answer, switch),
-            None => refuse(flight, Refusal::Broken),
+            None => refuse(flight, Refusal::Senseless),
         };
     }
     flight.answered(status);
@@ -246,14 +276,11 @@ fn finish(
 }
 
 fn refuse(mut flight: Flight, refusal: Refusal) -> Response<Download> {
-    if refusal == Refusal::Broken {
-        flight.lost();
-    }
     if let Some(want) = refusal.want() {
         flight.wanted(want);
     }
     let answer = refusal.answer_for(flight.service());
-    flight.refused(refusal.status());
+    flight.refused(refusal);
     answer
 }
 
@@ -278,9 +305,6 @@ fn logged(
     answer: Response<Download>,
     began: Instant,
 ) -> Response<Download> {
-    // Asked and answered, it may rest as long as any.
-    peer.begin();
-    peer.end(Instant::now());
     if worker.shared.access.is_kept() {
         let line = Line::of(peer.ip, head).with(&head.headers);
         worker.log(&line, "-", None, Some(answer.status()), 0, began.elapsed());

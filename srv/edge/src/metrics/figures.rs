@@ -15,7 +15,7 @@ pub(crate) enum Class {
     Good,
     /// 300 to 399.
     Moved,
-    /// 400 to 499, from the instance.
+    /// 400 to 499, from the instance, or for a body that its user did not send as he should.
     User,
     /// 500 to 599, from the instance.
     Instance,

@@ -3,13 +3,10 @@
 use std::fmt::Write;
 
 use super::figures::{Class, Sum};
-use super::histogram::{BUCKETS, ends_us};
+use super::histogram::{ROWS, ends_us, middle_ns};
 use super::{Reason, Want};
 use crate::swap::Shared;
 use crate::table::{Host, Place};
-
-/// Every how many buckets one is told: each that ends a doubling.
-const TOLD: usize = 4;
 
 /// The text of `metrics`.
 pub(crate) fn text(shared: &Shared) -> String {
@@ -92,10 +89,9 @@ impl Text {
         self.head(name, "histogram", "From a request's head to the end of its answer.");
         for (labels, sum) in sums {
             let mut below = 0;
-            for at in 0..BUCKETS {
-                below += sum.took.buckets[at];
-                let told = at % TOLD == 0;
-                if let Some(end) = ends_us(at).filter(|_| told) {
+            for row in 0..ROWS {
+                below += sum.took.of_row(row);
+                if let Some(end) = ends_us(row) {
                     let le = end as f64 / 1e6;
                     let _ = writeln!(self.0, "{name}_bucket{{{labels},le=\"{le}\"}} {below}");
                 }
@@ -104,6 +100,7 @@ impl Text {
             let seconds = sum.took.sum_us as f64 / 1e6;
             let _ = writeln!(self.0, "{name}_sum{{{labels}}} {seconds}");
             let _ = writeln!(self.0, "{name}_count{{{labels}}} {below}");
+            self.fine(name, labels, sum);
         }
         let quantiles = format!("{name}_quantile");
         self.head(&quantiles, "gauge", "What so many of all requests did not exceed.");
@@ -116,6 +113,22 @@ impl Text {
                 }
             }
         }
+    }
+
+    /// A comment with every bucket that counts something, as `MIDDLE:COUNT` in microseconds: a
+    /// bound each would be far too many for who gathers them.
+    fn fine(&mut self, name: &str, labels: &str, sum: &Sum) {
+        if sum.took.count() == 0 {
+            return;
+        }
+        let _ = write!(self.0, "# FINE {name}{{{labels}}}");
+        for (row, at, count) in sum.took.buckets() {
+            let _ = match middle_ns(row, at) {
+                Some(ns) => write!(self.0, " {}:{count}", ns / 1000),
+                None => write!(self.0, " +Inf:{count}"),
+            };
+        }
+        self.0.push('\n');
     }
 
     fn rest(&mut self, shared: &Shared) {

@@ -12,6 +12,7 @@ mod authority;
 mod backend;
 mod floods;
 mod handing;
+mod holding;
 mod keeping;
 mod logging;
 mod naming;
@@ -46,7 +47,7 @@ fn main() {
     let mut failed = Vec::new();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
     let mut all = [keeping::ALL, handing::ALL, secure::ALL, acme::ALL].concat();
-    all.extend([logging::ALL, naming::ALL, floods::ALL].concat());
+    all.extend([logging::ALL, naming::ALL, floods::ALL, holding::ALL].concat());
     let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
     let beside: Vec<&trial::Case> = stalls::ALL.iter().filter(|(name, _)| wanted(name)).collect();
     let none = chosen.is_empty() && beside.is_empty();

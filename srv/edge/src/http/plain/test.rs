@@ -151,6 +151,8 @@ fn both_ways_tell_the_instance_the_same() {
         "X-Request-Id",
         "Via",
         "x-a",
+        "X-Real-IP",
+        "X-Forwarded-Port",
         "Connection",
         "Max-Forwards",
     ];

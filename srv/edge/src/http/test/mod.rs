@@ -1,5 +1,7 @@
 //! The proxy from outside: users' bytes in, instances' answers out.
 
+mod bodies;
+mod halves;
 mod heads;
 mod holds;
 mod logs;
