@@ -11,6 +11,8 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 
+use super::serve::Taken;
+
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -106,6 +108,8 @@ pub(crate) struct Peer {
     rested: Cell<Instant>,
     /// When the next request began that comes, if that was tried before in another way.
     pub(crate) begun: Cell<Option<Instant>>,
+    /// The connection's place: a tunnel that goes on has it, too.
+    _taken: Taken,
 }
 
 /// How a user reaches the edge.
@@ -128,13 +132,13 @@ impl Scheme {
 }
 
 impl Peer {
-    pub(crate) fn new(ip: IpAddr, scheme: Scheme) -> Self {
-        let ip = ip.to_canonical();
+    pub(crate) fn new(taken: Taken, scheme: Scheme) -> Self {
+        let ip = taken.ip().to_canonical();
         let shown = HeaderValue::try_from(ip.to_string());
         // An address is printed in letters that a head may have.
         let shown = shown.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let (busy, rested) = (Cell::new(0), Cell::new(Instant::now()));
-        Self { ip, shown, scheme, busy, rested, begun: Cell::new(None) }
+        Self { ip, shown, scheme, busy, rested, begun: Cell::new(None), _taken: taken }
     }
 
     /// A request begins.
