@@ -101,6 +101,7 @@ async fn hear_until_end(stream: UnixStream, pid: u32, books: &Arc<Books>) -> io:
         if let Some(order) = order.filter(|_| order != told) {
             write.write_all(line(order).as_bytes()).await?;
             told = Some(order);
+            answer_due = answer_due.or_else(|| Some(Instant::now() + ANSWER_TIME_MAX));
         }
         let late = async {
             match answer_due {
@@ -115,6 +116,10 @@ async fn hear_until_end(stream: UnixStream, pid: u32, books: &Arc<Books>) -> io:
             () = late => {
                 tracing::warn!("older process {pid} does not answer: nothing waits for it");
                 books.older(|ledger| ledger.older_silent(pid));
+                if told == Some(Order::End) {
+                    // Nor does the end of the edge.
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
                 answer_due = None;
                 continue;
             }

@@ -10,6 +10,7 @@ mod acme;
 #[path = "../authority/mod.rs"]
 mod authority;
 mod backend;
+mod figures;
 mod floods;
 mod handing;
 mod keeping;
@@ -47,7 +48,7 @@ fn main() {
     let mut failed = Vec::new();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
     let mut all = [keeping::ALL, handing::ALL, secure::ALL, acme::ALL].concat();
-    all.extend([logging::ALL, naming::ALL, floods::ALL, streams::ALL].concat());
+    all.extend([logging::ALL, naming::ALL, floods::ALL, streams::ALL, figures::ALL].concat());
     let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
     let slow = [stalls::ALL, streams::BESIDE].concat();
     let beside: Vec<&trial::Case> = slow.iter().filter(|(name, _)| wanted(name)).collect();

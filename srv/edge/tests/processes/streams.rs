@@ -280,7 +280,7 @@ fn too_many() {
     streams[0].ends();
     wait_gone(first);
     trial.wait_value("older", |values| values.len() == 8);
-    let cut = |reason| self::cut(&trial, reason);
+    let cut = |reason| cut(&trial, reason);
     assert_eq!((cut("drain"), cut("killed")), (0, 0));
     let here = || value(&trial, "deploy_route_inflight{service=\"web\",host=\"*\",path=\"/\"}");
     let began = Instant::now();
