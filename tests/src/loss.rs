@@ -3,6 +3,7 @@
 //! that end well, at once, or not at all.
 
 mod deed;
+mod endless;
 mod held;
 mod load;
 mod lossy;

@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) users: Arc<Users>,
     /// Certificates, and handshakes by them.
     pub(crate) tls: Arc<Tls>,
+    /// Becomes true when no drain is waited for any more.
+    pub(crate) hurry: watch::Sender<bool>,
     /// Requests that wait for an instance.
     pub(crate) held: AtomicUsize,
 }
@@ -99,6 +101,7 @@ impl Shared {
             flights: Flights::new(limits.workers),
             users: Users::new(limits.workers),
             tls: Tls::new()?,
+            hurry: watch::Sender::new(false),
             held: AtomicUsize::new(0),
             limits,
         });

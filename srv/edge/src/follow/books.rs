@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::glance;
 use super::keep::Keep;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Order};
 use crate::error::Error;
 use crate::process::front::Front;
 use crate::swap::Note;
@@ -121,6 +121,7 @@ impl Books {
     /// Serves no route any more: what is in flight has its drain's time left.
     pub(crate) async fn close(&self) {
         let _turn = self.taking.lock().await;
+        self.front.close_all();
         if let Err(error) = self.swap(format!("generation {}\n", u64::MAX)) {
             tracing::warn!("{error}");
         }
@@ -192,9 +193,25 @@ impl Books {
         self.bump();
     }
 
-    /// Older processes that have not ended.
-    pub(crate) fn olders(&self) -> Vec<u32> {
+    /// Older processes that have not ended, what each has on its way, and whether it answers.
+    pub(crate) fn olders(&self) -> Vec<(u32, u64, bool)> {
         self.open().ledger.older().collect()
+    }
+
+    /// What an older process is to be told.
+    pub(crate) fn order(&self, pid: u32) -> Option<Order> {
+        self.open().ledger.order(pid)
+    }
+
+    /// An older process has ended, and holds nothing; what it had counted stays.
+    pub(crate) fn older_gone(&self, pid: u32) {
+        self.front.fold(pid);
+        self.older(|ledger| ledger.older_gone(pid));
+    }
+
+    /// What processes that are gone had counted stays: all but these.
+    pub(crate) fn older_are(&self, there: &[u32]) {
+        self.front.fold_but(there);
     }
 
     /// Lines that can be told now and were not told before.
@@ -230,12 +247,13 @@ impl Books {
         self.table().as_deref().map(glance::ports).unwrap_or_default()
     }
 
-    /// The line that says what this process holds, for a newer one.
+    /// The lines that say what this process holds, for a newer one.
     pub(crate) fn holds(&self) -> String {
+        let streams = self.front.flights();
         let generation = self.generation().unwrap_or(0);
         let open = self.open();
         let ids: String = open.ledger.holds().flat_map(|id| [" ", id]).collect();
-        format!("holds {generation}{ids}\n")
+        format!("streams {streams}\nholds {generation}{ids}\n")
     }
 
     /// Why the last table was not taken; empty: it was.

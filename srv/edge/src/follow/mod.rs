@@ -3,7 +3,7 @@
 pub(crate) mod books;
 mod glance;
 pub(crate) mod keep;
-mod ledger;
+pub(crate) mod ledger;
 pub(crate) mod older;
 mod stream;
 

@@ -13,6 +13,8 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 
+use super::serve::Taken;
+
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -114,6 +116,8 @@ pub(crate) struct Peer {
     busy: Arc<AtomicU32>,
     /// When the last of them ended.
     rested: Cell<Instant>,
+    /// The connection's place: a tunnel that goes on has it, too.
+    _taken: Taken,
     /// The next request that comes was tried before in another way.
     pub(crate) begun: Cell<Option<Begun>>,
     /// Nothing has moved for too long: what is still on its way is given up for that.
@@ -149,13 +153,14 @@ impl Scheme {
 }
 
 impl Peer {
-    pub(crate) fn new(ip: IpAddr, scheme: Scheme) -> Self {
-        let ip = ip.to_canonical();
+    pub(crate) fn new(taken: Taken, scheme: Scheme) -> Self {
+        let ip = taken.ip().to_canonical();
         let shown = HeaderValue::try_from(ip.to_string());
         // An address is printed in letters that a head may have.
         let shown = shown.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let (busy, rested) = (Arc::default(), Cell::new(Instant::now()));
-        Self { ip, shown, scheme, busy, rested, begun: Cell::new(None), late: Cell::new(false) }
+        let (begun, late) = (Cell::new(None), Cell::new(false));
+        Self { ip, shown, scheme, busy, rested, begun, late, _taken: taken }
     }
 
     /// A request begins.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -131,8 +131,15 @@ pub(crate) struct Taken {
     _seat: Seat,
     /// Becomes true when this process is to go.
     leave: watch::Receiver<bool>,
-    /// Is dropped when the connection has ended.
+    /// Is dropped when the connection has ended, and what it became.
     _done: mpsc::Sender<()>,
+}
+
+impl Taken {
+    /// The user's address.
+    pub(super) fn ip(&self) -> IpAddr {
+        self.from.ip()
+    }
 }
 
 /// Serves a connection.
@@ -142,14 +149,13 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
     let _ = stream.set_nodelay(true);
     match taken.kind {
         Kind::Http(scheme) => {
-            let peer = Peer::new(taken.from.ip(), scheme);
+            let leave = taken.leave.clone();
+            let peer = Peer::new(taken, scheme);
             spawn_local(async move {
-                let leave = taken.leave.clone();
                 match scheme {
                     Scheme::Http => self::stream(worker, stream, peer, leave).await,
                     Scheme::Https => secure(worker, stream, peer, leave).await,
                 }
-                drop(taken);
             });
         }
         Kind::Tcp(port) => {

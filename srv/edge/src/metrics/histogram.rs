@@ -96,6 +96,20 @@ impl Counted {
         self.rows[row].as_ref().map_or(0, |row| row.iter().sum())
     }
 
+    /// Adds so many to a bucket; to none when there is no such one.
+    pub(crate) fn add_to(&mut self, row: usize, at: usize, count: u64) {
+        let Some(row) = self.rows.get_mut(row) else { return };
+        if let Some(to) = row.get_or_insert_with(Box::default).get_mut(at) {
+            *to += count;
+        }
+    }
+
+    /// Adds what others have counted.
+    pub(crate) fn add(&mut self, more: &Counted) {
+        more.buckets().for_each(|(row, at, count)| self.add_to(row, at, count));
+        self.sum_us += more.sum_us;
+    }
+
     /// Each bucket that counts something: its row, its place there and its count.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (usize, usize, u64)> {
         let rows = self.rows.iter().enumerate();

@@ -43,6 +43,13 @@ pub(crate) fn text(shared: &Shared) -> String {
     out.0
 }
 
+/// The part of it that is of no route and no instance.
+pub(crate) fn rest(shared: &Shared) -> String {
+    let mut out = Text(String::new());
+    out.rest(shared);
+    out.0
+}
+
 fn place(place: &Place, service: &str) -> Option<String> {
     match place {
         Place::Http { host, path } => {
