@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
+use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
-use hyper::Response;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
