@@ -100,6 +100,7 @@ impl Body for Upload {
 
 /// An answer's body on its way to the user.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a text of ours is rare, and all others are large")]
 pub(crate) enum Download {
     /// A text of ours, or nothing.
     Text(Option<Bytes>),
