@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::backend::Backend;
 use crate::gate::Claim;
-use crate::http::{TRIES_MAX, Tried, choose};
+use crate::http::{Dialled, TRIES_MAX, Tried, choose};
 use crate::metrics::Class;
 use crate::worker::Worker;
 
@@ -25,7 +25,7 @@ pub(crate) async fn stream(worker: Rc<Worker>, mut user: TcpStream, port: u16) {
         let Some(claim) = choose(&worker, route, &tried) else { return };
         let pool = worker.pool(&claim);
         match pool.connect(&worker.shared.limits).await {
-            Ok((mut instance, open)) => {
+            Ok(Dialled { stream: mut instance, claim: open, .. }) => {
                 let (ended, end) = oneshot::channel::<()>();
                 let flight = Stream::begin(&worker, claim, began);
                 pool.keep(open, async move {

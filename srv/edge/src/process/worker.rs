@@ -28,6 +28,7 @@ use crate::access::Access;
 use crate::acme::Orders;
 use crate::args::Options;
 use crate::error::Error;
+use crate::follow::ahead::Ahead;
 use crate::follow::books::Books;
 use crate::follow::keep::Keep;
 use crate::follow::ledger::Ledger;
@@ -99,6 +100,8 @@ struct Worker {
     leaving: Leaving,
     /// Said when the tree is to be found with the next process.
     tree_leaving: Leaving,
+    /// Where it follows.
+    ahead: Ahead,
     follower: Option<Follower>,
     /// Who was followed by this process, for as long as it speaks for the edge.
     olders: Olders,
@@ -153,6 +156,7 @@ impl Worker {
             talk: Some(talk),
             leaving: Leaving::new(),
             tree_leaving: Leaving::new(),
+            ahead: Ahead::start()?,
             follower: None,
             olders: Olders::default(),
             orders: None,
@@ -195,7 +199,8 @@ impl Worker {
     async fn lead(&mut self) {
         self.olders = older::hear_all(&self.state.edge(), &self.books).await;
         let (servers, name) = (self.options.servers.clone(), self.options.name.clone());
-        let follower = Follower::start(self.books.clone(), servers, name, self.connected.clone());
+        let (books, connected) = (self.books.clone(), self.connected.clone());
+        let follower = Follower::start(&self.ahead, books, servers, name, connected);
         self.follower = Some(follower);
         self.orders = self.options.acme.clone().map(|from| {
             let dir = from.place(&self.state.edge());
