@@ -10,6 +10,7 @@ mod authority;
 mod crash;
 mod edge;
 mod edges;
+mod facts;
 mod failures;
 mod files;
 mod house;

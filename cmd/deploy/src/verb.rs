@@ -82,7 +82,11 @@ pub(crate) const VERBS: &[Verb] = &[
          fails changes nothing; Ctrl-C ends it with all it started.\n\
          Without -f, what is in manifests/ is applied: the services named, or all.\n\
          Each update is followed to its end. Services go side by side and do not wait for each\n\
-         other. Ctrl-C stops following, never the update.",
+         other. Ctrl-C stops following, never the update.\n\
+         With --json the last object of a service is done or failed; one that failed has failure:\n\
+         at, instance, reason, exit_code (128 and more for a signal), signal, oom, last_probe and\n\
+         log_tail, its last 20 lines, each null where it is not known. history has the same of\n\
+         each version, status as last_failure.",
         "cp web /deploy/manifests/web; echo apply > /deploy/active/web/ctl"),
     verb(Is::Plan, "plan", "[SERVICE…]", (0, ANY), &[FILE, EXIT_CODE],
         "what apply would do, and whether there is room",
@@ -94,7 +98,9 @@ pub(crate) const VERBS: &[Verb] = &[
         "diff /deploy/active/web/manifest web"),
     verb(Is::Status, "status", "[SERVICE]", (0, 1), &[],
         "a table of all services, or one in full",
-        "One is told with its update, its instances and its last events.",
+        "One is told with its update, its instances and its last events. With --json each instance\n\
+         has exit_code, signal, oom and last_probe, and last_failure is the instance that failed\n\
+         last, of all versions that are kept, as deploy help apply tells its fields.",
         "cat /deploy/status"),
     verb(Is::Pause, "pause", "SERVICE…", (1, ANY), FOLLOWED,
         "hold the update in flight; repairs go on", "", "echo pause > /deploy/active/web/ctl"),
@@ -124,7 +130,8 @@ pub(crate) const VERBS: &[Verb] = &[
         "echo remove > /deploy/active/web/ctl"),
     verb(Is::History, "history", "SERVICE [VERSION]", (1, 2), &[],
         "the versions kept: who, when, how each ended",
-        "With a version, by number (v3) or name, its manifest as it was applied.",
+        "With a version, by number (v3) or name, its manifest as it was applied. With --json\n\
+         failure is its instance that failed last, as deploy help apply tells its fields.",
         "ls /deploy/active/web/history"),
     verb(Is::Events, "events", "[SERVICE]", (0, 1), &[FOLLOW, SINCE],
         "what happened, a line an event", "", "cat /deploy/active/web/events"),
