@@ -12,6 +12,7 @@ use crate::world::{SERVICES_MAX, Service, World, container};
 use manifest::Manifest;
 use rollout::{Event, Id, Strategy, Version};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Letters of a digest that a refusal repeats.
 const QUOTED_CHARS: usize = 80;
@@ -218,6 +219,7 @@ impl World {
         self.pulls.begin(name, &reference, manifest.progress_deadline_ms, turn.now);
         turn.orders.push(Order::Pull { reference });
         if let Some(service) = self.touch(name, turn) {
+            service.coming = Some((preparing.text.clone(), Arc::new(manifest)));
             service.record.preparing = Some(preparing);
             service.record.outcome = None;
         }
