@@ -7,6 +7,7 @@ mod acme;
 #[allow(dead_code, reason = "others who include it use the rest")]
 #[path = "../../srv/edge/tests/authority/mod.rs"]
 mod authority;
+mod cancels;
 mod crash;
 mod edge;
 mod edges;

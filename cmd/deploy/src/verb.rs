@@ -79,7 +79,8 @@ pub(crate) const VERBS: &[Verb] = &[
          looked at, which must be clean, and a `build` is run there, with DEPLOY_ADDR and\n\
          DEPLOY_COMMIT set. Others are told who has the lock; --wait-lock waits for it in the\n\
          order of coming, and for the update in flight, with =TIME not for ever. A build that\n\
-         fails changes nothing; Ctrl-C ends it with all it started.\n\
+         fails changes nothing; Ctrl-C ends it with all it started, and so does whoever cancels\n\
+         it or takes the lock by force.\n\
          Without -f, what is in manifests/ is applied: the services named, or all.\n\
          Each update is followed to its end. Services go side by side and do not wait for each\n\
          other. Ctrl-C stops following, never the update.\n\
@@ -98,18 +99,20 @@ pub(crate) const VERBS: &[Verb] = &[
         "diff /deploy/active/web/manifest web"),
     verb(Is::Status, "status", "[SERVICE]", (0, 1), &[],
         "a table of all services, or one in full",
-        "One is told with its update, its instances and its last events. With --json each instance\n\
-         has exit_code, signal, oom and last_probe, and last_failure is the instance that failed\n\
-         last, of all versions that are kept, as deploy help apply tells its fields.",
+        "One is told with its update, its instances and its last events. With --json each\n\
+         instance has exit_code, signal, oom and last_probe, and last_failure is the one that\n\
+         failed last, of all versions that are kept: deploy help apply tells its fields.",
         "cat /deploy/status"),
     verb(Is::Pause, "pause", "SERVICE…", (1, ANY), FOLLOWED,
         "hold the update in flight; repairs go on", "", "echo pause > /deploy/active/web/ctl"),
     verb(Is::Resume, "resume", "SERVICE…", (1, ANY), FOLLOWED,
         "go on with a paused update, and follow it", "", "echo resume > /deploy/active/web/ctl"),
     verb(Is::Cancel, "cancel", "SERVICE…", (1, ANY), FOLLOWED,
-        "give up the update in flight",
-        "What is deployed serves as before. It ends with 0 when the update was given up; who\n\
-         follows that update is told so, and ends with 1.",
+        "give up the update in flight, or the build",
+        "What is deployed serves as before: it ends within stop_timeout and 5 s, whatever the\n\
+         update is at. It ends with 0 when the update was given up; who follows that update is\n\
+         told so, and ends with 1. Where somebody still builds, his lock is free at once, his\n\
+         build is ended, and nothing that he still writes counts.",
         "echo cancel > /deploy/active/web/ctl"),
     verb(Is::Rollback, "rollback", "SERVICE [VERSION]", (1, 2), FOLLOWED,
         "go back to an earlier version",

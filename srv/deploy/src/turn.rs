@@ -44,6 +44,8 @@ pub struct Turn {
     pub now: Millis,
     /// The same moment by the clock that people have.
     pub stamp: Millis,
+    /// By whose hand comes what is being taken now.
+    pub hand: Hand,
     /// Services to save or, where they are gone, to delete, with their records as they were.
     pub touched: BTreeMap<String, Option<Record>>,
     /// The kept logs of services as they were, where they are changed.
@@ -145,6 +147,7 @@ impl World {
     fn over(&mut self, hand: Hand, request: Request, answer: Answer, turn: &mut Turn) {
         let asked = audit::asked(&request);
         let before = turn.answers.len();
+        turn.hand = hand;
         match self.fence(hand, &request) {
             Ok(()) => self.asked(request, answer, turn),
             Err(refused) => turn.answers.push((answer, Err(refused))),

@@ -73,6 +73,8 @@ pub struct World {
     pub ended: BTreeMap<String, u64>,
     /// The lines of the root `events`.
     pub events: Arc<Grow>,
+    /// A lock that is older may be taken by force, in milliseconds.
+    pub lock_force_ms: Millis,
     /// Where the audit log lies; none where there is none.
     pub audit: Option<PathBuf>,
     /// The last refused write, in full.
@@ -119,6 +121,7 @@ impl Default for World {
             names_at: None,
             ended: BTreeMap::new(),
             events: Arc::default(),
+            lock_force_ms: crate::lock::FORCE_MS,
             audit: None,
             error: String::new(),
             last_event: 0,
