@@ -19,6 +19,7 @@ mod images;
 mod lock;
 mod logs;
 mod loss;
+mod many;
 mod refusals;
 mod registry;
 mod rig;
