@@ -15,9 +15,11 @@ mod figure;
 mod h2load;
 mod load;
 mod machine;
+mod many;
 mod memory;
 mod names;
 mod nginx;
+mod node;
 mod peer;
 mod program;
 mod proxies;
@@ -41,7 +43,7 @@ use std::process::ExitCode;
 
 /// What can be measured, in the order in which it is.
 const ALL: &[&str] =
-    &["update", "start", "memory", "reads", "proxy", "routes", "dns", "swap", "tls"];
+    &["update", "start", "memory", "reads", "many", "proxy", "routes", "dns", "swap", "tls"];
 
 fn main() -> ExitCode {
     match measure(std::env::args().skip(1).collect()) {
@@ -77,6 +79,7 @@ fn measure(words: Vec<String>) -> Result<(), String> {
 /// Measures one thing on a private server of its own, so that none disturbs another.
 async fn one(what: &str) -> Result<(), String> {
     match what {
+        "many" => return many::measure().await,
         "proxy" => return proxy::measure(),
         "routes" => return routes::measure().await,
         "dns" => return dns::measure(),

@@ -18,7 +18,7 @@ fn report(asked: Is, line: &str) -> Report {
     let (service, news) = match line.split_once([':', ' ']) {
         Some((service, "accepted")) => (service, News::Accepted),
         Some((service, rest)) => match rest.trim().strip_prefix("= ") {
-            Some(outcome) => (service, News::Ended(Outcome::read(outcome).unwrap())),
+            Some(outcome) => (service, News::Ended(Outcome::read(outcome).unwrap(), None)),
             None => (service, told(rest.trim())),
         },
         None => panic!("{line:?} is no line of a script"),

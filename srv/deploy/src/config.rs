@@ -20,6 +20,8 @@ pub struct Config {
     pub addresses: Vec<Address>,
     /// `-g`: who besides root may write.
     pub group: String,
+    /// `--lock-force-after`: how old a deploy lock has to be to be taken by force, in seconds.
+    pub lock_force_s: u64,
     /// `--net`: addresses for instances; absent: the node chooses.
     pub net: Option<String>,
     /// Where the machine's edge listens.
@@ -56,6 +58,11 @@ pub const ADDRESS: &str = "unix!/run/deploy/deploy.sock";
 /// Who may write unless told otherwise.
 pub const GROUP: &str = "deploy";
 
+/// The age from which a deploy lock may be taken by force, unless told otherwise, in seconds.
+const LOCK_FORCE_S: u64 = crate::lock::FORCE_MS / 1_000;
+/// The longest time that a deploy lock can be made safe from force: a day, in seconds.
+const LOCK_FORCE_S_MAX: u64 = 86_400;
+
 /// The flags, one a row: short, long, the word it takes, the variable, what it means.
 pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
     ("-D", "", "", "DEPLOYFS_TRANSCRIPT", "print each 9P message in one line"),
@@ -69,6 +76,13 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "serve here; repeatable (unix!/run/deploy/deploy.sock)",
     ),
     ("-g", "", "GROUP", "DEPLOYFS_GROUP", "the group that may write (deploy)"),
+    (
+        "",
+        "--lock-force-after",
+        "SECONDS",
+        "DEPLOYFS_LOCK_FORCE_AFTER",
+        "the age from which a deploy lock may be taken by force (300)",
+    ),
     ("", "--net", "CIDR", "DEPLOYFS_NET", "addresses for instances (10.89.0.0/16)"),
     ("", "--http", "ADDR", "DEPLOYFS_HTTP", "where the edge serves HTTP; - for nowhere (:80)"),
     ("", "--https", "ADDR", "DEPLOYFS_HTTPS", "where it serves HTTPS (:443)"),
@@ -123,6 +137,9 @@ pub enum Error {
     /// An authority that cannot be asked, or whose certificates could not be used.
     #[error("{0}")]
     Acme(String),
+    /// An age that is none.
+    #[error("--lock-force-after {0}: say seconds, 0 to {LOCK_FORCE_S_MAX}")]
+    Seconds(String),
     /// A range that no instances can be in.
     #[error("--net {0}: give a network of IPv4 and its length, 8 to 30, like 10.89.0.0/16")]
     Net(String),
@@ -148,6 +165,7 @@ pub fn parse(
         addresses: Vec::new(),
         group: text("DEPLOYFS_GROUP").unwrap_or_else(|| GROUP.to_string()),
         net: text("DEPLOYFS_NET"),
+        lock_force_s: text("DEPLOYFS_LOCK_FORCE_AFTER").map_or(Ok(LOCK_FORCE_S), seconds)?,
         edge: Edge {
             runs: env("DEPLOYFS_NO_EDGE").is_none(),
             http: text("DEPLOYFS_HTTP").unwrap_or_else(|| ":80".to_string()),
@@ -168,6 +186,9 @@ pub fn parse(
             Arg::Short('r') => config.state = words.value()?.into(),
             Arg::Short('s') => addresses.push(words.value()?.string()?),
             Arg::Short('g') => config.group = words.value()?.string()?,
+            Arg::Long("lock-force-after") => {
+                config.lock_force_s = seconds(words.value()?.string()?)?;
+            }
             Arg::Long("net") => config.net = Some(words.value()?.string()?),
             Arg::Long("http") => config.edge.http = words.value()?.string()?,
             Arg::Long("https") => config.edge.https = words.value()?.string()?,
@@ -202,6 +223,12 @@ pub fn parse(
     }
     absolute(&config)?;
     Ok(config)
+}
+
+/// How old a deploy lock has to be to be taken by force.
+fn seconds(text: String) -> Result<u64, Error> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= LOCK_FORCE_S_MAX);
+    seconds.ok_or(Error::Seconds(text))
 }
 
 /// Checks that no path depends on where the server was started.
@@ -277,7 +304,7 @@ mod tests {
         let config = words("", &[]).unwrap();
         assert_eq!(config.state, PathBuf::from(STATE));
         assert_eq!(config.addresses[0].to_string(), ADDRESS);
-        assert_eq!(config.group, GROUP);
+        assert_eq!((config.group.as_str(), config.lock_force_s), (GROUP, 300));
         assert!(!config.verbose && !config.transcript);
     }
 
@@ -288,6 +315,9 @@ mod tests {
         assert_eq!(config.state, PathBuf::from("/f"));
         assert_eq!(config.addresses.len(), 2);
         assert_eq!(words("", &env).unwrap().addresses[0].to_string(), "unix!/e.sock");
+        let env = [("DEPLOYFS_LOCK_FORCE_AFTER", "60")];
+        assert_eq!(words("", &env).unwrap().lock_force_s, 60);
+        assert_eq!(words("--lock-force-after 0", &env).unwrap().lock_force_s, 0);
     }
 
     #[test]
@@ -348,6 +378,8 @@ mod tests {
             ("-s nowhere", "-s nowhere"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),
+            ("--lock-force-after soon", "--lock-force-after soon: say seconds, 0 to 86400"),
+            ("--lock-force-after 86401", "--lock-force-after 86401: say seconds"),
             ("--net frob", "--net frob: give a network"),
             ("--net 10.0.0.0/4", "--net 10.0.0.0/4: give a network"),
             ("--net 10.0.0/16", "--net 10.0.0/16: give a network"),

@@ -223,26 +223,38 @@ pub fn conflict(
     manifest: &Manifest,
     services: &BTreeMap<String, Service>,
 ) -> Option<(String, String)> {
-    let wanted: BTreeSet<String> = manifest.routes.iter().map(|route| place(route).0).collect();
-    if wanted.is_empty() {
-        return None;
-    }
+    let wanted = |route: &&Route| manifest.routes.iter().any(|own| same(own, route));
     let others = services.iter().filter(|(other, _)| *other != name);
-    let mut taken = others.flat_map(|(other, service)| {
-        claimed(other, service).into_iter().map(move |place| (place, other.clone()))
+    let mut taken = others.filter_map(|(other, service)| {
+        let all = claimed(other, service);
+        let routes = all.iter().flat_map(|manifest| &manifest.routes);
+        let first = routes.filter(wanted).map(|route| place(route).0).min()?;
+        Some((first, other.clone()))
     });
-    taken.find(|(place, _)| wanted.contains(place))
+    taken.next()
 }
 
-/// Every place a service has, or is about to have.
-fn claimed(name: &str, service: &Service) -> BTreeSet<String> {
+/// Whether two routes begin at one place.
+fn same(one: &Route, other: &Route) -> bool {
+    match (one, other) {
+        (Route::Http { host, path, .. }, Route::Http { host: its, path: below, .. }) => {
+            host == its && path == below
+        }
+        (Route::Tcp { port }, Route::Tcp { port: its }) => port == its,
+        (Route::Http { .. }, Route::Tcp { .. }) | (Route::Tcp { .. }, Route::Http { .. }) => false,
+    }
+}
+
+/// Every manifest whose routes a service has, or is about to have.
+fn claimed(name: &str, service: &Service) -> Vec<Arc<Manifest>> {
     let rollout = &service.record.rollout;
     let versions = [rollout.current(), rollout.target()].into_iter().flatten();
     let known = versions.filter_map(|version| service.manifests.get(&version).cloned());
-    let coming = service.record.preparing.as_ref();
-    let coming = coming.and_then(|coming| manifest::parse(name, &coming.text).manifest);
-    let all = known.chain(coming.map(Arc::new));
-    all.flat_map(|m| m.routes.iter().map(|route| place(route).0).collect::<Vec<_>>()).collect()
+    let coming = service.record.preparing.as_ref().and_then(|coming| match &service.coming {
+        Some((text, manifest)) if *text == coming.text => Some(Arc::clone(manifest)),
+        Some(_) | None => manifest::parse(name, &coming.text).manifest.map(Arc::new),
+    });
+    known.chain(coming).collect()
 }
 
 /// How long edges may keep a request while no instance serves; none where none is on its way.
