@@ -215,7 +215,7 @@ impl Sim {
                     // A table is everybody's. What is drained may have exited meanwhile.
                     let of = match &word {
                         Word::Drained(id) => split(id).map(|(name, _)| vec![name.to_string()]),
-                        Word::Began(_) | Word::Serves(_) | Word::Cut { .. } => None,
+                        Word::Began(_) | Word::Serves(_) | Word::Cut { .. } | Word::Told(_) => None,
                     };
                     let deed = Deed::Said(word);
                     self.arrives(Arrival::Edge { edge: name, deed }, of);

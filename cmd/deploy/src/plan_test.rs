@@ -104,7 +104,7 @@ fn a_service_that_is_stopped_is_started_and_not_changed_in_place() {
     assert_eq!(more.json()["effect"], "start");
     // Nobody stopped what was scaled to nothing.
     let none = "image app:1.8\nreplicas 0\n";
-    assert!(!super::Plan::new("web", Some(&deployed(none)), &deployed(none).manifest).is_change());
+    assert!(!Plan::new("web", Some(&deployed(none)), &deployed(none).manifest).is_change());
 }
 
 #[test]

@@ -255,3 +255,7 @@ fn repeat(arrival: &Arrival) -> Option<Heard> {
         Arrival::Heard(heard) => Some(heard.clone()),
     }
 }
+
+#[cfg(test)]
+#[path = "wheel_test.rs"]
+mod tests;

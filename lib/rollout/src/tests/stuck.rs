@@ -79,9 +79,14 @@ fn an_update_that_is_stuck_ends_in_bounded_time_and_says_where_it_was() {
             // Nobody else has to answer for these to end.
             Phase::Place | Phase::Pull => (PROGRESS_MS, format!("100s, phase {phase}")),
             Phase::Health => (30_000 + WIND_UP_MS, health.to_string()),
-            // The edges have the time of the drain; then the old one is to stop, and does not.
-            Phase::Drain => (PROGRESS_MS + WIND_UP_MS, "100s, phase drain".to_string()),
-            _ => (PROGRESS_MS + WIND_UP_MS, format!("100s, phase {phase}")),
+            // In drain the edges have the time of it; then the old one is to stop, and does not.
+            Phase::Idle
+            | Phase::Start
+            | Phase::Route
+            | Phase::Drain
+            | Phase::Stop
+            | Phase::Pause
+            | Phase::Validate => (PROGRESS_MS + WIND_UP_MS, format!("100s, phase {phase}")),
         };
         let said = outcome.starts_with("failed update v1→v2 (") && outcome.ends_with(&why);
         assert!(said && took == limit, "{phase}: {outcome} after {took}, not {limit} {why}");
@@ -97,7 +102,13 @@ fn an_update_that_replaces_and_is_stuck_ends_so_too() {
         let (limit, why) = match phase {
             Phase::Place | Phase::Pull => (PROGRESS_MS, format!("100s, phase {phase}")),
             Phase::Health => (30_000 + back, "health check timeout after 30s".to_string()),
-            _ => (PROGRESS_MS + back, format!("100s, phase {phase}")),
+            Phase::Idle
+            | Phase::Start
+            | Phase::Route
+            | Phase::Drain
+            | Phase::Stop
+            | Phase::Pause
+            | Phase::Validate => (PROGRESS_MS + back, format!("100s, phase {phase}")),
         };
         let said = outcome.starts_with("failed update v1→v2 (") && outcome.ends_with(&why);
         assert!(said && took <= limit, "{phase}: {outcome} after {took}, not {limit} {why}");

@@ -205,10 +205,9 @@ mod tests {
             while let Some(Arrival::Asked(request, back)) = arrivals.recv().await {
                 lines.extend(crate::audit::asked(&request));
                 let Request::Over { request, .. } = request else { panic!("nobody's") };
-                let refused = match *request {
-                    Request::Strange { why, .. } => Err(why),
-                    _ => answer.clone(),
-                };
+                let strange =
+                    if let Request::Strange { why, .. } = *request { Some(why) } else { None };
+                let refused = strange.map_or(answer.clone(), Err);
                 back.send(refused).unwrap();
             }
             lines
