@@ -17,9 +17,8 @@ use tokio_tungstenite::WebSocketStream;
 const HELD_MAX: usize = 10_000;
 /// Streams of one connection; the edge allows some more.
 const STREAMS: usize = 100;
-/// Memory of the edge for each that is held: what an idle connection may take, and a request that
-/// waits is one more thing that rests. 7 to 12 have been seen: how far the buffers of a connection
-/// grow depends on how much of its 100 requests comes at once.
+/// Memory of the edge for each that is held: what an idle connection may take, for a request that
+/// waits is one more thing that rests. 7 to 12 have been seen, the more the busier the machine.
 const HELD_KIB_MAX: usize = 20;
 
 type Sender = SendRequest<Empty<Bytes>>;
