@@ -353,6 +353,7 @@ mod tests {
         assert_eq!(again.last_event, 1);
         assert_eq!(again.routes.to_reserve(), Some(2 * crate::routes::BLOCK));
         assert_eq!(again.services["web"].events.length().0, 40);
+        world.route(&turn);
         // What a turn leaves as it was is not written again.
         let mut turn = Turn::new(8);
         let service = "web".to_string();

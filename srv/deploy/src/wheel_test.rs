@@ -129,10 +129,10 @@ async fn what_was_refused_because_its_answer_was_lost_is_not_there_after_the_nex
     rig.does(LOST);
     let refused = rig.manifest("api", "image api:1\n").await.expect_err("nobody knows");
     assert!(refused.contains("nothing was changed"), "{refused}");
-    rig.manifest("web", "image web:2\n").await.expect_err("nobody knows");
-    rig.ctl("apply web").await.1.expect_err("nobody knows");
     // It lies there, though it was refused.
     assert_eq!(rig.found().await, ["api", "web"]);
+    rig.manifest("web", "image web:2\n").await.expect_err("nobody knows");
+    rig.ctl("apply web").await.1.expect_err("nobody knows");
     rig.does(WELL);
     rig.manifest("db", "image db:1\n").await.expect("saved");
     assert_eq!(rig.found().await, ["db", "web"]);
@@ -189,7 +189,7 @@ impl Rig {
         self.manifest("web", &text).await.expect("right");
         self.ctl("apply web").await.1.expect("accepted");
         let digest: u32 = image.bytes().map(u32::from).sum();
-        self.told(&format!("pulled {image} sha256:{digest:064}")).await
+        self.told(&format!("pulled {image} digest=sha256:{digest:064}")).await
     }
 
     /// That instance runs, is healthy, and every edge knows it: there is none.

@@ -14,7 +14,7 @@ fn check(old: &str, new: &str, wanted: u64) {
 fn a_request_waits_for_the_end_of_the_old_and_the_start_of_the_new() {
     check("", "", 65_000);
     check("drain 2\nstop_timeout 20", "drain 1", 32_000 + 30_000);
-    check("", "health_deadline 40\nmin_healthy 5", 35_000 + 45_000);
+    check("", "health_deadline 40\nmin_healthy_time 5", 35_000 + 45_000);
 }
 
 #[test]

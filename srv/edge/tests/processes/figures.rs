@@ -21,7 +21,8 @@ fn counters(metrics: &str) -> BTreeMap<String, f64> {
         let name = key.split('{').next().unwrap();
         ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end))
     };
-    let lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+    let lines = metrics.lines().filter(|line| !line.starts_with('#'));
+    let lines = lines.filter_map(|line| line.rsplit_once(' '));
     let counted = lines.filter(|(key, _)| counts(key));
     counted.map(|(key, value)| (key.to_owned(), value.parse().unwrap())).collect()
 }
