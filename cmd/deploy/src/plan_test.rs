@@ -86,8 +86,8 @@ fn a_stateful_service_is_replaced() {
         Some("image db:1\nupdate replace\nstop_timeout 20\n"),
         "image db:1\nupdate replace\nstop_timeout 20\nenv A=1\n",
         "web: v7 → new replace, all old ones stop before new ones start; requests wait for at \
-         most 75 s\n  + env A 1 restarts instances\n  db:1 is resolved when it is applied; if its tag moved, \
-         instances restart",
+         most 75 s\n  + env A 1 restarts instances\n  db:1 is resolved when it is applied; if its \
+         tag moved, instances restart",
     );
 }
 

@@ -187,7 +187,7 @@ pub fn parse(
             Arg::Short('s') => addresses.push(words.value()?.string()?),
             Arg::Short('g') => config.group = words.value()?.string()?,
             Arg::Long("lock-force-after") => {
-                config.lock_force_s = seconds(words.value()?.string()?)?;
+                config.lock_force_s = seconds(words.value()?.string()?)?
             }
             Arg::Long("net") => config.net = Some(words.value()?.string()?),
             Arg::Long("http") => config.edge.http = words.value()?.string()?,
@@ -204,13 +204,10 @@ pub fn parse(
         }
     }
     if addresses.is_empty() {
-        addresses = text("DEPLOYFS_ADDRESS").map_or(vec![ADDRESS.to_string()], |v| {
-            v.split_whitespace().map(String::from).collect()
-        });
+        addresses = listed(&text("DEPLOYFS_ADDRESS").unwrap_or_else(|| ADDRESS.to_string()));
     }
     if config.edge.dns.is_empty() {
-        let dns = text("DEPLOYFS_DNS").unwrap_or_default();
-        config.edge.dns = dns.split_whitespace().map(String::from).collect();
+        config.edge.dns = listed(&text("DEPLOYFS_DNS").unwrap_or_default());
     }
     places(&config.edge)?;
     acme(&config.edge)?;
@@ -223,6 +220,11 @@ pub fn parse(
     }
     absolute(&config)?;
     Ok(config)
+}
+
+/// The words of a variable that may have several.
+fn listed(text: &str) -> Vec<String> {
+    text.split_whitespace().map(String::from).collect()
 }
 
 /// How old a deploy lock has to be to be taken by force.

@@ -71,6 +71,7 @@ async fn a_websocket_outlives_restarts_new_flags_and_an_upgrade_until_its_instan
     shop.rig.echo("apply", "active/shop/ctl").await.expect("accepted");
     talk(&mut socket, "while its instance leaves or is about to").await;
     socket.close(None).await.expect("told");
+    drop(socket);
     assert!(shop.rig.wait("shop").await.starts_with("done update"));
     let events = shop.rig.cat("events").await;
     assert!(!events.contains("edge main ended"), "{events}");

@@ -293,6 +293,7 @@ fn a_place_that_another_service_has_is_refused_with_its_name() {
 
 #[test]
 fn a_replacement_that_is_stopped_in_the_gap_keeps_nobody_waiting() {
+    let next = "image web:2; port 80; drain 2; replicas 2; route shop /; update replace";
     for way in ["stop web", "scale web 0"] {
         let refused =
             "> refused: scale web 0: update to v2 in flight; wait for it, or cancel it first";
@@ -301,7 +302,7 @@ fn a_replacement_that_is_stopped_in_the_gap_keeps_nobody_waiting() {
             main_edge(),
             &format!(
                 "{}
-                 manifest web image web:2; port 80; drain 2; replicas 2; route shop /; update replace
+                 manifest web {next}
                  ctl apply web
                  node pulled web:2 digest={B}
                  > 6: shop / web drain=2000,hold=52000
