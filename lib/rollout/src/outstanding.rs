@@ -62,7 +62,8 @@ fn timers(s: &Service) -> impl Iterator<Item = Millis> + '_ {
         Step::Between { until } if until > 0 && !s.paused() => Some(until),
         Step::Between { .. } | Step::Surging | Step::Retiring => None,
     };
-    let watch = s.watch.as_ref().map(|w| w.until);
+    // What is found while another update is in flight waits for the end of that, whenever it is.
+    let watch = s.watch.as_ref().filter(|watch| !watch.is_loop()).map(|watch| watch.until);
     instances.chain(images).chain(update).chain(rest).chain(watch)
 }
 
