@@ -5,8 +5,9 @@
 //! connects to all there are and says `table GENERATION` whenever it has kept a table; the older
 //! one takes that table from the disk and says `streams COUNT`, what it has on its way, and `holds
 //! GENERATION ID…`: to which instances that are not in that table, then and whenever either
-//! changes; and `cut …` and `told …` for the `ack`. `end` ends it as the edge ends, `end crowd` at once: there
-//! are too many. The end of the connection is the end of all it held, however it came to that.
+//! changes; and `cut …` and `told …` for the `ack`. `end` ends it as the edge ends, `end crowd` at
+//! once: there are too many. The end of the connection is the end of all it held, however it came
+//! to that.
 
 mod tell;
 
