@@ -70,7 +70,8 @@ impl Talker {
             return Ok(());
         }
         write.write_all(
-            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
+              Upgrade: websocket\r\n\r\n",
         )?;
         std::io::copy(&mut &stream, &mut write).map(drop)
     }
