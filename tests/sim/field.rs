@@ -112,7 +112,7 @@ impl Sim {
         if late {
             self.figures.count("orders of a dead server");
         }
-        if let Order::Stop { container } | Order::Remove { container } = &order
+        if let Order::Stop { container, .. } | Order::Remove { container } = &order
             && self.node.boxes.get(container).is_some_and(node::Box::lives)
             && !late
         {

@@ -79,7 +79,7 @@ impl Node {
                 self.later.push((ms, Later::Fetched(reference)));
             }
             Order::Start { container, spec } => self.start(container, &spec, late, chance),
-            Order::Stop { container } => self.stop(container, chance),
+            Order::Stop { container, .. } => self.stop(container, chance),
             Order::Signal { container, .. } => {
                 if self.boxes.get(&container).is_some_and(Box::runs) {
                     let exit = Exit { code: 143, signal: Some("TERM".into()), ..Exit::default() };

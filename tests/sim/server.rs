@@ -346,7 +346,7 @@ impl Sim {
     /// What is told of an order that a planted defect keeps from the node.
     fn in_word(&self, order: &Order) -> Option<Heard> {
         match (self.plant, order) {
-            (Plant::StopsInWord, Order::Stop { container }) => {
+            (Plant::StopsInWord, Order::Stop { container, .. }) => {
                 let (container, exit) = (container.clone(), rollout::Exit::default());
                 Some(Heard::Told(Report::Exited { container, exit }))
             }
@@ -387,7 +387,7 @@ impl Sim {
 fn queue_of(order: &Order) -> Option<String> {
     match order {
         Order::Start { container, .. }
-        | Order::Stop { container }
+        | Order::Stop { container, .. }
         | Order::Signal { container, .. }
         | Order::Remove { container }
         | Order::DropLog { container }

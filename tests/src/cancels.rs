@@ -54,18 +54,20 @@ async fn held_in(rig: &Rig, manifest: &str, phase: &str) {
     timeout(PATIENCE, in_phase).await.unwrap_or_else(|_| panic!("never in {phase}"));
 }
 
+/// The version of the one instance that serves, once no other is left.
+async fn alone(rig: &Rig) -> String {
+    let serves = |text: &str| text.lines().count() == 1 && text.ends_with("serving");
+    rig.until("active/web/endpoints", serves).await;
+    assert_eq!(rig.cat("active/web/replicas").await, "1/1");
+    let table = rig.cat("active/web/endpoints").await;
+    let place = table.split(' ').next().expect("its place");
+    rig.of_instance(&format!("active/web/instances/{place}"), "version").await
+}
+
 /// The old version serves as it did, and nothing is left beside it.
 async fn as_before(rig: &Rig, version: &str) {
-    rig.until("active/web/endpoints", |text| {
-        text.lines().count() == 1 && text.ends_with("serving")
-    })
-    .await;
-    assert_eq!(rig.cat("active/web/replicas").await, "1/1");
+    assert_eq!(alone(rig).await, version);
     assert_eq!(rig.cat("active/web/version").await, version);
-    let table = rig.cat("active/web/endpoints").await;
-    let place = table.split(' ').next().expect("its place").to_string();
-    let path = format!("active/web/instances/{place}");
-    assert_eq!(rig.of_instance(&path, "version").await, version);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,12 +92,7 @@ async fn a_cancel_ends_in_time_while_an_edge_takes_no_table_and_while_a_user_tal
     assert!(table.lines().any(|line| line.ends_with("draining")), "{table}");
     drop(talk);
     // The new one had taken over, and stays: without it nobody would serve.
-    let serves = |text: &str| text.lines().count() == 1 && text.ends_with("serving");
-    rig.until("active/web/endpoints", serves).await;
-    let place = rig.cat("active/web/endpoints").await;
-    let place = place.split(' ').next().expect("its place");
-    let path = format!("active/web/instances/{place}");
-    assert_ne!(rig.of_instance(&path, "version").await, version);
+    assert_ne!(alone(&rig).await, version);
     rig.end().await;
 }
 

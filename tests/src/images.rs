@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -74,6 +75,18 @@ fn pushing(rig: &Rig, name: &str, path: &str) -> Child {
         .expect("deploy starts")
 }
 
+/// Waits until it has come as far as that; one that ends before is told with its reason.
+async fn comes_to(begun: impl Future<Output = ()>, push: &mut Child) {
+    tokio::select! {
+        () = begun => {}
+        status = push.wait() => {
+            let (mut words, mut err) = (String::new(), push.stderr.take().expect("piped"));
+            err.read_to_string(&mut words).await.expect("read");
+            panic!("it ended before: {status:?}: {words}");
+        }
+    }
+}
+
 /// What it ended with, and what it said on standard error.
 async fn ended(push: Child) -> (Option<i32>, String) {
     let output = timeout(PATIENCE, push.wait_with_output()).await;
@@ -89,8 +102,8 @@ async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
     let ingest = rig.state().join("node/images/ingest");
 
     let begun = written(&ingest);
-    let push = pushing(&rig, "web:v1", path);
-    begun.await;
+    let mut push = pushing(&rig, "web:v1", path);
+    comes_to(begun, &mut push).await;
     let pid = i32::try_from(push.id().expect("it runs")).expect("a pid");
     kill(Pid::from_raw(pid), Signal::SIGINT).expect("told");
     let (code, err) = ended(push).await;
@@ -101,7 +114,7 @@ async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
     // One that is killed has no last word.
     let begun = written(&ingest);
     let mut push = pushing(&rig, "web:v1", path);
-    begun.await;
+    comes_to(begun, &mut push).await;
     push.kill().await.expect("killed");
     let given_up = "push web:v1: web:v1 was given up, nothing of it is kept";
     let failed = "push web:v1 failed: web:v1 was given up";
@@ -128,8 +141,8 @@ async fn a_push_ends_with_ctrl_c_or_a_verb_and_leaves_nothing() {
 
     // Somebody else's word is no interrupt of one's own, and a name without a tag has one.
     let begun = written(&ingest);
-    let push = pushing(&rig, "web", path);
-    begun.await;
+    let mut push = pushing(&rig, "web", path);
+    comes_to(begun, &mut push).await;
     rig.echo("cancel-push web:latest", "ctl").await.expect("taken");
     let (code, err) = ended(push).await;
     assert_eq!(code, Some(1), "{err}");
@@ -144,8 +157,8 @@ async fn a_push_that_outlived_its_server_is_given_up_at_the_next_one() {
     let dir = large(&rig, 1024);
     let path = dir.to_str().expect("UTF-8");
     let begun = written(&rig.state().join("node/images/ingest"));
-    let push = pushing(&rig, "web:v1", path);
-    begun.await;
+    let mut push = pushing(&rig, "web:v1", path);
+    comes_to(begun, &mut push).await;
     rig.kill_server().await;
     let (code, err) = ended(push).await;
     assert_eq!(code, Some(69), "{err}");
@@ -182,8 +195,8 @@ async fn a_push_whose_server_or_node_ends_is_whole_or_not_there() {
     let path = dir.to_str().expect("UTF-8");
     // The node is told to end: it is given up, and the next node has nothing of it.
     let begun = written(&ingest);
-    let push = pushing(&rig, "web:v1", path);
-    begun.await;
+    let mut push = pushing(&rig, "web:v1", path);
+    comes_to(begun, &mut push).await;
     let events = rig.cat("events").await.matches(" answers").count();
     kill(rig.node_pid(), Signal::SIGTERM).expect("told");
     let (code, err) = ended(push).await;
@@ -195,8 +208,8 @@ async fn a_push_whose_server_or_node_ends_is_whole_or_not_there() {
     // The server is told to end: the push goes on at the node, and the next server hears its end.
     large(&rig, 256);
     let begun = written(&ingest);
-    let push = pushing(&rig, "web:v1", path);
-    begun.await;
+    let mut push = pushing(&rig, "web:v1", path);
+    comes_to(begun, &mut push).await;
     rig.end_server().await;
     let (code, err) = ended(push).await;
     // Lost in the middle, unless it had ended by then.

@@ -82,7 +82,7 @@ pub(crate) fn manifest() -> String {
          [what holds without the key]; a key marked * is changed without restarting anything\n\n",
     );
     for key in manifest::keys().iter().filter(|key| key.when == When::Ready) {
-        let mark = if key.effect == Effect::InPlace { " *" } else { "" };
+        let mark = if key.effect != Effect::Restart { " *" } else { "" };
         let repeat = if key.repeat { "; repeatable" } else { "" };
         let meaning = format!("{}{repeat} [{}]{mark}", key.meaning, key.default);
         entry(&mut text, &format!("{} {}", key.name, key.words), &meaning);

@@ -124,6 +124,7 @@ impl Plan {
         for change in &self.changes {
             let effect = match change.effect {
                 Effect::InPlace => "in place",
+                Effect::NewOnes => "in place, for instances started from now on",
                 Effect::Restart => "restarts instances",
             };
             lines.push(format!("  {:<50}  {effect}", change_text(change)));
@@ -157,6 +158,7 @@ impl Plan {
     pub(crate) fn json(&self) -> Value {
         let effect = |change: &Change| match change.effect {
             Effect::InPlace => "in place",
+            Effect::NewOnes => "new instances",
             Effect::Restart => "restart",
         };
         let change =

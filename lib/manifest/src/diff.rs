@@ -57,7 +57,7 @@ pub fn diff(old: &Manifest, old_digest: &str, new: &Manifest, new_digest: &str) 
 pub fn outcome(changes: &[Change]) -> Outcome {
     if changes.is_empty() {
         Outcome::Unchanged
-    } else if changes.iter().all(|change| change.effect == Effect::InPlace) {
+    } else if changes.iter().all(|change| change.effect != Effect::Restart) {
         Outcome::InPlace
     } else {
         Outcome::Update

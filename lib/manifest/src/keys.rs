@@ -38,6 +38,8 @@ pub enum When {
 pub enum Effect {
     /// Nothing restarts: instances never see the key.
     InPlace,
+    /// Nothing restarts: instances that run keep what they were started with.
+    NewOnes,
     /// Instances are replaced.
     Restart,
 }
@@ -111,11 +113,11 @@ const KEYS: [Key; 41] = [
         "tcp with a port, else running for 1 s",
         "how it is found out that an instance works; a bare /path means file"),
     key(HealthInterval, "health_interval", "TIME", "10",
-        "time between two probes of an instance that was healthy once").in_place(),
+        "time between two probes of an instance that was healthy once").of_new_ones(),
     key(HealthTimeout, "health_timeout", "TIME", "5, at most health_interval",
-        "time one probe has").in_place(),
+        "time one probe has").of_new_ones(),
     key(HealthRetries, "health_retries", "NUMBER", "3",
-        "failed probes in a row that make an instance unhealthy").in_place(),
+        "failed probes in a row that make an instance unhealthy").of_new_ones(),
     key(HealthDeadline, "health_deadline", "TIME", "30",
         "time from the start of the process to its first good probe").in_place(),
     key(MinHealthyTime, "min_healthy_time", "TIME", "0",
@@ -158,7 +160,7 @@ const KEYS: [Key; 41] = [
     key(LogLines, "log_lines", "NUMBER", "1000",
         "lines of output kept in memory for an instance").in_place(),
     key(LogSize, "log_size", "SIZE [FILES]", "10M 5",
-        "size of a log file, and how many are kept").in_place(),
+        "size of a log file, and how many are kept").of_new_ones(),
     key(Source, "source", "PATH", "none",
         "a git work tree on the user's side that must be clean").in_place(),
     key(Build, "build", "PROGRAM [WORD…]", "none",
@@ -200,6 +202,10 @@ impl Key {
 
     const fn in_place(self) -> Key {
         Key { effect: Effect::InPlace, ..self }
+    }
+
+    const fn of_new_ones(self) -> Key {
+        Key { effect: Effect::NewOnes, ..self }
     }
 
     /// Whether a version is another one when the key changes. How an image came to be, and where

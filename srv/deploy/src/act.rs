@@ -40,7 +40,7 @@ impl Hands {
     pub fn perform(&mut self, order: Order) {
         let key = match &order {
             Order::Start { container, .. }
-            | Order::Stop { container }
+            | Order::Stop { container, .. }
             | Order::Signal { container, .. }
             | Order::Remove { container }
             | Order::DropLog { container }
@@ -132,7 +132,13 @@ async fn on_node(
             client.write(&format!("instances/{container}/spec"), spec.as_bytes()).await?;
             client.write(&ctl(&container), b"start").await
         }
-        Order::Stop { container } => client.write(&ctl(&container), b"stop").await,
+        Order::Stop { container, timeout_ms: None } => {
+            client.write(&ctl(&container), b"stop").await
+        }
+        Order::Stop { container, timeout_ms: Some(ms) } => {
+            let line = format!("stop - {}.{:03}", ms / 1000, ms % 1000);
+            client.write(&ctl(&container), line.as_bytes()).await
+        }
         Order::Signal { container, signal } => {
             client.write(&ctl(&container), format!("signal {signal}").as_bytes()).await
         }
@@ -160,7 +166,7 @@ async fn refused(order: Order, error: &ClientError, arrivals: &mpsc::Sender<Arri
     let Some(Refusal { reason, permanent, missing }) = refusal(error) else { return };
     let heard = match order {
         Order::Start { container, .. } => Heard::StartRefused { container, reason, permanent },
-        Order::Stop { container } if missing => Heard::Missing { container },
+        Order::Stop { container, .. } if missing => Heard::Missing { container },
         Order::Remove { container } if missing => {
             Heard::Told(Report::Removed { container, log_bytes: 0 })
         }

@@ -251,6 +251,8 @@ pub enum Order {
     Stop {
         /// Its name.
         container: String,
+        /// From the signal to the kill, in milliseconds; nothing for what it was started with.
+        timeout_ms: Option<u64>,
     },
     /// Send a container a signal.
     Signal {

@@ -4,7 +4,7 @@
 use crate::show;
 use crate::world::World;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 /// The figures of this server. Names are prefixed `deployfs_`, so that what edges tell can follow.
@@ -42,27 +42,25 @@ pub fn text(world: &World) -> String {
     family(&mut text, "edges", "gauge", "Edges by state.", "state", &edges);
     let ended = "Updates that ended since this server started.";
     family(&mut text, "updates_total", "counter", ended, "outcome", &world.ended);
-    let mut one = |name, kind, help, value: u64| {
+    let mut one = |name, kind, help, value: &dyn Display| {
         let _ = writeln!(text, "# HELP deployfs_{name} {help}\n# TYPE deployfs_{name} {kind}");
         let _ = writeln!(text, "deployfs_{name} {value}");
     };
-    one("events_total", "counter", "Lines of events ever written.", world.last_event);
-    one("node_up", "gauge", "Whether the machine's node answers.", u64::from(world.node.up));
+    one("events_total", "counter", "Lines of events ever written.", &world.last_event);
+    one("node_up", "gauge", "Whether the machine's node answers.", &u64::from(world.node.up));
     if let Some(path) = &world.audit {
         let bytes = crate::audit::length(path).0;
-        one("audit_bytes", "gauge", "Bytes of the audit log.", bytes);
+        one("audit_bytes", "gauge", "Bytes of the audit log.", &bytes);
     }
     let generation = world.edges.newest().unwrap_or_default();
-    one("routes_generation", "gauge", "Generation of the newest table of routes.", generation);
+    one("routes_generation", "gauge", "Generation of the newest table of routes.", &generation);
     let arrived = "Events and requests that the loop has taken since this server started.";
-    one("arrivals_total", "counter", arrived, world.spent.arrivals);
-    let mut seconds = |name, help, value: Duration| {
-        let _ = writeln!(text, "# HELP deployfs_{name} {help}\n# TYPE deployfs_{name} counter");
-        let _ = writeln!(text, "deployfs_{name} {:.6}", value.as_secs_f64());
-    };
+    one("arrivals_total", "counter", arrived, &world.spent.arrivals);
+    let seconds = |time: Duration| format!("{:.6}", time.as_secs_f64());
     let looped = "Seconds the loop spent on them, until they were saved.";
-    seconds("loop_seconds_total", looped, world.spent.looped);
-    seconds("save_seconds_total", "Seconds of these for saving.", world.spent.saved);
+    one("loop_seconds_total", "counter", looped, &seconds(world.spent.looped));
+    let saved = "Seconds of these for saving.";
+    one("save_seconds_total", "counter", saved, &seconds(world.spent.saved));
     text
 }
 

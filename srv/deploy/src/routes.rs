@@ -224,14 +224,13 @@ pub fn conflict(
     services: &BTreeMap<String, Service>,
 ) -> Option<(String, String)> {
     let wanted = |route: &&Route| manifest.routes.iter().any(|own| same(own, route));
-    let others = services.iter().filter(|(other, _)| *other != name);
-    let mut taken = others.filter_map(|(other, service)| {
+    let mut others = services.iter().filter(|(other, _)| *other != name);
+    others.find_map(|(other, service)| {
         let all = claimed(other, service);
         let routes = all.iter().flat_map(|manifest| &manifest.routes);
         let first = routes.filter(wanted).map(|route| place(route).0).min()?;
         Some((first, other.clone()))
-    });
-    taken.next()
+    })
 }
 
 /// Whether two routes begin at one place.

@@ -60,7 +60,7 @@ impl Ground {
     fn order(&mut self, order: Order) {
         let done = match order {
             Order::Start { container, .. } => format!("do start {container}"),
-            Order::Stop { container } => format!("do stop {container}"),
+            Order::Stop { container, .. } => format!("do stop {container}"),
             Order::Signal { container, signal } => format!("do signal {container} {signal}"),
             Order::Wake { at, .. } => return self.wake = Some(at),
             Order::Publish { .. }

@@ -290,7 +290,10 @@ impl World {
                 },
                 Action::Publish { generation } => Order::Publish { service: service(), generation },
                 Action::Drain { id, .. } => Order::Drain { service: service(), id },
-                Action::Stop { id } => Order::Stop { container: container(name, id) },
+                Action::Stop { id } => Order::Stop {
+                    container: container(name, id),
+                    timeout_ms: self.stop_timeout_ms(name, id),
+                },
                 Action::Forget { id } => Order::Remove { container: container(name, id) },
                 Action::Delete => {
                     self.delete(name, turn);

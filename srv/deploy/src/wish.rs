@@ -61,6 +61,14 @@ impl World {
         serde_json::to_string(&wish).ok()
     }
 
+    /// How long an instance has from its signal to the kill: its version may have been given
+    /// another time since it started.
+    pub(crate) fn stop_timeout_ms(&self, name: &str, id: Id) -> Option<u64> {
+        let service = self.services.get(name)?;
+        let version = service.record.rollout.instances().get(&id)?.version;
+        Some(service.manifests.get(&version)?.stop_timeout_ms)
+    }
+
     /// Whether the node has told that it has a version's image.
     pub(crate) fn has_image(&self, name: &str, version: Version) -> bool {
         let service = self.services.get(name);

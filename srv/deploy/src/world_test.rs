@@ -76,7 +76,7 @@ fn told(world: &mut World, mut turn: Turn, lines: &mut Vec<String>) {
             Order::Drain { service, id } => again.push(Heard::Drained { service, id }),
             Order::Wake { .. } | Order::Tail { .. } => {}
             Order::Start { container, .. } => lines.push(format!("do start {container}")),
-            Order::Stop { container } => lines.push(format!("do stop {container}")),
+            Order::Stop { container, .. } => lines.push(format!("do stop {container}")),
             Order::Remove { container } => lines.push(format!("do remove {container}")),
             Order::DropLog { container } => lines.push(format!("do drop {container}")),
             Order::Pull { reference } => lines.push(format!("do pull {reference}")),

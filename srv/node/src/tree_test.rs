@@ -253,7 +253,7 @@ async fn status_and_help_speak_of_the_node() {
         assert!(status.contains(key), "{key} in {status}");
     }
     let help = bench.read("help").await;
-    for words in ["        <id>", "stop [SIGNAL [SECONDS]]", "push NAME:TAG PATH"] {
+    for words in ["        <id>", "stop [SIGNAL|- [SECONDS]]", "push NAME:TAG PATH"] {
         assert!(help.contains(words), "{words} in {help}");
     }
     assert_eq!(bench.read("images").await, "");

@@ -43,7 +43,7 @@ pub(crate) enum NodeVerb {
 pub(crate) enum Verb {
     /// Run it, once.
     Start,
-    /// Ask it to end, then kill it; none: what spec or image say.
+    /// Ask it to end, then kill it; none, `-` as a word: what spec or image say.
     Stop { signal: Option<String>, timeout_ms: Option<u64> },
     /// Send a signal to its first process.
     Signal(String),
@@ -63,7 +63,7 @@ pub(crate) const NODE: &[Row<NodeVerb>] = &[
 /// The verbs of `/instances/<id>/ctl`.
 pub(crate) const INSTANCE: &[Row<Verb>] = &[
     Row { name: "start", words: "", meaning: "run it, once", read: start },
-    Row { name: "stop", words: "[SIGNAL [SECONDS]]", meaning: "end it in two steps", read: stop },
+    Row { name: "stop", words: "[SIGNAL|- [SECONDS]]", meaning: "end it in two steps", read: stop },
     Row { name: "signal", words: "SIGNAL", meaning: "send a signal", read: send },
     Row { name: "remove", words: "", meaning: "kill it, leave nothing of it", read: remove },
 ];
@@ -152,6 +152,7 @@ fn stop(words: &[&str]) -> Result<Verb, String> {
         [signal, seconds] => (Some(*signal), Some(*seconds)),
         _ => return unfit(),
     };
+    let signal = signal.filter(|&name| name != "-");
     let timeout_ms = seconds.map(milliseconds).transpose()?;
     Ok(Verb::Stop { signal: signal.map(known_signal).transpose()?, timeout_ms })
 }
@@ -202,6 +203,7 @@ mod tests {
             "stop int 2.5",
             r#"[Stop { signal: Some("INT"), timeout_ms: Some(2500) }]"#,
         );
+        check(INSTANCE, "stop - 0.001", "[Stop { signal: None, timeout_ms: Some(1) }]");
         check(INSTANCE, "signal HUP\nremove", r#"[Signal("HUP"), Remove]"#);
         check(NODE, "pull 'a b'", r#"[Pull("a b")]"#);
         check(NODE, "push web:1 /srv/web", r#"[Push { name: "web:1", path: "/srv/web" }]"#);

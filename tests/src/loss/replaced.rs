@@ -46,8 +46,6 @@ async fn a_replacement_that_ends_by_force_and_starts_slowly_fails_no_request() {
     };
     write("v1").await;
     shop.rig.deploy(&["apply", "shop"]).await.fine();
-    // Who is to be ended has its time to stop from its own start.
-    shop.rig.deploy(&["restart", "shop"]).await.fine();
     write("v2").await;
     let plan = shop.rig.deploy(&["plan", "shop"]).await.fine();
     assert!(plan.contains("requests wait for at most 34 s"), "{plan}");

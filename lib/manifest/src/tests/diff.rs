@@ -26,14 +26,14 @@ fn equal_meaning_is_unchanged() {
 }
 
 #[test]
-fn what_instances_never_see_is_applied_in_place() {
+fn what_no_instance_has_to_restart_for_is_applied_in_place() {
     check("replicas 2", "replicas 3", "replicas: 2 → 3 InPlace\nInPlace");
     check("", "update_batch 50%", "update_batch: - → 50% InPlace\nInPlace");
     check(
         "health_interval 5",
         "stop_timeout 5\nlog_size 1M",
-        "health_interval: 5 → - InPlace\nstop_timeout: - → 5 InPlace\n\
-         log_size: - → 1M 5 InPlace\nInPlace",
+        "health_interval: 5 → - NewOnes\nstop_timeout: - → 5 InPlace\n\
+         log_size: - → 1M 5 NewOnes\nInPlace",
     );
     check(
         "port 1\nroute a.b /",

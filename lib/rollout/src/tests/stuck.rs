@@ -70,24 +70,29 @@ fn held(phase: Phase, script: &str, verb: &str) -> (u64, String) {
     (world.now - began, outcome)
 }
 
+/// When an update that is stuck there has ended, at the latest, if its way back takes so long;
+/// and the end of its reason.
+fn bounds(phase: Phase, back: u64) -> (u64, String) {
+    match phase {
+        // Nobody else has to answer for these to end.
+        Phase::Place | Phase::Pull => (PROGRESS_MS, format!("100s, phase {phase}")),
+        Phase::Health => (30_000 + back, "health check timeout after 30s".to_string()),
+        // In drain the edges have the time of it; then the old one is to stop, and does not.
+        Phase::Idle
+        | Phase::Start
+        | Phase::Route
+        | Phase::Drain
+        | Phase::Stop
+        | Phase::Pause
+        | Phase::Validate => (PROGRESS_MS + back, format!("100s, phase {phase}")),
+    }
+}
+
 #[test]
 fn an_update_that_is_stuck_ends_in_bounded_time_and_says_where_it_was() {
-    let health = "health check timeout after 30s";
     for (phase, script) in ways("apply v2") {
         let (took, outcome) = held(phase, &script, "");
-        let (limit, why) = match phase {
-            // Nobody else has to answer for these to end.
-            Phase::Place | Phase::Pull => (PROGRESS_MS, format!("100s, phase {phase}")),
-            Phase::Health => (30_000 + WIND_UP_MS, health.to_string()),
-            // In drain the edges have the time of it; then the old one is to stop, and does not.
-            Phase::Idle
-            | Phase::Start
-            | Phase::Route
-            | Phase::Drain
-            | Phase::Stop
-            | Phase::Pause
-            | Phase::Validate => (PROGRESS_MS + WIND_UP_MS, format!("100s, phase {phase}")),
-        };
+        let (limit, why) = bounds(phase, WIND_UP_MS);
         let said = outcome.starts_with("failed update v1→v2 (") && outcome.ends_with(&why);
         assert!(said && took == limit, "{phase}: {outcome} after {took}, not {limit} {why}");
     }
@@ -95,21 +100,10 @@ fn an_update_that_is_stuck_ends_in_bounded_time_and_says_where_it_was() {
 
 #[test]
 fn an_update_that_replaces_and_is_stuck_ends_so_too() {
-    // The old ones have their health deadline to come again.
-    let back = WIND_UP_MS + 30_000;
     for (phase, script) in replacing() {
         let (took, outcome) = held(phase, &script, "");
-        let (limit, why) = match phase {
-            Phase::Place | Phase::Pull => (PROGRESS_MS, format!("100s, phase {phase}")),
-            Phase::Health => (30_000 + back, "health check timeout after 30s".to_string()),
-            Phase::Idle
-            | Phase::Start
-            | Phase::Route
-            | Phase::Drain
-            | Phase::Stop
-            | Phase::Pause
-            | Phase::Validate => (PROGRESS_MS + back, format!("100s, phase {phase}")),
-        };
+        // The old ones have their health deadline to come again.
+        let (limit, why) = bounds(phase, WIND_UP_MS + 30_000);
         let said = outcome.starts_with("failed update v1→v2 (") && outcome.ends_with(&why);
         assert!(said && took <= limit, "{phase}: {outcome} after {took}, not {limit} {why}");
     }
