@@ -188,6 +188,7 @@ impl Sim {
             | Heard::Cut { .. }
             | Heard::Served { .. }
             | Heard::Drained { .. }
+            | Heard::PullLate { .. }
             | Heard::Woke { .. } => None,
         };
         self.arrives(Arrival::Heard(heard), of);

@@ -4,7 +4,7 @@ use crate::instance::{Again, Instance, Kept, Stage};
 use crate::outcome::{Outcome, Verdict};
 use crate::state::{Ending, Stand, Watch};
 use crate::turn::Turn;
-use crate::{Fact, Id, Kind, Version};
+use crate::{Fact, Id, Kind, Millis, Version};
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -69,6 +69,8 @@ impl Turn<'_> {
         }
         if let (Verdict::Done, Kind::Deploy, Some(to)) = (verdict, update.kind, update.to) {
             self.watch(update.from.filter(|_| update.before.stand == Stand::Up), to);
+        } else {
+            self.watch_on(update.before.watch, update.started);
         }
         let outcome = Outcome {
             verdict,
@@ -121,6 +123,19 @@ impl Turn<'_> {
         let at_most = self.now.saturating_add(window.saturating_mul(WATCH_TIMES_MAX));
         let watch = Watch { version, previous, until, at_most, exits: 0, gave_up: false };
         self.s.watch = Some(watch);
+    }
+
+    /// An update that came to nothing leaves the version before watched as it was; its time stood
+    /// still meanwhile.
+    fn watch_on(&mut self, before: Option<Watch>, since: Millis) {
+        let current = self.s.current.filter(|_| self.s.stand == Stand::Up);
+        let goes_on = |watch: &Watch| Some(watch.version) == current;
+        if let (None, Some(mut watch)) = (&self.s.watch, before.filter(goes_on)) {
+            let stood = self.now.saturating_sub(since);
+            watch.until = watch.until.saturating_add(stood);
+            watch.at_most = watch.at_most.saturating_add(stood);
+            self.s.watch = Some(watch);
+        }
     }
 
     /// The progress deadline has passed.

@@ -150,6 +150,13 @@ impl Service {
         self.target().and(self.current)
     }
 
+    /// No update is in flight, and places are held by another version than the current one: a
+    /// cancelled update left them where that could not come back.
+    pub fn strays(&self) -> bool {
+        let stray = |i: &Instance| i.holds() && Some(i.version) != self.current;
+        self.update.is_none() && self.instances.values().any(stray)
+    }
+
     /// The update in flight.
     pub fn update(&self) -> Option<&Update> {
         self.update.as_ref()

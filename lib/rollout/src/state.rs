@@ -213,6 +213,9 @@ pub(crate) struct Before {
     pub(crate) stand: Stand,
     /// The spec that a change in place of an equal version number covered.
     pub(crate) spec: Option<Spec>,
+    /// The watch over the version before: it goes on when the update comes to nothing.
+    #[serde(default)]
+    pub(crate) watch: Option<Watch>,
 }
 
 /// After an update: exits of the new version are counted for a while (`validate`).

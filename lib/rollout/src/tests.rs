@@ -7,7 +7,6 @@ mod chaos;
 mod crashes;
 mod failures;
 mod laws;
-mod neighbours;
 mod node;
 mod numbers;
 mod pauses;

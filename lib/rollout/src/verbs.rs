@@ -102,7 +102,13 @@ impl Turn<'_> {
             *until = until.saturating_add(stood);
         }
         if let Some(update) = &mut self.s.update {
-            update.moved = update.moved.saturating_add(stood);
+            // A step forward may have come while it stood. What a failure paused begins anew: its
+            // deadline may be just what passed.
+            let stood = self.now.saturating_sub(since.max(update.moved));
+            update.moved = match update.reason {
+                Some(_) => self.now,
+                None => update.moved.saturating_add(stood),
+            };
             update.paused = None;
             update.reason = None;
         }
@@ -174,7 +180,8 @@ impl Turn<'_> {
         let stand = self.s.stand;
         let spec = self.s.current.and_then(|version| self.s.specs.get(&version));
         let replicas = if stand == Stand::Up { spec.map_or(0, |s| s.replicas) } else { 0 };
-        Before { replicas, counts: self.s.aim.counts.clone(), stand, spec: None }
+        let watch = self.s.watch.clone();
+        Before { replicas, counts: self.s.aim.counts.clone(), stand, spec: None, watch }
     }
 
     /// Aims at a version. Nothing of it backs off any longer.

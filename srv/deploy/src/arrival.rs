@@ -127,6 +127,15 @@ pub enum Heard {
         /// Why, as far as that is known.
         reason: String,
     },
+    /// An apply has waited too long for its image.
+    PullLate {
+        /// The service.
+        service: String,
+        /// The image.
+        reference: String,
+        /// What it waited for.
+        reason: String,
+    },
     /// The node refused to start a container.
     StartRefused {
         /// Its name.

@@ -19,13 +19,12 @@ use std::sync::Arc;
 pub struct Book {
     record: Record,
     #[serde(skip)]
-    counted: RefCell<Option<Reserved>>,
+    counted: RefCell<Option<(String, Reserved)>>,
 }
 
 /// What the instances of a service have reserved on a node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reserved {
-    node: String,
     /// All of them together.
     pub sum: Resources,
     /// How many they are.
@@ -64,8 +63,10 @@ impl Book {
         }
         let mut counted = self.counted.borrow_mut();
         match &*counted {
-            Some(known) if known.node == node => known.clone(),
-            Some(_) | None => counted.insert(self.count(manifests, node, None)).clone(),
+            Some((known, reserved)) if known == node => *reserved,
+            Some(_) | None => {
+                counted.insert((node.to_string(), self.count(manifests, node, None))).1
+            }
         }
     }
 
@@ -75,7 +76,7 @@ impl Book {
         node: &str,
         leaving_out: Option<Version>,
     ) -> Reserved {
-        let mut counted = Reserved { node: node.to_string(), ..Reserved::default() };
+        let mut counted = Reserved::default();
         for instance in self.record.rollout.instances().values() {
             let goes = leaving_out.is_some_and(|kept| instance.version != kept);
             let here = instance.node.as_deref() == Some(node) && !instance.is_gone() && !goes;

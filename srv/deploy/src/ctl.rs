@@ -237,24 +237,31 @@ impl World {
     fn rollback(&mut self, name: &str, to: Option<&str>, turn: &mut Turn) -> Result {
         let service = self.services.get(name).ok_or("service does not exist")?;
         let record = &service.record;
-        let version =
-            match to {
-                Some(word) => {
-                    record.find(word).ok_or(format!("version {word} is not in history/{name}"))?
-                }
-                None => record.rollout.rollback_target().or(record.previous).ok_or(
-                    "no previous version to go back to; history has only what is deployed",
-                )?,
-            };
+        // What a cancelled update left when what is deployed could not come back.
+        let strays = record.rollout.strays();
+        let version = match to {
+            Some(word) => {
+                record.find(word).ok_or(format!("version {word} is not in history/{name}"))?
+            }
+            None => {
+                let strays = record.rollout.current().filter(|_| strays);
+                let back = record.rollout.rollback_target().or(strays).or(record.previous);
+                back.ok_or(
+                    "no previous version to go back to; history has only what is \
+                                deployed",
+                )?
+            }
+        };
         let known = record.versions.get(&version).zip(service.manifests.get(&version));
         let (edition, manifest) = known.ok_or(format!("version {version} is not kept any more"))?;
-        if !edition.completed {
+        if !edition.completed && record.rollout.current() != Some(version) {
             let ended = edition.ended.as_deref().unwrap_or("its update has not ended");
             let name = &edition.name;
             return Err(format!("version {version} ({name}) cannot be gone back to: {ended}"));
         }
         let quiet = record.rollout.update().is_none() && record.rollout.target().is_none();
-        if quiet && record.rollout.current() == Some(version) && !record.rollout.stopped() {
+        let deployed = record.rollout.current() == Some(version) && !strays;
+        if quiet && deployed && !record.rollout.stopped() {
             return Err(format!("version {version} ({}) is deployed already", edition.name));
         }
         self.routes_free(name, manifest)?;

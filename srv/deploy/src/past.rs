@@ -5,7 +5,7 @@
 
 use crate::clock::{Millis, stamp};
 use crate::record::{Edition, Record};
-use rollout::{Fact, Kind, Outcome, Version};
+use rollout::{Fact, Kind, Outcome, Verdict, Version};
 use serde::{Deserialize, Serialize};
 
 /// Ends that are kept of a version; of more, the first and the last.
@@ -85,8 +85,10 @@ impl Record {
     /// Writes the end of an update into the history, and chooses what is gone back to.
     pub fn end(&mut self, outcome: &Outcome, at: Millis) {
         let current = self.rollout.current();
-        let serves = outcome.to.is_some() && current == outcome.to;
-        let watched = self.rollout.watch().map(|(version, ..)| version);
+        let reached = matches!(outcome.verdict, Verdict::Done | Verdict::RolledBack);
+        let serves = reached && outcome.to.is_some() && current == outcome.to;
+        let to = outcome.to.and_then(|to| self.rollout.spec(to));
+        let unwatched = to.is_some_and(|spec| spec.validate_ms == 0);
         let from = outcome.from.filter(|from| outcome.to != Some(*from));
         let before = from.and_then(|from| self.versions.get(&from));
         let (held, was) = (before.is_some_and(|e| e.validated), outcome.kind);
@@ -94,8 +96,8 @@ impl Record {
             edition.ended(outcome, at, was != Kind::Rollback);
             if serves && was != Kind::Rollback {
                 edition.completed = true;
-                let quiet = watched != outcome.to;
-                edition.validated |= quiet && (was == Kind::Deploy || was == Kind::Change && held);
+                edition.validated |=
+                    was == Kind::Deploy && unwatched || was == Kind::Change && held;
             }
         }
         let back = was == Kind::Rollback || outcome.to.is_none();

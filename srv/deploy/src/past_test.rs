@@ -150,6 +150,29 @@ fn what_was_validated_is_gone_back_to_before_what_was_only_passed() {
 }
 
 #[test]
+fn what_does_not_hold_is_no_better_for_being_applied_again_or_stopped() {
+    let marks = |story: &Story| {
+        let edition = &story.record.versions[&Version(1)];
+        (edition.completed, edition.validated)
+    };
+    let mut story = Story::new();
+    story.apply(1).exits(3);
+    assert_eq!(marks(&story), (false, false), "it loops");
+    // An update of it that fails or is cancelled.
+    let spec = Spec { replicas: 2, ..story.edition(1) };
+    rollout::step(
+        &mut story.record.rollout,
+        story.now,
+        Event::Applied { version: Version(1), spec },
+    );
+    story.happens(Event::Cancelled);
+    assert_eq!(marks(&story), (false, false), "nothing came of it");
+    let mut story = Story::new();
+    story.apply(1).happens(Event::Stopped).apply(1);
+    assert_eq!(marks(&story), (true, false), "stopped while it was watched");
+}
+
+#[test]
 fn what_failed_in_flight_leaves_what_is_gone_back_to() {
     let mut story = Story::new();
     story.apply(1).pass(20_000).apply(2).pass(20_000).apply(9);

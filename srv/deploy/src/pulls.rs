@@ -3,7 +3,6 @@
 
 use crate::arrival::Heard;
 use crate::clock::{Millis, seconds};
-use crate::report::Report;
 use std::collections::BTreeMap;
 
 /// The deadline of an apply whose manifest is not readable any more, in milliseconds.
@@ -38,9 +37,15 @@ impl Pulls {
 
     /// An apply waits that may have waited before: its time runs on while no node answers.
     pub(crate) fn go_on(&mut self, service: &str, reference: &str, ms: Millis, now: Millis) {
-        if !self.0.contains_key(service) {
+        if self.0.get(service).is_none_or(|pull| pull.reference != reference) {
             self.begin(service, reference, ms, now);
         }
+    }
+
+    /// Whether it waits.
+    #[cfg(test)]
+    pub(crate) fn waits(&self, service: &str) -> bool {
+        self.0.contains_key(service)
     }
 
     /// It waits no more.
@@ -64,16 +69,10 @@ impl Pulls {
 
     /// Gives up those whose time has come.
     pub(crate) fn pass(&mut self, now: Millis) -> Vec<Heard> {
-        let late: Vec<String> = self
-            .0
-            .iter()
-            .filter(|(_, pull)| pull.due <= now)
-            .map(|(name, _)| name.clone())
-            .collect();
-        let late = late.iter().filter_map(|name| self.0.remove(name));
-        let failed = |pull: Pull| {
+        let late = self.0.extract_if(.., |_, pull| pull.due <= now);
+        let failed = |(service, pull): (String, Pull)| {
             let reason = format!("no progress for {}", seconds(pull.deadline_ms));
-            Heard::Told(Report::PullFailed { reference: pull.reference, reason, permanent: true })
+            Heard::PullLate { service, reference: pull.reference, reason }
         };
         late.map(failed).collect()
     }
@@ -93,10 +92,10 @@ mod tests {
         pulls.came("web:1", 7, 1_500);
         assert!(pulls.pass(1_899).is_empty());
         let given_up = pulls.pass(1_900);
-        let [Heard::Told(Report::PullFailed { reference, reason, .. })] = &given_up[..] else {
+        let [Heard::PullLate { service, reference, reason }] = &given_up[..] else {
             panic!("{given_up:?}")
         };
-        assert_eq!((reference.as_str(), reason.as_str()), ("web:1", "no progress for 1.0s"));
+        assert_eq!([service, reference, reason], ["web", "web:1", "no progress for 1.0s"]);
         pulls.end("api");
         assert_eq!(pulls.due(), None);
     }

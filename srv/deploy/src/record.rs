@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Versions of a service that are kept besides those in use. The sources ask for one at least.
 pub const HISTORY_MAX: usize = 10;
+/// Bytes of their manifests together: with those in use, and two thousand instances, a record is
+/// still a value that a store takes.
+const HISTORY_BYTES_MAX: usize = 256 << 10;
 
 /// One service, as saved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -155,15 +158,20 @@ impl Record {
         }
     }
 
-    /// Lets go of versions that are neither in use nor among the last [`HISTORY_MAX`].
+    /// Lets go of versions that are neither in use nor among the last [`HISTORY_MAX`], fewer where
+    /// their manifests are long.
     pub fn prune(&mut self) {
         let rollout = &self.rollout;
         let run = rollout.instances().values().map(|instance| instance.version);
         let in_use: BTreeSet<Version> =
             run.chain(rollout.current()).chain(rollout.target()).collect();
-        let spare = self.versions.len().saturating_sub(HISTORY_MAX);
         let previous = self.previous;
-        let old: Vec<Version> = self.versions.keys().take(spare).copied().collect();
+        let (mut newer, mut bytes) = (0, 0);
+        let old = self.versions.iter().rev().filter(|(_, edition)| {
+            (newer, bytes) = (newer + 1, bytes + edition.text.len());
+            newer > HISTORY_MAX || bytes > HISTORY_BYTES_MAX
+        });
+        let old: Vec<Version> = old.map(|(version, _)| *version).collect();
         for version in old {
             if !in_use.contains(&version) && previous != Some(version) {
                 self.versions.remove(&version);

@@ -223,6 +223,9 @@ pub fn conflict(
     manifest: &Manifest,
     services: &BTreeMap<String, Service>,
 ) -> Option<(String, String)> {
+    if manifest.routes.is_empty() {
+        return None;
+    }
     let wanted = |route: &&Route| manifest.routes.iter().any(|own| same(own, route));
     let mut others = services.iter().filter(|(other, _)| *other != name);
     others.find_map(|(other, service)| {

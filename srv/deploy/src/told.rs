@@ -149,6 +149,14 @@ impl World {
         }
     }
 
+    /// An apply has waited too long; others that wait for the same image may have longer.
+    pub(crate) fn pull_late(&mut self, name: &str, reference: &str, reason: &str, turn: &mut Turn) {
+        let preparing = self.services.get(name).and_then(|one| one.record.preparing.as_ref());
+        if preparing.is_some_and(|preparing| preparing.reference == reference) {
+            self.unprepare(name, &format!("failed: {}", about(reference, reason)), turn);
+        }
+    }
+
     /// The services that a pull of that reference means something to: with an apply that waits
     /// for it, or a version.
     fn concerned(&self, reference: &str) -> Vec<(String, bool)> {
@@ -187,6 +195,10 @@ impl World {
         let Some(service) = self.touch(name, turn) else { return };
         service.coming = None;
         let Some(preparing) = service.record.preparing.take() else { return };
+        // The version that serves may have gone back by itself meanwhile.
+        if let Err(busy) = rollout::may(&service.record.rollout, rollout::Verb::Apply) {
+            return self.unprepare(name, &format!("failed: {busy}"), turn);
+        }
         let Some(manifest) = manifest::parse(name, &preparing.text).manifest else {
             // It parsed when it was applied: another version of this server took it.
             return self.unprepare(name, "failed: the manifest is refused now; apply again", turn);

@@ -6,10 +6,10 @@ use crate::audit;
 use crate::clock::Millis;
 use crate::grow::Grow;
 use crate::kept::Kept;
-use crate::lock::Hand;
+use crate::lock::{Hand, Lock};
 use crate::past::Failure;
 use crate::pulls::PULL_MS_MAX;
-use crate::record::Record;
+use crate::record::{Preparing, Record};
 use crate::room::in_words;
 use crate::show;
 use crate::world::{Service, World, container};
@@ -52,6 +52,8 @@ pub struct Turn {
     pub kept: BTreeMap<String, BTreeMap<Id, Kept>>,
     /// What was known of failed instances, where it is changed.
     pub failures: BTreeMap<String, BTreeMap<Version, Failure>>,
+    /// Deploy locks as they were before somebody broke them, until the write that did is accepted.
+    pub locks: BTreeMap<String, Lock>,
     /// Services that are gone, with what is not saved of them.
     pub removed: BTreeMap<String, Service>,
     /// Lines to save and to tell.
@@ -201,6 +203,9 @@ impl World {
             Heard::Missing { container } => {
                 self.of_container(&container, turn, |id| Event::Lost { id });
             }
+            Heard::PullLate { service, reference, reason } => {
+                self.pull_late(&service, &reference, &reason, turn);
+            }
             Heard::Served { service, generation } => {
                 self.step(&service, Event::Served { generation }, turn);
             }
@@ -254,15 +259,25 @@ impl World {
     pub fn resume(&mut self, name: &str, turn: &mut Turn) {
         let Some(service) = self.services.get(name) else { return };
         let actions = rollout::resume(&service.record.rollout, turn.now);
-        if let Some(preparing) = &service.record.preparing {
-            let reference = preparing.reference.clone();
-            let deadline = manifest::parse(name, &preparing.text).manifest;
-            let deadline_ms =
-                deadline.map_or(PULL_MS_MAX, |manifest| manifest.progress_deadline_ms);
-            self.pulls.go_on(name, &reference, deadline_ms, turn.now);
-            turn.orders.push(Order::Pull { reference });
-        }
+        let reference = self.waits_on(name, turn.now);
+        turn.orders.extend(reference.map(|reference| Order::Pull { reference }));
         self.translate(name, actions, turn);
+    }
+
+    /// Its apply waits for its image as its record says, or none does. Gives the image.
+    pub(crate) fn waits_on(&mut self, name: &str, now: Millis) -> Option<String> {
+        let service = self.services.get_mut(name)?;
+        let Some(Preparing { text, reference, .. }) = &service.record.preparing else {
+            self.pulls.end(name);
+            service.coming = None;
+            return None;
+        };
+        let manifest = manifest::parse(name, text).manifest;
+        let ms = manifest.as_ref().map_or(PULL_MS_MAX, |manifest| manifest.progress_deadline_ms);
+        self.pulls.go_on(name, reference, ms, now);
+        let reference = reference.clone();
+        service.coming = manifest.map(|manifest| (text.clone(), Arc::new(manifest)));
+        Some(reference)
     }
 
     fn translate(&mut self, name: &str, actions: Vec<Action>, turn: &mut Turn) {

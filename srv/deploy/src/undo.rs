@@ -45,6 +45,7 @@ impl World {
             let Some(record) = before else {
                 // Its numbers are those it was made with: nothing else can have changed them.
                 self.delete(name, &mut Turn::default());
+                self.pulls.end(name);
                 continue;
             };
             if let Some(service) = turn.removed.remove(name) {
@@ -55,6 +56,12 @@ impl World {
             let service = self.services.entry(name.clone()).or_insert_with(fresh);
             *service.record = record.clone();
             service.parse_manifests(name);
+            self.waits_on(name, turn.now);
+        }
+        for (name, before) in std::mem::take(&mut turn.locks) {
+            if let Some(service) = self.services.get_mut(&name) {
+                service.lock = before;
+            }
         }
         // The node was not told to drop any of them.
         for (name, before) in &turn.kept {

@@ -164,6 +164,45 @@ fn with_update_failure_pause_it_stands_and_resume_tries_again() {
 }
 
 #[test]
+fn what_the_progress_deadline_paused_has_all_of_it_again_once_resumed() {
+    check(
+        "
+        ! apply v1
+        ! well
+        ! apply v2 failure=pause progress=10000
+        +10000
+        > 'update paused: no progress for 10s, phase place'
+        +1000000
+        resume
+        > 'update resumed'
+        +9999
+        +1
+        > 'update paused: no progress for 10s, phase place'
+        ",
+    );
+}
+
+#[test]
+fn a_step_forward_during_a_pause_does_not_make_the_deadline_later_than_the_pause_did() {
+    check(
+        "
+        ! apply v1
+        ! well
+        ! apply v2 progress=10000
+        ! +4000
+        ! pause
+        ! +4000
+        ! placed 1
+        ! +4000
+        ! resume
+        +9999
+        +1
+        > 'failed update v1→v2 (22s): no progress for 10s, phase pull'; forget 1
+        ",
+    );
+}
+
+#[test]
 fn without_a_step_forward_the_update_fails_at_its_deadline_and_a_pause_stops_that_clock() {
     check(
         "

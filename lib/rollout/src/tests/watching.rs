@@ -227,6 +227,38 @@ fn a_change_in_place_and_a_restart_leave_the_watch_where_it_is() {
 }
 
 #[test]
+fn an_update_that_comes_to_nothing_leaves_the_watch_over_what_was_there() {
+    check(
+        "
+        ! apply v1
+        ! well
+        ! apply v2 validate=60000
+        ! well
+        ! exited 1 1
+        ! +100
+        ! well
+        ! +10000
+        ! apply v3 validate=60000
+        ! +5000
+        ! cancel
+        ! well
+        ? none validate v2 1/1: 0=v2#1 kept, 0=v2#2 serving
+        ! +49899
+        ? none validate v2 1/1: 0=v2#1 kept, 0=v2#2 serving
+        +1
+        > 'v2 validated'
+        ! apply v3 validate=60000
+        ! well
+        ! apply v4
+        ! placed 5
+        ! pull-refused v4 gone
+        ! well
+        ? failed validate v3→v4 0/1: 0=v3#4 serving
+        ",
+    );
+}
+
+#[test]
 fn what_is_validated_is_not_in_flight() {
     check(
         "

@@ -53,6 +53,7 @@ fn told(heard: &Heard) -> String {
         | Heard::CancelTold { .. }
         | Heard::CollectRefused { .. }
         | Heard::Missing { .. }
+        | Heard::PullLate { .. }
         | Heard::Woke { .. }
         | Heard::Logged { .. }) => panic!("an edge told {other:?}"),
     }
