@@ -2,7 +2,7 @@
 
 use crate::answers::serves;
 use crate::instance::Stage;
-use crate::state::{Stand, Step};
+use crate::state::{Image, Stand, Step};
 use crate::{Id, Instance, Millis, Outcome, Service, Spec, Update, Verdict, Version};
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::fmt;
@@ -148,6 +148,12 @@ impl Service {
     /// `None`: take the previous one from the history.
     pub fn rollback_target(&self) -> Option<Version> {
         self.target().and(self.current)
+    }
+
+    /// The versions whose images were asked for and are not there.
+    pub fn images_missing(&self) -> impl Iterator<Item = Version> {
+        let missing = self.images.iter().filter(|(_, image)| **image != Image::Here);
+        missing.map(|(version, _)| *version)
     }
 
     /// No update is in flight, and places are held by another version than the current one: a

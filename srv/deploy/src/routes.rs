@@ -229,10 +229,12 @@ pub fn conflict(
     let wanted = |route: &&Route| manifest.routes.iter().any(|own| same(own, route));
     let mut others = services.iter().filter(|(other, _)| *other != name);
     others.find_map(|(other, service)| {
-        let all = claimed(other, service);
-        let routes = all.iter().flat_map(|manifest| &manifest.routes);
-        let first = routes.filter(wanted).map(|route| place(route).0).min()?;
-        Some((first, other.clone()))
+        let first = |manifest: &Manifest| {
+            manifest.routes.iter().filter(wanted).map(|route| place(route).0).min()
+        };
+        let deployed = claimed(service).filter_map(|manifest| first(manifest)).min();
+        let coming = coming(other, service).and_then(|manifest| first(&manifest));
+        Some((deployed.into_iter().chain(coming).min()?, other.clone()))
     })
 }
 
@@ -247,16 +249,20 @@ fn same(one: &Route, other: &Route) -> bool {
     }
 }
 
-/// Every manifest whose routes a service has, or is about to have.
-fn claimed(name: &str, service: &Service) -> Vec<Arc<Manifest>> {
+/// The manifests whose routes a service has, or is to have.
+fn claimed(service: &Service) -> impl Iterator<Item = &Arc<Manifest>> {
     let rollout = &service.record.rollout;
     let versions = [rollout.current(), rollout.target()].into_iter().flatten();
-    let known = versions.filter_map(|version| service.manifests.get(&version).cloned());
-    let coming = service.record.preparing.as_ref().and_then(|coming| match &service.coming {
+    versions.filter_map(|version| service.manifests.get(&version))
+}
+
+/// The manifest that an apply brings once its image is there.
+fn coming(name: &str, service: &Service) -> Option<Arc<Manifest>> {
+    let coming = service.record.preparing.as_ref()?;
+    match &service.coming {
         Some((text, manifest)) if *text == coming.text => Some(Arc::clone(manifest)),
         Some(_) | None => manifest::parse(name, &coming.text).manifest.map(Arc::new),
-    });
-    known.chain(coming).collect()
+    }
 }
 
 /// How long edges may keep a request while no instance serves; none where none is on its way.

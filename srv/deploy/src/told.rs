@@ -169,14 +169,11 @@ impl World {
         concerned.map(|(name, waits)| (name.clone(), waits)).collect()
     }
 
-    /// The versions of a service whose image, pinned, is that reference.
+    /// The versions of a service that wait for their image, which, pinned, is that reference.
     fn wanting(&self, name: &str, reference: &str) -> Vec<Version> {
         let Some(service) = self.services.get(name) else { return Vec::new() };
-        // A pinned reference ends with its digest: most are told apart by that alone.
-        let by_digest = |(_, edition): &(&Version, &Edition)| reference.ends_with(&edition.digest);
-        let versions =
-            service.record.versions.iter().filter(by_digest).map(|(version, _)| *version);
-        versions.filter(|v| self.pinned(name, *v).as_deref() == Some(reference)).collect()
+        let missing = service.record.rollout.images_missing();
+        missing.filter(|v| self.pinned(name, *v).as_deref() == Some(reference)).collect()
     }
 
     /// An apply that came to nothing before it became an update.
