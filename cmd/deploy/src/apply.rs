@@ -13,12 +13,15 @@ use crate::out::Out;
 use crate::parse::Command;
 use crate::stop::Stop;
 use crate::verb::Is;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ninep::dial::Address;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Manifests on their way to the server at once.
+const PUTS_MAX: usize = 64;
 /// A wait that never ends, as far as anybody will notice.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -67,11 +70,13 @@ pub(crate) async fn run(stage: &Stage<'_>, drafts: Vec<Draft>) -> Result<Exit> {
             ahead::supersede(link, out, service).await?;
         }
     }
-    for draft in &drafts {
+    // The server saves those that come together at once.
+    let puts = stream::iter(&drafts).map(async |draft| {
         let path = format!("manifests/{}", draft.service);
         let done = link.client.put(&path, draft.text.as_bytes()).await;
-        done.map_err(|error| Error::at(&path, error))?;
-    }
+        done.map_err(|error| Error::at(&path, error))
+    });
+    puts.buffered(PUTS_MAX).try_collect::<()>().await?;
     let lines = services.into_iter().map(|service| (service, "apply".to_string())).collect();
     ask::run(link, out, command, Is::Apply, lines, held).await
 }

@@ -57,9 +57,11 @@ impl Grow {
 
     /// The same with a lower bound: one of many texts may not be as long as a few.
     pub fn push_within(&self, lines: &str, bytes_max: usize) {
+        let bytes_max = bytes_max.min(self.bytes_max);
         let mut inner = self.lock();
+        inner.make_room(lines.len(), bytes_max);
         inner.text.extend_from_slice(lines.as_bytes());
-        while inner.text.len() > bytes_max.min(self.bytes_max) && inner.halve() {}
+        while inner.text.len() > bytes_max && inner.halve() {}
         let end = inner.end();
         drop(inner);
         self.end.send_replace(end);
@@ -141,6 +143,15 @@ impl Inner {
         self.base + self.text.len() as u64
     }
 
+    /// Memory for so many bytes more, and for half as many again as there are, within the bound:
+    /// of a thousand texts that are full, none has room that it will never use.
+    fn make_room(&mut self, more: usize, bytes_max: usize) {
+        let (length, needs) = (self.text.len(), self.text.len() + more);
+        if needs > self.text.capacity() {
+            self.text.reserve_exact((needs + needs / 2).min(bytes_max.max(needs)) - length);
+        }
+    }
+
     /// Whether anything went.
     fn halve(&mut self) -> bool {
         let half = self.text.len() / 2;
@@ -166,6 +177,15 @@ mod tests {
         grow.push("two\n");
         assert_eq!(grow.read(0, 4, 2), Read::Bytes(b"tw".to_vec()));
         assert_eq!(grow.length(), (8, 0));
+    }
+
+    #[test]
+    fn its_memory_is_never_more_than_its_bound_and_what_came_last() {
+        let grow = Grow::with_bound(1000);
+        for n in 0..200 {
+            grow.push(&format!("line {n:03}\n"));
+            assert!(grow.lock().text.capacity() <= 1009, "{}", grow.lock().text.capacity());
+        }
     }
 
     #[test]

@@ -22,9 +22,9 @@ use std::sync::Arc;
 pub(crate) const NODE_LOST: &str = "the node was lost meanwhile; try again";
 
 /// Bytes of the `events` of all services together, shared evenly.
-const SERVICE_EVENTS_BYTES: usize = 16 << 20;
+const SERVICE_EVENTS_BYTES: usize = 8 << 20;
 /// Bytes that each has in any case.
-const EVENTS_BYTES_MIN: usize = 16 << 10;
+const EVENTS_BYTES_MIN: usize = 8 << 10;
 
 /// One line of `events`.
 #[derive(Debug, Clone, PartialEq, Eq)]
