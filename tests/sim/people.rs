@@ -91,7 +91,9 @@ impl People {
     fn manifest(&mut self, name: &str, chance: &mut Chance) -> String {
         self.last_image += MANNERS;
         let manner = if chance.strikes(self.bad) { chance.below(MANNERS) } else { 0 };
-        let image = self.last_image / MANNERS * MANNERS + manner;
+        // Now and then one that others have, too, and may be waiting for.
+        let own = if chance.strikes(50) { 0 } else { self.last_image / MANNERS };
+        let image = own * MANNERS + manner;
         let mut text = format!("image app:{image}\nport 80\n");
         let replicas = chance.pick(&[1, 1, 2, 2, 2, 3, 3, 4, 0]);
         let mut put = |key: &str, value: &str| {

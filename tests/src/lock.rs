@@ -141,6 +141,14 @@ async fn of_two_applies_at_once_one_is_told_who_the_other_is_and_what_it_is_at()
     let past = rig.cat(&format!("active/web/history/{version}")).await;
     assert!(past.contains(&format!("# commit {hash} mend the door")), "{past}");
     assert_eq!(rig.cat("active/web/lock").await, "");
+    // It goes on while it is validated, and what comes next knows what it comes after.
+    let state = rig.cat("active/web/state").await;
+    assert!(state.contains("phase=validate\nstarted=2"), "{state}");
+    let next = manifest(&rig, "web", &(web("web:v1") + "env NEXT=1\n"));
+    rig.deploy(&["apply", "-f", &next]).await.fine();
+    let state = rig.cat("active/web/state").await;
+    let before = format!("\ncommit=\nmessage=\nprevious_commit={hash} mend the door");
+    assert!(state.contains(&before), "{state}");
     rig.end().await;
 }
 

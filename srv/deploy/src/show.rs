@@ -158,8 +158,13 @@ fn state(service: &Service, now: u64) -> String {
         (Some(preparing), ..) => clock::stamp(preparing.at),
         (None, Some(update), _) => clock::stamp(update.started),
         (None, None, Some(held)) => clock::stamp(held.since.stamp),
-        (None, None, None) => String::new(),
+        // A deploy that is validated goes on until that is over.
+        (None, None, None) => {
+            let watched = record.rollout.watch().and_then(|_| record.rollout.outcome());
+            watched.map(|outcome| clock::stamp(outcome.started)).unwrap_or_default()
+        }
     };
+    let before = record.edition(record.previous);
     let nobody = By { uid: 0, name: String::new() };
     let (by, notes) = match (&record.preparing, held, edition) {
         (Some(preparing), ..) => (&preparing.by, &preparing.notes),
@@ -169,7 +174,7 @@ fn state(service: &Service, now: u64) -> String {
     };
     format!(
         "status={}\nphase={}\nstarted={started}\nby={}\nprevious={}\ncurrent={}\ntarget={}\n\
-         reason={}\ncommit={}\nmessage={}\n",
+         reason={}\ncommit={}\nmessage={}\nprevious_commit={}\n",
         update_status(service),
         phase(service, now),
         by.name,
@@ -179,6 +184,7 @@ fn state(service: &Service, now: u64) -> String {
         reason(service).replace('\n', "\\n"),
         notes.commit.as_deref().unwrap_or_default(),
         notes.message.as_deref().unwrap_or_default(),
+        before.and_then(|edition| edition.notes.commit.as_deref()).unwrap_or_default(),
     )
 }
 

@@ -118,6 +118,7 @@ async fn a_service_that_is_not_there_yet_has_a_lock_and_goes_with_it() {
         "commit=ab12 mend the door",
         "message=for bob",
         "current=",
+        "previous_commit=",
     ] {
         assert!(state.lines().any(|one| one == line), "{line} is not in\n{state}");
     }
