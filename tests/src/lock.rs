@@ -383,7 +383,7 @@ async fn a_lock_that_is_old_enough_is_taken_by_force_and_its_holder_counts_no_mo
     let events = rig.cat("active/web/events").await;
     assert!(events.contains("phase build: broken by root (uid 0)"), "{events}");
     let audit = rig.cat("audit").await;
-    assert!(audit.contains(" ctl: unlock: accepted"), "{audit}");
+    assert!(audit.contains(" ctl: unlock web: accepted"), "{audit}");
 
     // Whatever he writes, through the lock or beside it over his connection, counts for nothing.
     let taken = "lock was taken by root (uid 0) at 2";

@@ -27,10 +27,15 @@ impl World {
             service.is_some_and(|name| self.cancels_lock(name, turn.hand))
         };
         let alone = lines.iter().find(|line| line.verb.stands_alone() || ends_lock(line));
-        if let Some(line) = alone.filter(|_| lines.len() > 1) {
+        let locks_alone = lines.iter().all(|line| line.verb == Verb::Unlock);
+        if let Some(line) = alone.filter(|_| lines.len() > 1 && !locks_alone) {
             let verb = line.text.split(' ').next().unwrap_or_default();
             let text = format!("invalid argument: {verb} must be the only line of its write");
             turn.answers.push((answer, Err(self.refused(None, text))));
+            return;
+        }
+        if let Err((service, text)) = self.breakable(&lines, turn) {
+            turn.answers.push((answer, Err(self.refused(service, text))));
             return;
         }
         // A scratch turn: when a line is refused, nothing of the lines before it remains.

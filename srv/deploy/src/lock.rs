@@ -260,17 +260,26 @@ impl Lock {
         Some(held)
     }
 
-    /// Takes it from its holder, if he has had it for so many milliseconds. Gives what he held.
+    /// Whether its holder has had it for so many milliseconds.
     ///
     /// # Errors
     /// [`Refused::Young`], [`Refused::Free`].
-    pub fn force(&mut self, by: &By, at: When, after_ms: Millis) -> Result<Held, Refused> {
+    pub fn may_force(&self, at: When, after_ms: Millis) -> Result<(), Refused> {
         let held = self.held.as_ref().ok_or(Refused::Free)?;
         let left_ms = held.since.now.saturating_add(after_ms).saturating_sub(at.now);
         if left_ms > 0 {
             let (holder, left_s) = (held.to_string(), left_ms.div_ceil(1_000));
             return Err(Refused::Young { holder, left_s });
         }
+        Ok(())
+    }
+
+    /// Takes it from its holder, if he has had it for so many milliseconds. Gives what he held.
+    ///
+    /// # Errors
+    /// As [`Lock::may_force`].
+    pub fn force(&mut self, by: &By, at: When, after_ms: Millis) -> Result<Held, Refused> {
+        self.may_force(at, after_ms)?;
         self.end(by, at, Loss::Taken).ok_or(Refused::Free)
     }
 
