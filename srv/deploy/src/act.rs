@@ -144,7 +144,7 @@ async fn on_node(
         }
         Order::Remove { container } => client.write(&ctl(&container), b"remove").await,
         Order::DropLog { container } => client.remove(&format!("logs/{container}")).await,
-        Order::Tail { service, number, container } => {
+        Order::Tail { service, id, number, container } => {
             let path = format!("instances/{container}/log");
             let length = client.stat(&path).await?.length;
             let file = client.open(&path, ninep::client::Mode::Read).await?;
@@ -153,7 +153,8 @@ async fn on_node(
             let text = String::from_utf8_lossy(&bytes);
             let lines: Vec<String> = text.lines().map(String::from).collect();
             let lines = lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec();
-            let _ = arrivals.send(Arrival::Heard(Heard::Logged { service, number, lines })).await;
+            let logged = Heard::Logged { service, id, number, lines };
+            let _ = arrivals.send(Arrival::Heard(logged)).await;
             Ok(())
         }
         Order::Publish { .. } | Order::Drain { .. } | Order::Wake { .. } => Ok(()),
