@@ -2,7 +2,7 @@
 //! the end.
 
 use crate::ahead;
-use crate::ask;
+use crate::ask::{self, FOREVER};
 use crate::build::Built;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -18,9 +18,6 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// A wait that never ends, as far as anybody will notice.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What every step of an apply needs.
 #[derive(Debug)]

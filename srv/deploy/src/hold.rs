@@ -72,8 +72,8 @@ impl World {
         }
     }
 
-    /// A place for a service that nobody has written a manifest for yet, so that its lock can be
-    /// held while its first image is made.
+    /// A place for a service, where there is none: for its first manifest, or before that, so that
+    /// its lock can be held while its first image is made.
     pub(crate) fn placed(&mut self, name: &str, turn: &mut Turn) -> Result {
         if self.services.contains_key(name) {
             return Ok(());
