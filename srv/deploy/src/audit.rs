@@ -132,7 +132,8 @@ impl Audit {
 
     fn owe(&mut self, lines: &[Line], why: &io::Error) {
         for line in lines {
-            let refused = line.refused.clone().or_else(|| Some(format!("audit log: {why}")));
+            let refused =
+                line.refused.clone().or_else(|| Some(format!("audit log: {}", ninep::words(why))));
             let line = Line { refused, ..line.clone() };
             match self.owed.len() < OWED_LINES_MAX {
                 true => self.owed.push(format!("{line}\n")),
@@ -245,7 +246,7 @@ mod tests {
         audit.write(&[line("stop api", None)]).unwrap();
         let all = std::fs::read_to_string(&path).unwrap();
         let told: Vec<&str> = all.lines().map(|line| line.split_once("ctl: ").unwrap().1).collect();
-        assert!(told[0].starts_with("apply web: refused: audit log: No space left"), "{all}");
+        assert!(told[0].starts_with("apply web: refused: audit log: no space left"), "{all}");
         let rest =
             ["stop web: refused: lock is in use", "apply api: accepted", "stop api: accepted"];
         assert_eq!(told[1..], rest);
