@@ -3,8 +3,8 @@
 //! law is checked after every step, and a seed gives the same run again. `every` looks at one
 //! update in all orders in which things can happen to it.
 //!
-//! A failing seed is told with all that happened by `SIM_SEED=7 cargo test -p tests --test sim
-//! again -- --nocapture`; more updates are run with `SIM_UPDATES=1000000`.
+//! A failing seed is told with all that happened by `SIM_SEED=7 cargo test -p tests --test sim --
+//! --exact a_seed_is_run_again --nocapture`; more updates are run with `SIM_UPDATES=1000000`.
 //!
 //! Never: sleeps, or asks a clock for anything but how long it took.
 
@@ -45,8 +45,8 @@ fn broken(came: &Came) -> Option<String> {
     let broken = came.broken.as_ref()?;
     let law = laws::LAWS[usize::from(broken.law) - 1];
     Some(format!(
-        "seed {}: law {}: {law}\n{}\nagain: SIM_SEED={} cargo test -p tests --test sim again -- \
-         --nocapture",
+        "seed {}: law {}: {law}\n{}\nagain: SIM_SEED={} cargo test -p tests --test sim -- --exact \
+         a_seed_is_run_again --nocapture",
         came.seed, broken.law, broken.text, came.seed
     ))
 }

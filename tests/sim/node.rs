@@ -90,10 +90,10 @@ impl Node {
             Order::DropLog { container } => {
                 self.logs.remove(&container);
             }
-            Order::Tail { service, number, container } => {
+            Order::Tail { service, id, number, container } => {
                 if self.boxes.contains_key(&container) {
                     let lines = vec!["the last line".to_string()];
-                    self.answers.push(Heard::Logged { service, number, lines });
+                    self.answers.push(Heard::Logged { service, id, number, lines });
                 }
             }
             Order::Collect { .. } => self.told.push(Report::Swept { images: 0, bytes: 0 }),

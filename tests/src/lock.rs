@@ -387,11 +387,19 @@ async fn a_lock_that_is_old_enough_is_taken_by_force_and_its_holder_counts_no_mo
     young.refused(6, "it can be broken in ");
     // As old as it has to be when this has waited in vain.
     rig.deploy(&["apply", "-f", &plain, "--wait-lock=2s"]).await.refused(7, "in vain");
+    // With one beside it that is too young, it stays his.
+    let api = manifest(&rig, "api", &web("web:v1"));
+    client.mkdir("active/api").await.expect("a place");
+    let young = client.open("active/api/lock", Mode::ReadWrite).await.expect("free");
+    let both = rig.deploy(&["apply", "-f", &plain, "-f", &api, "--force"]).await;
+    both.refused(6, "unlock api: lock is in use by root (uid 0)");
+    held.write_at(0, b"build\n").await.expect("it holds");
+    young.clunk().await.expect("left");
     rig.deploy(&["apply", "-f", &plain, "--force"]).await.refused(0, "unchanged (v1)");
     let events = rig.cat("active/web/events").await;
     assert!(events.contains("phase build: broken by root (uid 0)"), "{events}");
     let audit = rig.cat("audit").await;
-    assert!(audit.contains(" ctl: unlock: accepted"), "{audit}");
+    assert!(audit.contains(" ctl: unlock web: accepted"), "{audit}");
 
     // Whatever he writes, through the lock or beside it over his connection, counts for nothing.
     let taken = "lock was taken by root (uid 0) at 2";

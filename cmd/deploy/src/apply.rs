@@ -2,7 +2,7 @@
 //! the end.
 
 use crate::ahead;
-use crate::ask;
+use crate::ask::{self, FOREVER};
 use crate::build::Built;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -22,8 +22,6 @@ use tokio::time::Instant;
 
 /// Manifests on their way to the server at once.
 const PUTS_MAX: usize = 64;
-/// A wait that never ends, as far as anybody will notice.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What every step of an apply needs.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 const REPORTS_MAX: usize = 256;
 
 /// A wait that never ends, as far as anybody will notice.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What the words of a verb ask of which services.
 pub(crate) fn asks(verb: &Verb, words: &[String]) -> Vec<(String, String)> {

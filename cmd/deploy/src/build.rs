@@ -16,12 +16,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a build that was told to end may take.
 const END_MAX: Duration = Duration::from_secs(5);
 /// How long output may come after the command has ended: of what it left running.
 const LATE_MAX: Duration = Duration::from_millis(500);
+/// What may lie in the pipe when the command ends, pipe(7): that much is shown, however long the
+/// showing takes.
+const PIPE_BYTES: usize = 65_536;
 /// Bytes of a line; what is longer comes in several.
 const LINE_BYTES_MAX: usize = 4_096;
 /// Last lines that are told of a build that failed, where none were shown as they came.
@@ -65,7 +68,9 @@ impl Build<'_> {
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let mut shown = Shown { out, service: self.service, last: VecDeque::new() };
         let mut lines = Lines { output, rest: Vec::new() };
-        let ended = loop {
+        let (mut open, mut late) = (true, None);
+        // The end of the output is not the end of the command, nor the other way round.
+        while open || late.is_none() {
             tokio::select! {
                 biased;
                 () = stop.asked() => {
@@ -76,18 +81,21 @@ impl Build<'_> {
                     end(&mut child, group).await;
                     return Err(why);
                 }
-                ended = child.wait() => break ended,
-                line = lines.next() => match line {
-                    Some(line) => shown.take(&line)?,
-                    None => break child.wait().await,
+                ended = child.wait(), if late.is_none() => late = Some(Late::new(ended)),
+                line = lines.next(), if open => match line {
+                    Some(line) => {
+                        shown.take(&line)?;
+                        open = late.as_mut().is_none_or(|late| late.has_room(line.len()));
+                    }
+                    None => open = false,
                 },
+                () = over(late.as_ref()) => open = false,
             }
-        };
-        // What was written before the end is there already; what goes on behind it is not waited
-        // for.
-        while let Ok(Some(line)) = timeout(LATE_MAX, lines.next()).await {
-            shown.take(&line)?;
         }
+        let ended = match late {
+            Some(late) => late.ended,
+            None => child.wait().await,
+        };
         let status = ended.map_err(|why| self.wrong(&words(&why)))?;
         match status.success() {
             true => Ok(Built::Done),
@@ -132,6 +140,33 @@ fn how(status: ExitStatus) -> String {
         (Some(code), _) => format!("exited with {code}"),
         (None, Some(signal)) => format!("ended by signal {signal}"),
         (None, None) => status.to_string(),
+    }
+}
+
+/// The time after a command has ended, in which its last lines come.
+struct Late {
+    ended: std::io::Result<ExitStatus>,
+    until: Instant,
+    bytes: usize,
+}
+
+impl Late {
+    fn new(ended: std::io::Result<ExitStatus>) -> Late {
+        Late { ended, until: Instant::now() + LATE_MAX, bytes: 0 }
+    }
+
+    /// Whether a line may follow one of so many bytes.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes + 1;
+        self.bytes < PIPE_BYTES || Instant::now() < self.until
+    }
+}
+
+/// Waits until nothing more is waited for.
+async fn over(late: Option<&Late>) {
+    match late {
+        Some(late) => sleep_until(late.until).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,17 +1,28 @@
 //! Builds by a real shell.
 
 use super::{Build, Built, LINE_BYTES_MAX, Lines};
+use crate::error::Error;
 use crate::out::Out;
 use crate::stop::Stop;
 use std::future::pending;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Within which anything here comes to an end.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a line of a shell as a build; says nothing of it.
 async fn run(line: &str) -> Result<Built, String> {
+    run_until(line, pending()).await
+}
+
+async fn run_until(line: &str, lost: impl Future<Output = Error>) -> Result<Built, String> {
     let words = ["sh", "-c", line].map(str::to_string);
     let env = vec![("DEPLOY_COMMIT", "ab12".to_string())];
     let build = Build { service: "web", words: &words, place: "/".into(), env };
     let out = Out { json: false, quiet: true };
-    build.run(out, &mut Stop::new(), pending()).await.map_err(|error| error.to_string())
+    let built = timeout(DEADLINE, build.run(out, &mut Stop::new(), lost)).await;
+    built.expect("an end in time").map_err(|error| error.to_string())
 }
 
 #[tokio::test]
@@ -36,6 +47,27 @@ async fn what_a_build_leaves_running_does_not_hold_it_up() {
     // What is left has the pipe open until somebody opens the other end of the fifo.
     assert_eq!(run(&format!("mkfifo {path}; cat {path} >/dev/null &")).await, Ok(Built::Done));
     std::fs::write(&fifo, "").unwrap();
+}
+
+#[tokio::test]
+async fn what_a_build_leaves_writing_does_not_hold_it_up() {
+    let line = "while echo more; do :; done 2>/dev/null &";
+    assert_eq!(run(line).await, Ok(Built::Done));
+}
+
+#[tokio::test]
+async fn a_build_that_has_closed_its_output_ends_with_its_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let (closed, never) = (dir.path().join("closed"), dir.path().join("never"));
+    let made = std::process::Command::new("mkfifo").args([&closed, &never]).status().unwrap();
+    assert!(made.success());
+    let (closed, never) = (closed.display().to_string(), never.display());
+    let line = format!("exec >/dev/null 2>&1; echo >{closed}; exec cat {never}");
+    let lost = async {
+        tokio::fs::read(&closed).await.unwrap();
+        Error::Other("the lock is lost".to_string())
+    };
+    assert_eq!(run_until(&line, lost).await, Err("the lock is lost".to_string()));
 }
 
 #[tokio::test]

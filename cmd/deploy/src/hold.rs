@@ -25,41 +25,60 @@ pub(crate) struct Held {
     file: File,
 }
 
-/// What is done about a lock that somebody has.
-#[derive(Debug, Clone, Copy)]
-struct Manner {
-    force: bool,
-    /// Until when it is waited for.
-    until: Option<Instant>,
-}
-
 /// Takes the locks of all services, or none.
 ///
 /// # Errors
 /// Of the first that somebody has: who, since when, and what he is at.
 pub(crate) async fn all(stage: &Stage<'_>, services: &[String]) -> Result<Vec<Arc<Held>>> {
     let Stage { link, out, command, until, .. } = *stage;
-    let manner = Manner { force: command.force, until };
     let said = said(command.message.as_deref());
     let mut names = services.to_vec();
     // Who waits for several does so in one order, so that no two wait for each other.
     names.sort_unstable();
     let mut held = Vec::new();
-    if manner.until.is_some() {
+    if let Some(until) = until {
+        let manner = Manner { force: command.force, until };
         for service in names {
-            held.push(Arc::new(take(link.clone(), out, service, manner, &said).await?));
+            held.push(Arc::new(take(link, out, service, manner, &said).await?));
         }
         return Ok(held);
     }
-    let mut tries = JoinSet::new();
-    for service in names {
-        let (link, said) = (link.clone(), said.clone());
-        tries.spawn(async move { take(link, out, service, manner, &said).await });
+    let mut tries = each(link, names, &said).await;
+    if command.force {
+        let in_use = tries.extract_if(.., |(_, tried)| tried.as_ref().is_err_and(is_held));
+        let in_use: Vec<String> = in_use.map(|(service, _)| service).collect();
+        break_all(link, &in_use).await?;
+        tries.extend(each(link, in_use, &said).await);
     }
-    while let Some(taken) = tries.join_next().await {
-        held.push(Arc::new(taken.map_err(|why| Error::Other(why.to_string()))??));
+    for (_, tried) in tries {
+        held.push(Arc::new(tried?));
     }
     Ok(held)
+}
+
+/// Tries to take each lock, all at once; gives what came of it by service.
+async fn each(link: &Link, names: Vec<String>, said: &str) -> Vec<(String, Result<Held>)> {
+    let mut tries = JoinSet::new();
+    for service in names {
+        let (link, said) = (link.clone(), said.to_string());
+        tries.spawn(async move {
+            let held = match open(&link, &service, "lock").await {
+                Ok(file) => Held::begin(service.clone(), file, &said).await,
+                Err(error) => Err(error),
+            };
+            (service, held)
+        });
+    }
+    tries.join_all().await
+}
+
+/// Breaks the locks of all services, or none: what was broken cannot be given back.
+async fn break_all(link: &Link, services: &[String]) -> Result<()> {
+    if services.is_empty() {
+        return Ok(());
+    }
+    let lines: String = services.iter().map(|service| format!("unlock {service}\n")).collect();
+    link.write("ctl", &lines).await
 }
 
 /// What every lock is told of its holder.
@@ -73,16 +92,24 @@ fn said(message: Option<&str>) -> String {
     text
 }
 
-async fn take(link: Link, out: Out, service: String, manner: Manner, said: &str) -> Result<Held> {
-    let file = match open(&link, &service, "lock").await {
-        Err(error) if is_held(&error) => held_by_another(&link, out, &service, manner, error).await,
-        done => done,
-    }?;
-    let held = Held { service, file };
-    held.say(said).await.map(|()| held)
+/// What is done about a lock that somebody has.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    force: bool,
+    /// Until when it is waited for.
+    until: Instant,
 }
 
-/// Takes it by force, waits for it, or says who has it.
+/// Takes a lock as soon as it can be had.
+async fn take(link: &Link, out: Out, service: String, manner: Manner, said: &str) -> Result<Held> {
+    let file = match open(link, &service, "lock").await {
+        Err(error) if is_held(&error) => held_by_another(link, out, &service, manner, error).await,
+        done => done,
+    }?;
+    Held::begin(service, file, said).await
+}
+
+/// Takes it by force, or waits for it.
 async fn held_by_another(
     link: &Link,
     out: Out,
@@ -92,23 +119,23 @@ async fn held_by_another(
 ) -> Result<File> {
     let mut why = why;
     if manner.force {
-        match link.write(&format!("active/{service}/ctl"), "unlock").await {
-            Ok(()) => match open(link, service, "lock").await {
-                Err(error) if is_held(&error) => why = error,
-                done => return done,
-            },
+        let forced = break_all(link, &[service.to_string()]).await;
+        let opened = match forced {
+            Ok(()) => open(link, service, "lock").await,
+            Err(error) => Err(error),
+        };
+        match opened {
             Err(error) if is_held(&error) => why = error,
-            Err(error) => return Err(error),
+            done => return done,
         }
     }
-    let Some(until) = manner.until else { return Err(why) };
     match out.json {
         true => out.object(&json!({
             "service": service, "phase": "lock", "text": why.text(),
         }))?,
         false => out.message(&format!("{service}: {}", why.text())),
     }
-    match timeout_at(until, open(link, service, "queue")).await {
+    match timeout_at(manner.until, open(link, service, "queue")).await {
         Ok(done) => done,
         Err(_) => Err(Error::TimeOver(format!("{why}; it was waited for in vain"))),
     }
@@ -136,6 +163,12 @@ async fn open(link: &Link, service: &str, file: &str) -> Result<File> {
 }
 
 impl Held {
+    /// One that was just taken; tells of its holder.
+    async fn begin(service: String, file: File, said: &str) -> Result<Held> {
+        let held = Held { service, file };
+        held.say(said).await.map(|()| held)
+    }
+
     /// Tells what goes on on this side, or writes a verb, which counts while the lock is held.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::report::Report;
 use ninep::client::{Client, ClientError};
 use std::collections::HashMap;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Lines of a failed container's log that are told.
 pub const TAIL_LINES: usize = 20;
@@ -23,7 +24,7 @@ pub struct Hands {
     /// One queue a container, so that its orders stay in order and nobody waits for another.
     /// They have no bound of their own: the loop asks for few things of a container, and an order
     /// that was dropped would be missing until the node is connected anew.
-    queues: HashMap<String, mpsc::UnboundedSender<Order>>,
+    queues: HashMap<String, Queue>,
     /// So many queues, and those that have ended are taken out: a look at all of them at every
     /// order would cost more than the orders.
     full: usize,
@@ -56,46 +57,76 @@ impl Hands {
             Order::Wake { .. } | Order::Publish { .. } | Order::Drain { .. } => return,
         };
         if self.queues.len() >= self.full {
-            self.queues.retain(|_, queue| !queue.is_closed());
+            self.queues.retain(|_, queue| !queue.has_ended());
             self.full = (self.queues.len() * 2).max(QUEUES_MIN);
         }
         let (link, arrivals) = (&self.link, &self.arrivals);
-        let queue = self.queues.entry(key).or_insert_with(|| worker(link, arrivals));
-        if let Err(mpsc::error::SendError(order)) = queue.send(order) {
-            // Its worker has just found nothing left to do.
-            *queue = worker(link, arrivals);
-            let _ = queue.send(order);
+        let queue = self.queues.entry(key).or_insert_with(|| Queue::after(None, link, arrivals));
+        if let Err(mpsc::error::SendError(order)) = queue.orders.send(order) {
+            // Its worker has just found nothing left to do, or is at what came behind that look.
+            *queue = Queue::after(queue.worker.take(), link, arrivals);
+            let _ = queue.orders.send(order);
         }
     }
 }
 
+/// One container's orders, and who performs them.
+#[derive(Debug)]
+struct Queue {
+    orders: mpsc::UnboundedSender<Order>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Queue {
+    /// Begins when the queue before it has ended.
+    fn after(
+        before: Option<JoinHandle<()>>,
+        link: &Link,
+        arrivals: &mpsc::Sender<Arrival>,
+    ) -> Queue {
+        let (sender, orders) = mpsc::unbounded_channel::<Order>();
+        let (link, arrivals) = (link.clone(), arrivals.clone());
+        let worker = tokio::spawn(async move {
+            if let Some(before) = before {
+                // However it ended, it does nothing more.
+                let _ = before.await;
+            }
+            work(orders, &link, &arrivals).await;
+        });
+        Queue { orders: sender, worker: Some(worker) }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.worker.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
 /// Performs one container's orders, one after the other, and ends when there are none.
-fn worker(link: &Link, arrivals: &mpsc::Sender<Arrival>) -> mpsc::UnboundedSender<Order> {
-    let (sender, mut orders) = mpsc::unbounded_channel::<Order>();
-    let (link, arrivals) = (link.clone(), arrivals.clone());
-    tokio::spawn(async move {
-        while let Some(order) = orders.recv().await {
-            match link.client() {
-                Some(client) => {
-                    let told = order.clone();
-                    if let Err(error) = on_node(&client, &arrivals, order).await {
-                        refused(told, &error, &arrivals).await;
-                    }
+async fn work(
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    link: &Link,
+    arrivals: &mpsc::Sender<Arrival>,
+) {
+    while let Some(order) = orders.recv().await {
+        match link.client() {
+            Some(client) => {
+                let told = order.clone();
+                if let Err(error) = on_node(&client, arrivals, order).await {
+                    refused(told, &error, arrivals).await;
                 }
-                // There is no node that would have to end first.
-                None if order == Order::Down => {
-                    let reason = "it was gone already".to_string();
-                    let _ = arrivals.send(Arrival::Heard(Heard::NodeDown { reason })).await;
-                }
-                // It is asked for again when the node answers.
-                None => {}
             }
-            if orders.is_empty() {
-                orders.close();
+            // There is no node that would have to end first.
+            None if order == Order::Down => {
+                let reason = "it was gone already".to_string();
+                let _ = arrivals.send(Arrival::Heard(Heard::NodeDown { reason })).await;
             }
+            // It is asked for again when the node answers.
+            None => {}
         }
-    });
-    sender
+        if orders.is_empty() {
+            orders.close();
+        }
+    }
 }
 
 /// Writes an order into the node's tree.
@@ -150,7 +181,7 @@ async fn on_node(
         }
         Order::Remove { container } => client.write(&ctl(&container), b"remove").await,
         Order::DropLog { container } => client.remove(&format!("logs/{container}")).await,
-        Order::Tail { service, number, container } => {
+        Order::Tail { service, id, number, container } => {
             let path = format!("instances/{container}/log");
             let length = client.stat(&path).await?.length;
             let file = client.open(&path, ninep::client::Mode::Read).await?;
@@ -159,7 +190,8 @@ async fn on_node(
             let text = String::from_utf8_lossy(&bytes);
             let lines: Vec<String> = text.lines().map(String::from).collect();
             let lines = lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec();
-            let _ = arrivals.send(Arrival::Heard(Heard::Logged { service, number, lines })).await;
+            let logged = Heard::Logged { service, id, number, lines };
+            let _ = arrivals.send(Arrival::Heard(logged)).await;
             Ok(())
         }
         Order::Publish { .. } | Order::Drain { .. } | Order::Wake { .. } => Ok(()),
@@ -230,6 +262,39 @@ fn refusal(error: &ClientError) -> Option<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ninep::dial::Address;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::sync::{oneshot, watch};
+
+    #[tokio::test]
+    async fn a_queue_that_follows_another_begins_when_that_has_ended() {
+        let (_, node) = watch::channel(None);
+        let link = Link::new(node, Address::Unix("/nowhere".into()));
+        let (sender, mut arrivals) = mpsc::channel(1);
+        let (end, ended) = oneshot::channel::<()>();
+        let done = Arc::new(AtomicBool::new(false));
+        let before = tokio::spawn({
+            let done = Arc::clone(&done);
+            async move {
+                let _ = ended.await;
+                done.store(true, Ordering::SeqCst);
+            }
+        });
+        let next = Queue::after(Some(before), &link, &sender);
+        next.orders.send(Order::Down).unwrap();
+        // As often as it would take to begin, and more.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(arrivals.is_empty() && !next.has_ended());
+        end.send(()).unwrap();
+        let told = arrivals.recv().await;
+        assert!(matches!(told, Some(Arrival::Heard(Heard::NodeDown { .. }))), "{told:?}");
+        assert!(done.load(Ordering::SeqCst));
+        // With nothing left to do it ends, and is replaced at the next order.
+        next.worker.unwrap().await.unwrap();
+    }
 
     #[test]
     fn a_refusal_is_passing_or_permanent_by_the_node_s_words() {

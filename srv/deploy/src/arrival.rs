@@ -197,7 +197,9 @@ pub enum Heard {
     Logged {
         /// The service.
         service: String,
-        /// The instance's place.
+        /// The instance.
+        id: Id,
+        /// Its place when it failed.
         number: u32,
         /// Its last lines.
         lines: Vec<String>,
@@ -284,7 +286,9 @@ pub enum Order {
     Tail {
         /// The service.
         service: String,
-        /// The instance's place.
+        /// The instance.
+        id: Id,
+        /// Its place.
         number: u32,
         /// The container's name.
         container: String,

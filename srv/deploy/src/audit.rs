@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of what was asked, and of a refusal, that a line has, each.
 const TEXT_BYTES_MAX: usize = 512;
+/// Lines that are kept for when the log can be written again; what goes beyond is in this server's
+/// own log alone.
+const OWED_LINES_MAX: usize = 1_000;
 /// Root alone reads it where it lies; the group reads it in the tree.
 const MODE: u32 = 0o600;
 
@@ -85,32 +88,58 @@ pub fn asked(request: &Request) -> Vec<(String, String)> {
 pub struct Audit {
     path: PathBuf,
     file: Option<File>,
+    /// What could not be written, as refused: of some of it a line may lie there that says
+    /// accepted.
+    owed: Vec<String>,
 }
 
 impl Audit {
     /// The audit log of a state directory; it is opened when there is something to write.
     #[must_use]
     pub fn new(state: &Path) -> Audit {
-        Audit { path: path(state), file: None }
+        Audit { path: path(state), file: None, owed: Vec::new() }
     }
 
     /// Adds lines, and returns when they are on disk. The file may have been moved away meanwhile:
     /// then there is a new one.
     ///
     /// # Errors
-    /// They could not be written; a part of them may be there.
+    /// They could not be written; a part of them may be there. What they tell of is refused then,
+    /// and the next write that succeeds begins with that.
     pub fn write(&mut self, lines: &[Line]) -> io::Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        let file = self.opened()?;
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
-        if written.is_err() {
-            // What is behind half a line begins a new one.
-            self.file = None;
+        let told = lines.iter().map(|line| format!("{line}\n"));
+        let text: String = self.owed.iter().cloned().chain(told).collect();
+        match self.append(&text) {
+            Ok(()) => self.owed.clear(),
+            Err(error) => {
+                // What is behind half a line begins a new one.
+                self.file = None;
+                self.owe(lines, &error);
+                return Err(error);
+            }
         }
-        written
+        Ok(())
+    }
+
+    fn append(&mut self, text: &str) -> io::Result<()> {
+        let file = self.opened()?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()
+    }
+
+    fn owe(&mut self, lines: &[Line], why: &io::Error) {
+        for line in lines {
+            let refused =
+                line.refused.clone().or_else(|| Some(format!("audit log: {}", ninep::words(why))));
+            let line = Line { refused, ..line.clone() };
+            match self.owed.len() < OWED_LINES_MAX {
+                true => self.owed.push(format!("{line}\n")),
+                false => tracing::error!("not in the audit log: {line}"),
+            }
+        }
     }
 
     /// Where it lies.
@@ -202,6 +231,29 @@ mod tests {
         std::fs::rename(dir.path().join("audit"), dir.path().join("audit.1")).unwrap();
         audit.write(&[line("apply api", None)]).unwrap();
         assert_eq!((read("audit.1"), read("audit").lines().count()), (all, 1));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_told_as_refused_before_what_comes_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let mut audit = Audit::new(dir.path());
+        assert!(audit.write(&[line("apply web", None)]).is_err());
+        assert!(audit.write(&[line("stop web", Some("lock is in use"))]).is_err());
+        std::fs::remove_file(&path).unwrap();
+        audit.write(&[line("apply api", None)]).unwrap();
+        audit.write(&[line("stop api", None)]).unwrap();
+        let all = std::fs::read_to_string(&path).unwrap();
+        let told: Vec<&str> = all.lines().map(|line| line.split_once("ctl: ").unwrap().1).collect();
+        assert!(told[0].starts_with("apply web: refused: audit log: no space left"), "{all}");
+        let rest =
+            ["stop web: refused: lock is in use", "apply api: accepted", "stop api: accepted"];
+        assert_eq!(told[1..], rest);
+        for _ in 0..=OWED_LINES_MAX {
+            audit.owe(&[line("apply web", None)], &io::ErrorKind::StorageFull.into());
+        }
+        assert_eq!(audit.owed.len(), OWED_LINES_MAX);
     }
 
     #[test]

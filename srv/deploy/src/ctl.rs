@@ -3,12 +3,12 @@
 use crate::arrival::{Answer, Awaited, InstanceVerb, Order};
 use crate::clock::stamp;
 use crate::lock::who;
-use crate::record::{By, Draft, Edition, Preparing, Record, spec};
+use crate::record::{By, Draft, Edition, Preparing, spec};
 use crate::room::Way;
 use crate::show::phase;
 use crate::turn::Turn;
 use crate::verbs::{Line, Verb};
-use crate::world::{SERVICES_MAX, Service, World, container};
+use crate::world::{Service, World, container};
 use manifest::Manifest;
 use rollout::{Event, Id, Strategy, Version};
 use std::collections::BTreeSet;
@@ -27,10 +27,15 @@ impl World {
             service.is_some_and(|name| self.cancels_lock(name, turn.hand))
         };
         let alone = lines.iter().find(|line| line.verb.stands_alone() || ends_lock(line));
-        if let Some(line) = alone.filter(|_| lines.len() > 1) {
+        let locks_alone = lines.iter().all(|line| line.verb == Verb::Unlock);
+        if let Some(line) = alone.filter(|_| lines.len() > 1 && !locks_alone) {
             let verb = line.text.split(' ').next().unwrap_or_default();
             let text = format!("invalid argument: {verb} must be the only line of its write");
             turn.answers.push((answer, Err(self.refused(None, text))));
+            return;
+        }
+        if let Err((service, text)) = self.breakable(&lines, turn) {
+            turn.answers.push((answer, Err(self.refused(service, text))));
             return;
         }
         // A scratch turn: when a line is refused, nothing of the lines before it remains.
@@ -309,16 +314,7 @@ impl World {
     /// are told to whoever closed it and in `error`.
     pub(crate) fn written(&mut self, name: &str, text: String, turn: &mut Turn) -> Result {
         let parsed = manifest::parse(name, &text);
-        if !self.services.contains_key(name) {
-            if self.services.len() >= SERVICES_MAX {
-                return Err(self.refused(None, format!("no more than {SERVICES_MAX} services")));
-            }
-            self.last_incarnation += 1;
-            let numbers = self.gone.remove(name).unwrap_or_default();
-            let record = Record::new(self.last_incarnation, numbers);
-            turn.touched.entry(name.to_string()).or_insert(None);
-            self.services.insert(name.to_string(), Service::new(name, record));
-        }
+        self.placed(name, turn)?;
         let Some(service) = self.touch(name, turn) else { return Ok(()) };
         service.record.draft = Some(Draft { text, at: turn.stamp });
         service.error = parsed.warnings.iter().map(|w| format!("warning: {w}\n")).collect();

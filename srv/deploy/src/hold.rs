@@ -5,7 +5,10 @@ use crate::arrival::Request;
 use crate::lock::{Asker, Hand, Notes, Refused, Stands, When, Word, who};
 use crate::record::{By, Record};
 use crate::turn::Turn;
+use crate::verbs::{Line, Verb};
 use crate::world::{SERVICES_MAX, Service, World};
+
+use std::collections::BTreeSet;
 
 type Result = std::result::Result<(), String>;
 
@@ -69,8 +72,8 @@ impl World {
         }
     }
 
-    /// A place for a service that nobody has written a manifest for yet, so that its lock can be
-    /// held while its first image is made.
+    /// A place for a service, where there is none: for its first manifest, or before that, so that
+    /// its lock can be held while its first image is made.
     pub(crate) fn placed(&mut self, name: &str, turn: &mut Turn) -> Result {
         if self.services.contains_key(name) {
             return Ok(());
@@ -150,6 +153,30 @@ impl World {
             true => self.delete(name, turn),
             false => self.handed(name, turn),
         }
+    }
+
+    /// Whether all locks can be broken that a write would break: one that was broken cannot be
+    /// given back. Gives the service and the reason of the first that cannot.
+    pub(crate) fn breakable<'a>(
+        &self,
+        lines: &'a [Line],
+        turn: &Turn,
+    ) -> std::result::Result<(), (Option<&'a str>, String)> {
+        let now = When { now: turn.now, stamp: turn.stamp };
+        let mut named = BTreeSet::new();
+        for line in lines.iter().filter(|line| line.verb == Verb::Unlock) {
+            let name = line.service.as_deref();
+            let service = name.and_then(|name| self.services.get(name));
+            let may = match service.map(|service| service.lock.may_force(now, self.lock_force_ms)) {
+                Some(Err(refused)) => Err(refused.to_string()),
+                Some(Ok(())) if !named.insert(name) => Err("it is named twice".to_string()),
+                // Its verb refuses one that is not there, and stands alone.
+                None if lines.len() > 1 => Err("service does not exist".to_string()),
+                Some(Ok(())) | None => Ok(()),
+            };
+            may.map_err(|why| (name, format!("{}: {why}", line.text)))?;
+        }
+        Ok(())
     }
 
     /// Takes the lock from its holder, who has had it too long.

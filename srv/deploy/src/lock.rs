@@ -4,8 +4,10 @@
 //! connection ends, and so does what was held over it.
 //!
 //! The open is the token of the fence. While a lock is held, what begins a deploy counts only when
-//! it comes through that open or over its connection; a lock that was taken by force leaves its
-//! earlier holder refused for as long as he has it open, whoever holds it then, or nobody.
+//! it comes through that open, or from its user over its connection; a lock that was taken by
+//! force leaves its earlier holder refused for as long as he has it open, whoever holds it then,
+//! or nobody. All users of one mount share a connection: two processes of one user there are one
+//! hand, but for what each writes through its own open.
 
 use crate::clock::{Millis, stamp};
 use crate::record::By;
@@ -42,6 +44,13 @@ pub struct Asker {
     pub connection: u64,
     /// Who.
     pub by: By,
+}
+
+impl Asker {
+    /// Whether that hand is his, whatever file it writes.
+    fn is_at(&self, hand: Hand) -> bool {
+        (self.by.uid, self.connection) == (hand.uid, hand.connection)
+    }
 }
 
 /// A moment: by the clock of decisions, and as people read it.
@@ -123,6 +132,7 @@ struct Waiter {
 /// An open that has lost its lock to somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Broken {
+    uid: u32,
     connection: u64,
     by: By,
     at: When,
@@ -260,17 +270,26 @@ impl Lock {
         Some(held)
     }
 
-    /// Takes it from its holder, if he has had it for so many milliseconds. Gives what he held.
+    /// Whether its holder has had it for so many milliseconds.
     ///
     /// # Errors
     /// [`Refused::Young`], [`Refused::Free`].
-    pub fn force(&mut self, by: &By, at: When, after_ms: Millis) -> Result<Held, Refused> {
+    pub fn may_force(&self, at: When, after_ms: Millis) -> Result<(), Refused> {
         let held = self.held.as_ref().ok_or(Refused::Free)?;
         let left_ms = held.since.now.saturating_add(after_ms).saturating_sub(at.now);
         if left_ms > 0 {
             let (holder, left_s) = (held.to_string(), left_ms.div_ceil(1_000));
             return Err(Refused::Young { holder, left_s });
         }
+        Ok(())
+    }
+
+    /// Takes it from its holder, if he has had it for so many milliseconds. Gives what he held.
+    ///
+    /// # Errors
+    /// As [`Lock::may_force`].
+    pub fn force(&mut self, by: &By, at: When, after_ms: Millis) -> Result<Held, Refused> {
+        self.may_force(at, after_ms)?;
         self.end(by, at, Loss::Taken).ok_or(Refused::Free)
     }
 
@@ -281,8 +300,8 @@ impl Lock {
 
     fn end(&mut self, by: &By, at: When, how: Loss) -> Option<Held> {
         let held = self.held.take()?;
-        let Asker { open, connection, .. } = held.asker;
-        self.broken.insert(open, Broken { connection, by: by.clone(), at, how });
+        let (open, connection, uid) = (held.asker.open, held.asker.connection, held.by().uid);
+        self.broken.insert(open, Broken { uid, connection, by: by.clone(), at, how });
         self.hand_over(at);
         Some(held)
     }
@@ -290,9 +309,9 @@ impl Lock {
     /// Whether that hand is its holder's.
     #[must_use]
     pub fn is_held_by(&self, hand: Hand) -> bool {
-        self.held.as_ref().is_some_and(|held| {
-            hand.open == Some(held.asker.open) || hand.connection == held.asker.connection
-        })
+        self.held
+            .as_ref()
+            .is_some_and(|held| hand.open == Some(held.asker.open) || held.asker.is_at(hand))
     }
 
     fn hand_over(&mut self, now: When) {
@@ -332,8 +351,8 @@ impl Lock {
         }
         let mut broken = self.broken.values();
         match held {
-            Some(held) if held.asker.connection == hand.connection => Ok(()),
-            _ => match broken.find(|broken| broken.connection == hand.connection) {
+            Some(held) if held.asker.is_at(hand) => Ok(()),
+            _ => match broken.find(|it| (it.uid, it.connection) == (hand.uid, hand.connection)) {
                 Some(broken) => Err(broken.refused()),
                 None => held.map_or(Ok(()), |held| Err(Refused::InUse(held.to_string()))),
             },

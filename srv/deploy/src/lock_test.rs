@@ -1,5 +1,5 @@
 //! The lock as ledgers: a line is what an open of it does at a second, the `>` line what comes of
-//! it. `ann:1` is ann's open 1; her connection has the number 10 times the first digit of it.
+//! it. `ann:1` is ann's open 1 over a connection of its own, `ann:1@5` the same over connection 5.
 
 use super::{Asker, FORCE_MS, Hand, Lock, Refused, Stands, WAITING_MAX, When, read};
 use crate::record::By;
@@ -13,11 +13,17 @@ fn at(second: &str) -> When {
     When { now: ms, stamp: ms }
 }
 
-/// `ann:1`: who, and which open.
+/// `ann:1`, `ann:1@5`: who, which open, and over which connection.
 fn asker(word: &str) -> Asker {
     let (name, open) = word.split_once(':').unwrap();
+    let (open, mount) = open.split_once('@').unwrap_or((open, ""));
     let open = open.parse().unwrap();
-    Asker { open, connection: open * 10, by: by(name) }
+    Asker { open, connection: mount.parse().unwrap_or(open * 10), by: by(name) }
+}
+
+fn hand(word: &str) -> Hand {
+    let Asker { connection, by, .. } = asker(word);
+    Hand { uid: by.uid, connection, open: None }
 }
 
 fn done(result: Result<(), Refused>) -> String {
@@ -53,13 +59,8 @@ fn perform(lock: &mut Lock, line: &str) -> String {
             format!("ended {of}{}", next.unwrap_or_default())
         }
         // Over its connection, by another file.
-        [_, "writes", who] => {
-            done(lock.admits(Hand { connection: asker(who).connection, ..Hand::default() }))
-        }
-        [_, "verb", who] => {
-            let Asker { open, connection, .. } = asker(who);
-            done(lock.admits(Hand { connection, open: Some(open), ..Hand::default() }))
-        }
+        [_, "writes", who] => done(lock.admits(hand(who))),
+        [_, "verb", who] => done(lock.admits(Hand { open: Some(asker(who).open), ..hand(who) })),
         [_, who, "says", ..] => {
             let words = read(line.split_once(" says ").unwrap().1).unwrap();
             done(lock.say(asker(who).open, words))
@@ -280,7 +281,32 @@ fn a_deploy_that_is_cancelled_while_it_is_prepared_counts_no_more_and_the_next_h
     );
     let mut lock = Lock::default();
     lock.take(asker("ann:1"), at("0")).unwrap();
-    assert!(lock.is_held_by(Hand { connection: 10, ..Hand::default() }));
-    assert!(lock.is_held_by(Hand { open: Some(1), connection: 99, ..Hand::default() }));
-    assert!(!lock.is_held_by(Hand { connection: 20, open: Some(2), ..Hand::default() }));
+    assert!(lock.is_held_by(hand("ann:7@10")));
+    assert!(lock.is_held_by(Hand { open: Some(1), ..hand("bob:1@99") }));
+    assert!(!lock.is_held_by(hand("bob:1@10")));
+    assert!(!lock.is_held_by(Hand { open: Some(2), ..hand("ann:2") }));
+}
+
+#[test]
+fn users_of_one_mount_are_told_apart() {
+    check(
+        "0 take ann:1@5
+         > done
+         1 writes ann:7@5
+         > done
+         1 writes bob:2@5
+         > lock is in use by ann (uid 97) since 1970-01-01T00:00:00Z, phase lock; \
+           wait for it: deploy apply --wait-lock
+         300 force bob
+         > taken from ann
+         300 writes bob:2@5
+         > done
+         300 take bob:2@5
+         > done
+         301 writes ann:1@5
+         > lock was taken by bob (uid 98) at 1970-01-01T00:05:00Z; \
+           nothing you write counts until you open it again
+         301 writes bob:2@5
+         > done",
+    );
 }

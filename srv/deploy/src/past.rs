@@ -5,7 +5,7 @@
 
 use crate::clock::{Millis, stamp};
 use crate::record::{Edition, Record};
-use rollout::{Fact, Kind, Outcome, Verdict, Version};
+use rollout::{Fact, Id, Kind, Outcome, Verdict, Version};
 use serde::{Deserialize, Serialize};
 
 /// Ends that are kept of a version; of more, the first and the last.
@@ -29,6 +29,9 @@ pub struct End {
 pub struct Failure {
     /// When.
     pub at: Millis,
+    /// Which it was.
+    #[serde(default)]
+    pub id: Id,
     /// Its place then.
     pub number: u32,
     /// Why.

@@ -1,9 +1,11 @@
 //! What the history says after stories of updates, and where a rollback would go.
 
 use super::*;
+use crate::arrival::{Arrival, Heard};
 use crate::record::By;
-use crate::world::Numbers;
-use rollout::{Action, Event, Exit, Spec};
+use crate::turn::Turn;
+use crate::world::{Numbers, Service, World};
+use rollout::{Action, Event, Exit, Id, Spec};
 use std::collections::VecDeque;
 
 /// A service's record, with a node that does at once whatever is asked of it.
@@ -198,6 +200,7 @@ fn a_failure_is_told_with_exit_probe_and_the_end_of_its_log() {
     let lines: Vec<String> = (0..30).map(|n| format!("line {n} {}", "é".repeat(600))).collect();
     let mut failure = Failure {
         at: 0,
+        id: Id(7),
         number: 3,
         reason: "killed by SIGKILL, out of memory".to_string(),
         exit: "137 KILL out of memory".to_string(),
@@ -210,4 +213,23 @@ fn a_failure_is_told_with_exit_probe_and_the_end_of_its_log() {
     assert_eq!(told[0], "failed 1970-01-01T00:00:00Z 3: killed by SIGKILL, out of memory");
     assert_eq!(told[1..3], ["exit 137 KILL out of memory", "probe connection refused"]);
     assert!(told[3].starts_with("log line 10 é") && told[3].len() <= 4 + LOG_LINE_BYTES_MAX);
+}
+
+#[test]
+fn the_log_of_a_failure_goes_to_it_and_not_to_another_at_its_place() {
+    let mut service = Service::new("web", Record::new(1, Numbers::default()));
+    for (version, id) in [(2, 3), (1, 4)] {
+        let failure = Failure { at: id, id: Id(id), number: 3, ..Failure::default() };
+        service.failures.insert(Version(version), failure);
+    }
+    let mut world = World::default();
+    world.services.insert("web".to_string(), service);
+    for id in [3, 4] {
+        let (service, lines) = ("web".to_string(), vec![format!("of {id}")]);
+        let logged = Heard::Logged { service, id: Id(id), number: 3, lines };
+        world.arrive(Arrival::Heard(logged), &mut Turn::new(0));
+    }
+    let failures = &world.services["web"].failures;
+    assert_eq!(failures[&Version(2)].log, ["of 3"]);
+    assert_eq!(failures[&Version(1)].log, ["of 4"]);
 }

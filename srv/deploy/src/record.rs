@@ -127,6 +127,14 @@ impl Record {
         !asked && self.versions.is_empty() && self.rollout.instances().is_empty()
     }
 
+    /// What is kept of it when it goes; none where no number was used yet.
+    #[must_use]
+    pub fn numbers(&self) -> Option<Numbers> {
+        let next_id = self.rollout.next_id().0;
+        let numbers = Numbers { next_id, last_version: self.last_version };
+        (numbers != Numbers::default()).then_some(numbers)
+    }
+
     /// The edition with that number.
     #[must_use]
     pub fn edition(&self, version: Option<Version>) -> Option<&Edition> {

@@ -122,7 +122,9 @@ impl Journal {
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
             world.last_incarnation = world.last_incarnation.max(record.incarnation);
             if record.is_blank() {
-                // Its place was for a lock, which nobody holds any more.
+                // Its place was for a lock, which nobody holds any more; the numbers it was made
+                // with lie nowhere else.
+                world.gone.extend(record.numbers().map(|numbers| (name, numbers)));
                 continue;
             }
             world.services.insert(name.clone(), Service::new(&name, record));
@@ -330,6 +332,7 @@ fn failures(
 mod tests {
     use super::*;
     use crate::arrival::{Arrival, Heard, Request};
+    use crate::world::Numbers;
 
     #[tokio::test]
     async fn what_was_saved_is_there_after_a_restart() {
@@ -360,5 +363,35 @@ mod tests {
         world.arrive(Arrival::Heard(Heard::Woke { service }), &mut turn);
         assert!(turn.touched.contains_key("web"));
         assert_eq!(super::changes(&mut world, &turn), []);
+    }
+
+    #[tokio::test]
+    async fn the_numbers_of_a_place_that_nothing_came_of_are_not_used_again_after_a_crash() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let mut world = journal.load().await.unwrap();
+        let numbers = Numbers { next_id: 21, last_version: 7 };
+        world.gone.insert("web".to_string(), numbers);
+        let mut turn = Turn::new(1);
+        world.placed("web", &mut turn).unwrap();
+        journal.save(&changes(&mut world, &turn), &[]).await.unwrap();
+        drop(journal);
+
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let mut world = journal.load().await.unwrap();
+        assert!(!world.services.contains_key("web"));
+        assert_eq!(world.gone["web"], numbers);
+        // Nor after it was made and left once more, and another restart.
+        let mut turn = Turn::new(2);
+        world.placed("web", &mut turn).unwrap();
+        assert_eq!(world.services["web"].record.last_version, 7);
+        assert_eq!(world.services["web"].record.rollout.next_id().0, 21);
+        journal.save(&changes(&mut world, &turn), &[]).await.unwrap();
+        let mut turn = Turn::new(3);
+        world.delete("web", &mut turn);
+        journal.save(&changes(&mut world, &turn), &[]).await.unwrap();
+        drop(journal);
+        let again = Journal::open(dir.path()).unwrap().load().await.unwrap();
+        assert_eq!(again.gone["web"], numbers);
     }
 }

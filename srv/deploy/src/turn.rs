@@ -211,14 +211,14 @@ impl World {
             }
             Heard::Drained { service, id } => self.step(&service, Event::Drained { id }, turn),
             Heard::Woke { service } => self.step(&service, Event::Woke, turn),
-            Heard::Logged { service, number, lines } => {
+            Heard::Logged { service, id, number, lines } => {
                 // Whoever reads it on a terminal must not be at the mercy of the program.
                 let plain = |line: &String| line.replace(|c: char| c.is_control(), "?");
                 let lines: Vec<String> = lines.iter().map(plain).collect();
                 for line in &lines {
                     turn.tell(&service, format!("{number}: log: {line}"));
                 }
-                self.wrote(&service, number, &lines, turn);
+                self.wrote(&service, id, &lines, turn);
             }
         }
     }
@@ -382,11 +382,11 @@ impl World {
         }
         if found.is_some() {
             let (service, container) = (name.to_string(), container(name, *id));
-            turn.orders.push(Order::Tail { service, number: *number, container });
+            turn.orders.push(Order::Tail { service, id: *id, number: *number, container });
         }
         let exit = exit.map(show::how).unwrap_or_default();
         let (at, number, reason, log) = (turn.stamp, *number, reason.clone(), Vec::new());
-        let failure = Failure { at, number, reason, exit, probe, log };
+        let failure = Failure { at, id: *id, number, reason, exit, probe, log };
         if let Some(version) = instance.map(|instance| instance.version) {
             let before = || service.failures.clone();
             turn.failures.entry(name.to_string()).or_insert_with(before);
@@ -395,12 +395,11 @@ impl World {
     }
 
     /// The end of a failed instance's log is there: it belongs to its failure.
-    fn wrote(&mut self, name: &str, number: u32, lines: &[String], turn: &mut Turn) {
+    fn wrote(&mut self, name: &str, id: Id, lines: &[String], turn: &mut Turn) {
         let Some(service) = self.services.get_mut(name) else { return };
         let before = service.failures.clone();
-        let waits = |failure: &&mut Failure| failure.number == number && failure.log.is_empty();
-        let newest = service.failures.values_mut().filter(waits).max_by_key(|failure| failure.at);
-        let Some(failure) = newest else { return };
+        let waits = |failure: &&mut Failure| failure.id == id && failure.log.is_empty();
+        let Some(failure) = service.failures.values_mut().find(waits) else { return };
         failure.wrote(lines);
         turn.failures.entry(name.to_string()).or_insert(before);
     }

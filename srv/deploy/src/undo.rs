@@ -6,7 +6,7 @@
 use crate::arrival::Order;
 use crate::record::Record;
 use crate::turn::Turn;
-use crate::world::{Numbers, Service, World, container};
+use crate::world::{Service, World, container};
 use std::sync::Arc;
 
 impl World {
@@ -16,11 +16,7 @@ impl World {
         for id in service.kept.keys() {
             turn.orders.push(Order::DropLog { container: container(name, *id) });
         }
-        let next_id = service.record.rollout.next_id().0;
-        let numbers = Numbers { next_id, last_version: service.record.last_version };
-        if numbers != Numbers::default() {
-            self.gone.insert(name.to_string(), numbers);
-        }
+        self.gone.extend(service.record.numbers().map(|numbers| (name.to_string(), numbers)));
         turn.ended.push(Arc::clone(&service.events));
         let (record, failures) = (Record::clone(&service.record), service.failures.clone());
         turn.touched.entry(name.to_string()).or_insert(Some(record));

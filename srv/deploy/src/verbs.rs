@@ -75,7 +75,8 @@ impl Verb {
         matches!(self, Verb::Apply | Verb::Restart | Verb::Scale(_))
     }
 
-    /// Whether it must be the only line of its write: what it does cannot be taken back.
+    /// Whether it must be the only line of its write: what it does cannot be taken back. Locks
+    /// may be broken together, all or none.
     pub(crate) fn stands_alone(&self) -> bool {
         self.waits() || *self == Verb::Unlock
     }

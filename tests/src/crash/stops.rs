@@ -19,7 +19,9 @@ pub(super) struct Stop {
 impl Stop {
     /// Stops `server` after that many syncs from now on, counted from 1.
     pub(super) async fn after(server: Pid, syncs: u32) -> Stop {
-        // Only the journal syncs data alone, and one thread writes it.
+        // Two things sync data alone: the journal, from one thread, and the audit log, once a
+        // verb, from the loop. Counted are those of each thread, strace(1): the first is the audit
+        // log's, and every other one the journal's.
         let inject = format!("inject=fdatasync:signal=STOP:when={syncs}");
         let mut tracer = Command::new("strace")
             .args(["-f", "-p", &server.to_string(), "-e", "trace=fdatasync", "-e", &inject])

@@ -243,6 +243,33 @@ async fn a_lock_older_than_five_minutes_is_taken_by_force_and_its_holder_is_fenc
 }
 
 #[tokio::test]
+async fn of_several_locks_all_are_taken_by_force_or_none() {
+    let rig = Rig::new().await;
+    let (ann, bob) = (rig.client(1000, "ann").await, rig.client(1001, "bob").await);
+    for name in ["active/api", "active/web"] {
+        ann.mkdir(name).await.unwrap();
+    }
+    let web = open(&ann, "active/web/lock").await.unwrap();
+    rig.pass(300_000);
+    let api = open(&ann, "active/api/lock").await.unwrap();
+    for (lines, want) in [
+        ("unlock web\nunlock api\n", "unlock api: lock is in use by ann (uid 1000) since"),
+        ("unlock web\nunlock none\n", "unlock none: service does not exist"),
+        ("unlock web\nunlock web\n", "unlock web: it is named twice"),
+    ] {
+        let refused = write(&bob, "ctl", lines).await.unwrap_err();
+        assert!(refused.contains(want), "{refused}");
+    }
+    web.write_at(0, b"build\n").await.unwrap();
+    rig.pass(300_000);
+    write(&bob, "ctl", "unlock web\nunlock api\n").await.unwrap();
+    for lost in [web, api] {
+        let told = lost.write_at(0, b"build\n").await.unwrap_err().to_string();
+        assert!(told.contains("lock was taken by bob (uid 1001)"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_lock_a_plain_write_begins_and_a_second_one_is_told_how_far_it_is() {
     let rig = Rig::new().await;
     let ann = rig.client(1000, "ann").await;
