@@ -363,7 +363,10 @@ async fn respond(mut request: Request<Incoming>, desk: Desk) -> Reply {
             }
             reply
         }
-        "/ws" => {
+        "/ws" | "/ws-late" => {
+            if request.uri().path() == "/ws-late" {
+                desk.go.acquire().await.expect("go").forget();
+            }
             let upgrade = hyper::upgrade::on(&mut request);
             tokio::spawn(async move {
                 let mut stream = TokioIo::new(upgrade.await.expect("upgraded"));

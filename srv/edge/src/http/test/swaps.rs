@@ -211,3 +211,35 @@ async fn an_edge_that_leaves_loses_no_request() {
     assert_eq!(waits.answer().await.body, "waited at a");
     soon("the end", &mut rig.served).await.expect("ends");
 }
+
+#[tokio::test]
+async fn a_tunnel_that_opens_while_the_edge_leaves_is_one() {
+    // The answer comes while resting connections may still ask, and after that.
+    for linger_time in [SOON, Duration::from_millis(1)] {
+        let limits = Limits { workers: 1, linger_time, ..Limits::default() };
+        let (mut rig, a) = (Rig::with(limits, Access::none()).await, Instance::new("a").await);
+        rig.table(&format!("* / w websocket {}", a.line()));
+        let (mut tunnel, mut rests) = (rig.user().await, rig.user().await);
+        rests.send("POST /echo HTTP/1.1\nHost: a\nContent-Length: 2\n\nok").await;
+        assert_eq!(rests.answer().await.body, "ok");
+        tunnel.send(&WS.replace("/ws", "/ws-late")).await;
+        a.has_seen(2).await;
+        rig.leave.send_replace(true);
+        if linger_time < SOON {
+            assert_eq!(rests.rest().await, "");
+        } else {
+            rests.send("GET / HTTP/1.1\nHost: a\n\n").await;
+            assert_eq!(rests.answer().await.field("connection"), Some("close"));
+        }
+        a.go.add_permits(1);
+        let answer = tunnel.until("\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        let fields = answer.to_ascii_lowercase();
+        assert!(fields.contains("\r\nconnection: upgrade\r\n"), "{answer}");
+        assert_eq!(fields.matches("connection: ").count(), 1, "{answer}");
+        tunnel.send("hello").await;
+        tunnel.until("hello").await;
+        drop(tunnel);
+        soon("the end", &mut rig.served).await.expect("ends");
+    }
+}
