@@ -25,6 +25,7 @@ mod streams;
 #[cfg(test)]
 pub(crate) mod test;
 mod tunnel;
+mod whole;
 
 pub(crate) use choose::{TRIES_MAX, Tried, choose};
 pub(crate) use head::Scheme;

@@ -22,6 +22,7 @@ use super::body::Upload;
 use super::dial::dial;
 use super::lent::{Lent, Link};
 use super::plain::Wire;
+use super::whole::Whole;
 use crate::backend::{Backend, Connections};
 use crate::gate::{Claim, Gated};
 use crate::limits::Limits;
@@ -194,16 +195,20 @@ impl Pool {
         {
             return Ok(sender);
         }
-        let Dialled { stream, claim, .. } = self.connect(limits).await?;
+        let (stream, _, held) = self.socket(limits).await?;
         let mut client = http2::Builder::new(Local);
         client.timer(TokioTimer::new()).adaptive_window(true);
-        let handshake = client.handshake(TokioIo::new(stream)).await;
+        let handshake = client.handshake(Whole::new(stream, held)).await;
         let (mut sender, connection) = handshake.map_err(io::Error::other)?;
-        self.keep(claim, async move {
+        // It hands out streams; a task of its own has the socket.
+        spawn_local(async move {
             let _ = connection.await;
         });
         sender.ready().await.map_err(io::Error::other)?;
-        *self.shared.borrow_mut() = Some(sender.clone());
+        // What is kept by an instance that has left would be closed by nobody.
+        if !self.backend.gate().drains() {
+            *self.shared.borrow_mut() = Some(sender.clone());
+        }
         Ok(sender)
     }
 

@@ -56,19 +56,22 @@ async fn an_instance_without_requests_drains_at_once_and_its_connections_close()
 #[tokio::test]
 async fn what_is_still_on_its_way_at_the_limit_is_cut_and_counted() {
     let (mut rig, a) = (Rig::new().await, Instance::new("a").await);
-    rig.table(&format!("* / w websocket,drain=50 {}", a.line()));
-    let (mut waits, mut streams, mut tunnel) =
-        (rig.user().await, rig.user().await, rig.user().await);
+    let line = a.line();
+    rig.table(&format!("* / w websocket,drain=50 {line}\nhttp2 / w h2,drain=50 {line}"));
+    let (mut waits, mut streams, mut tunnel, mut http2) =
+        (rig.user().await, rig.user().await, rig.user().await, rig.user().await);
     waits.send("GET /wait HTTP/1.1\nHost: a\n\n").await;
     a.has_seen(1).await;
     streams.send("GET /chunks HTTP/1.1\nHost: a\n\n").await;
     streams.until("\r\n\r\n").await;
     tunnel.send(WS).await;
     tunnel.until("\r\n\r\n").await;
+    http2.send("GET /chunks HTTP/1.1\nHost: http2\n\n").await;
+    http2.until("\r\n\r\n").await;
     rig.table("* / w -");
     match rig.note().await {
         Note::Cut { id, count, why } => {
-            assert_eq!((&*id, count), ("a", 3));
+            assert_eq!((&*id, count), ("a", 4));
             assert_eq!(why, "still on the way 50 ms after it left the table");
         }
         other @ (Note::Drained { .. } | Note::Told { .. }) => {
@@ -81,10 +84,18 @@ async fn what_is_still_on_its_way_at_the_limit_is_cut_and_counted() {
         (answer.status, &*answer.body),
         (504, "504 the instance was stopped before it answered\n")
     );
-    assert!(!streams.rest().await.contains("0\r\n\r\n"), "a cut answer does not look whole");
+    for streams in [&mut streams, &mut http2] {
+        assert!(!streams.rest().await.contains("0\r\n\r\n"), "a cut answer does not look whole");
+    }
     assert_eq!(tunnel.rest().await, "");
+    soon("the instance's connections to close", async {
+        while a.open.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let text = crate::metrics::text(&rig.shared);
-    assert!(text.contains("deploy_requests_cut_total{reason=\"drain\"} 3\n"), "{text}");
+    assert!(text.contains("deploy_requests_cut_total{reason=\"drain\"} 4\n"), "{text}");
     assert!(text.contains("deploy_requests_cut_total{reason=\"instance\"} 0\n"), "{text}");
 }
 
