@@ -171,7 +171,7 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
 async fn secure(worker: Rc<Worker>, stream: TcpStream, peer: Peer, leave: watch::Receiver<bool>) {
     let Shared { tls, limits, users, .. } = &*worker.shared;
     let Some(shaking) = users.shake(peer.ip, limits) else { return };
-    let inside = tls::shake(tls, stream, leave.clone(), limits).await;
+    let inside = tls::shake(tls, stream, limits).await;
     drop(shaking);
     if let Some(inside) = inside {
         self::stream(worker, inside, peer, leave).await;
