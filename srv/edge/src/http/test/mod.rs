@@ -1,6 +1,7 @@
 //! The proxy from outside: users' bytes in, instances' answers out.
 
 mod bodies;
+mod choices;
 mod halves;
 mod heads;
 mod holds;
