@@ -46,6 +46,9 @@ pub(crate) struct Limits {
     pub(crate) upstream_idle_time: Duration,
     /// Connections without a request that a worker keeps to one instance.
     pub(crate) upstream_idle: usize,
+    /// Requests that one connection of HTTP/2 to an instance has on their way before there is a
+    /// further one: what servers allow that heed RFC 9113, section 6.5.2.
+    pub(crate) upstream_streams: usize,
     /// Requests that may wait for an instance (option `hold`), all together.
     pub(crate) held: usize,
     /// Streams of one HTTP/2 connection.
@@ -80,6 +83,7 @@ impl Default for Limits {
             answer_time: Duration::from_secs(60),
             upstream_idle_time: Duration::from_secs(4),
             upstream_idle: 512,
+            upstream_streams: 100,
             held: 10_000,
             streams: 128,
             resets: 64,

@@ -21,6 +21,7 @@ mod scan;
 mod secure;
 mod send;
 mod serve;
+mod shares;
 mod streams;
 #[cfg(test)]
 pub(crate) mod test;

@@ -12,4 +12,5 @@ mod retries;
 pub(crate) mod rig;
 mod shapes;
 mod stalls;
+mod streams;
 mod swaps;
