@@ -4,19 +4,18 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::backend::Backend;
 use crate::gate::Claim;
-use crate::http::{Dialled, TRIES_MAX, Tried, choose};
+use crate::http::{Dialled, TRIES_MAX, Tried, choose, join};
 use crate::live::Route;
-use crate::metrics::Class;
+use crate::metrics::{Class, Reason};
 use crate::worker::{View, Worker};
 
 /// Serves one connection to `port` until either side ends it.
-pub(crate) async fn stream(worker: Rc<Worker>, mut user: TcpStream, port: u16) {
+pub(crate) async fn stream(worker: Rc<Worker>, user: TcpStream, port: u16) {
     let began = Instant::now();
     let mut tried: Tried = [0; TRIES_MAX];
     for try_number in 0..TRIES_MAX {
@@ -25,12 +24,12 @@ pub(crate) async fn stream(worker: Rc<Worker>, mut user: TcpStream, port: u16) {
         let Some(claim) = claim(|| worker.view(), port, pick) else { return };
         let pool = worker.pool(&claim);
         match pool.connect(&worker.shared.limits).await {
-            Ok(Dialled { stream: mut instance, claim: open, .. }) => {
+            Ok(Dialled { stream: instance, claim: open, .. }) => {
                 let (ended, end) = oneshot::channel::<()>();
-                let flight = Stream::begin(&worker, claim, began);
+                let mut flight = Stream::begin(&worker, claim, began);
                 pool.keep(open, async move {
                     let _ended = ended;
-                    let _ = copy_bidirectional(&mut user, &mut instance).await;
+                    flight.broke = join(user, instance).await.broke;
                     drop(flight);
                 });
                 // The sender is dropped with the stream, however that ends.
@@ -71,20 +70,27 @@ struct Stream {
     worker: Rc<Worker>,
     claim: Claim<Backend>,
     began: Instant,
+    /// Its instance broke it off.
+    broke: bool,
 }
 
 impl Stream {
     fn begin(worker: &Rc<Worker>, claim: Claim<Backend>, began: Instant) -> Stream {
         claim.figures.begin(worker.number);
         worker.shared.flights.begin(worker.number);
-        Stream { worker: Rc::clone(worker), claim, began }
+        Stream { worker: Rc::clone(worker), claim, began, broke: false }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         let (figures, number) = (&self.claim.figures, self.worker.number);
-        figures.end(number, Class::Switched, self.began.elapsed());
+        // What the drain has cut, it has counted.
+        if self.broke && !self.claim.is_cut() {
+            self.worker.shared.cuts.add(Reason::Instance, 1);
+        }
+        let class = if self.broke { Class::Instance } else { Class::Switched };
+        figures.end(number, class, self.began.elapsed());
         self.worker.shared.flights.end(number);
     }
 }

@@ -102,7 +102,7 @@ async fn fly(
         let cut = flight.backend().is_some_and(Backend::is_cut);
         fresh = true;
         request = match sent {
-            Sent::Answered(answer) => return finish(worker, flight, &pool, answer, switch),
+            Sent::Answered(answer) => return finish(flight, &pool, answer, switch),
             Sent::Late => {
                 let refusal = late(&flight);
                 return refuse(flight, refusal);
@@ -277,7 +277,6 @@ impl Drop for Place<'_> {
 
 /// The instance has answered: its head goes back, and its body as it comes.
 fn finish(
-    worker: &Rc<Worker>,
     mut flight: Flight,
     pool: &Rc<super::Pool>,
     answer: Response<Incoming>,
@@ -286,7 +285,7 @@ fn finish(
     let status = answer.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return match switch {
-            Some(switch) => tunnel::open(worker, flight, pool, answer, switch),
+            Some(switch) => tunnel::open(flight, pool, answer, switch),
             None => refuse(flight, Refusal::Senseless),
         };
     }
