@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
+use crate::network::Network;
+
 /// What is bounded, and by how much.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -60,8 +62,8 @@ pub(crate) struct Limits {
     /// How long an answer says `Connection: close` before resting connections are closed, when
     /// the edge itself leaves.
     pub(crate) linger_time: Duration,
-    /// Whether `X-Forwarded-*` of the user are believed: another proxy is in front of this.
-    pub(crate) trusted: bool,
+    /// Proxies in front of this one: what they say of users in `X-Forwarded-*` is believed.
+    pub(crate) trust: Vec<Network>,
 }
 
 impl Default for Limits {
@@ -89,7 +91,7 @@ impl Default for Limits {
             resets: 64,
             retry_percent: 20,
             linger_time: Duration::from_millis(400),
-            trusted: false,
+            trust: Vec::new(),
         }
     }
 }

@@ -337,7 +337,8 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_was_lost_on_its_way_is_said_again_and_one_that_came_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let (front, _notes) = Front::new(Access::none(), dir.path().to_owned()).unwrap();
+        let (front, _notes) =
+            Front::new(Access::none(), dir.path().to_owned(), Vec::new()).unwrap();
         let books = Books::new(front, Keep::new(dir.path().to_owned()));
         books.cut("cut web-1 3 why".to_owned());
         assert_eq!(books.news().lines, ["cut web-1 3 why"]);

@@ -49,7 +49,7 @@ pub(crate) fn prepare(
         head.headers.insert(UPGRADE, to);
     }
     target(head, http2);
-    head::forwarded(head, peer, worker.shared.limits.trusted);
+    head::forwarded(head, peer);
     head::identify(&mut head.headers, || worker.id());
     if !http2 {
         one_cookie(head);

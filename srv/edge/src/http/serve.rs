@@ -150,7 +150,7 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
     match taken.kind {
         Kind::Http(scheme) => {
             let leave = taken.leave.clone();
-            let peer = Peer::new(taken, scheme);
+            let peer = Peer::new(taken, scheme, &worker.shared.limits.trust);
             spawn_local(async move {
                 match scheme {
                     Scheme::Http => self::stream(worker, stream, peer, leave).await,

@@ -48,7 +48,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let talk = input.and_then(Talk::over).map_err(Error::io("talk to the supervisor"))?;
     let Given { mut sockets, flights, from } = Given::hear(&talk).await?;
     let state = State::open(&options.state)?;
-    let (front, notes) = Front::new(Access::at(&options.access, &state.edge())?, state.edge())?;
+    let access = Access::at(&options.access, &state.edge())?;
+    let (front, notes) = Front::new(access, state.edge(), options.trust.clone())?;
     if let Some(flights) = flights {
         front.count_flights(flights);
     }
