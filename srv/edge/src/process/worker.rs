@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::front::Front;
@@ -310,6 +311,8 @@ async fn count(front: Arc<Front>) {
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        front.count();
+        let front = front.clone();
+        // Not here, where names are answered and drains are waited for: tables are long.
+        _ = spawn_blocking(move || front.count()).await;
     }
 }
