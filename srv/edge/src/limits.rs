@@ -31,7 +31,8 @@ pub(crate) struct Limits {
     pub(crate) head_time: Duration,
     /// How long a connection may rest between two requests.
     pub(crate) idle_time: Duration,
-    /// How long a body, a tunnel's side that is closing, or a user who does not read may rest.
+    /// How long a body, or a user who does not read, may rest. A tunnel may rest for ever: it ends
+    /// with either side, with its drain, or when nobody is there any more (`keep_alive`).
     pub(crate) stall_time: Duration,
     /// How long an answer may be silent for a user who has ended his side of the connection: he may
     /// have gone.
