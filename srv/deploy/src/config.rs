@@ -284,17 +284,24 @@ fn places(edge: &Edge) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that those who are to be believed are networks, as far as the edge would say no.
+/// Checks that those who are to be believed are networks, as the edge does: it could only refuse
+/// to start.
 fn trust(edge: &Edge) -> Result<(), Error> {
-    let is_network = |text: &str| {
-        let (address, bits) = text.split_once('/').unwrap_or((text, "0"));
-        let most = address.parse().map(|ip: IpAddr| if ip.is_ipv4() { 32 } else { 128 });
-        most.is_ok_and(|most: u8| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
-    };
     match edge.trust.iter().find(|words| !words.split(',').all(is_network)) {
         Some(words) => Err(Error::Trust(words.clone())),
         None => Ok(()),
     }
+}
+
+fn is_network(text: &str) -> bool {
+    let (address, len) = text.split_once('/').map_or((text, None), |(ip, len)| (ip, Some(len)));
+    let (all, most) = match address.parse() {
+        Ok(IpAddr::V4(ip)) => (u128::from(ip.to_bits()) << 96, 32),
+        Ok(IpAddr::V6(ip)) => (ip.to_bits(), 128),
+        Err(_) => return false,
+    };
+    let len = len.map_or(Ok(most), str::parse::<u32>);
+    len.is_ok_and(|len| len <= most && all.checked_shl(len).is_none_or(|rest| rest == 0))
 }
 
 /// Checks that certificates can be ordered where they are to be.
@@ -419,6 +426,7 @@ mod tests {
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),
             ("--trust 10.0.0.0/8,x", "--trust 10.0.0.0/8,x: say networks"),
+            ("--trust 10.0.0.1/8", "--trust 10.0.0.1/8: say networks"),
             ("--trust 10.0.0.0/33", "--trust 10.0.0.0/33: say networks"),
             ("--lock-force-after soon", "--lock-force-after soon: say seconds, 0 to 86400"),
             ("--lock-force-after 86401", "--lock-force-after 86401: say seconds"),
