@@ -45,6 +45,8 @@ pub struct Edge {
     pub acme_contact: Option<String>,
     /// `--acme-ca`: who vouches for them; absent: whom the machine trusts.
     pub acme_ca: Option<PathBuf>,
+    /// `--trust`: networks of proxies in front of it, whose word about users holds.
+    pub trust: Vec<String>,
     /// `--access-log`: where a line a request goes; absent: a file in the state directory.
     pub access_log: Option<String>,
     /// `--dns`; none for the bridge and the machine itself.
@@ -111,6 +113,13 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "",
+        "--trust",
+        "NETWORK",
+        "DEPLOYFS_TRUST",
+        "proxies in front of it, whose X-Forwarded- fields hold; repeatable (none)",
+    ),
+    (
+        "",
         "--access-log",
         "FILE",
         "DEPLOYFS_ACCESS_LOG",
@@ -131,6 +140,9 @@ pub enum Error {
     /// An address that is none.
     #[error("-s {0}: {1}")]
     Address(String, String),
+    /// Proxies that are no networks.
+    #[error("--trust {0}: say networks, as 192.0.2.0/24, with commas between them")]
+    Trust(String),
     /// A place to listen that is none.
     #[error("{0} {1}: say HOST:PORT, :PORT, or - for nowhere")]
     Listen(&'static str, String),
@@ -174,6 +186,7 @@ pub fn parse(
             acme: text("DEPLOYFS_ACME"),
             acme_contact: text("DEPLOYFS_ACME_CONTACT"),
             acme_ca: env("DEPLOYFS_ACME_CA").map(PathBuf::from),
+            trust: Vec::new(),
             access_log: text("DEPLOYFS_ACCESS_LOG"),
             dns: Vec::new(),
         },
@@ -196,6 +209,7 @@ pub fn parse(
             Arg::Long("acme") => config.edge.acme = Some(words.value()?.string()?),
             Arg::Long("acme-contact") => config.edge.acme_contact = Some(words.value()?.string()?),
             Arg::Long("acme-ca") => config.edge.acme_ca = Some(words.value()?.into()),
+            Arg::Long("trust") => config.edge.trust.push(words.value()?.string()?),
             Arg::Long("access-log") => config.edge.access_log = Some(words.value()?.string()?),
             Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
             Arg::Long("no-edge") => config.edge.runs = false,
@@ -206,10 +220,9 @@ pub fn parse(
     if addresses.is_empty() {
         addresses = listed(&text("DEPLOYFS_ADDRESS").unwrap_or_else(|| ADDRESS.to_string()));
     }
-    if config.edge.dns.is_empty() {
-        config.edge.dns = listed(&text("DEPLOYFS_DNS").unwrap_or_default());
-    }
+    several(&mut config.edge, text);
     places(&config.edge)?;
+    trust(&config.edge)?;
     acme(&config.edge)?;
     for address in addresses {
         let parsed = address.parse::<Address>();
@@ -220,6 +233,15 @@ pub fn parse(
     }
     absolute(&config)?;
     Ok(config)
+}
+
+/// What may be said several times, and was not said, is what the environment says.
+fn several(edge: &mut Edge, text: impl Fn(&str) -> Option<String>) {
+    for (words, name) in [(&mut edge.dns, "DEPLOYFS_DNS"), (&mut edge.trust, "DEPLOYFS_TRUST")] {
+        if words.is_empty() {
+            *words = listed(&text(name).unwrap_or_default());
+        }
+    }
 }
 
 /// The words of a variable that may have several.
@@ -260,6 +282,26 @@ fn places(edge: &Edge) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Checks that those who are to be believed are networks, as the edge does: it could only refuse
+/// to start.
+fn trust(edge: &Edge) -> Result<(), Error> {
+    match edge.trust.iter().find(|words| !words.split(',').all(is_network)) {
+        Some(words) => Err(Error::Trust(words.clone())),
+        None => Ok(()),
+    }
+}
+
+fn is_network(text: &str) -> bool {
+    let (address, len) = text.split_once('/').map_or((text, None), |(ip, len)| (ip, Some(len)));
+    let (all, most) = match address.parse() {
+        Ok(IpAddr::V4(ip)) => (u128::from(ip.to_bits()) << 96, 32),
+        Ok(IpAddr::V6(ip)) => (ip.to_bits(), 128),
+        Err(_) => return false,
+    };
+    let len = len.map_or(Ok(most), str::parse::<u32>);
+    len.is_ok_and(|len| len <= most && all.checked_shl(len).is_none_or(|rest| rest == 0))
 }
 
 /// Checks that certificates can be ordered where they are to be.
@@ -328,6 +370,9 @@ mod tests {
         let edge = words("--https -", &env).unwrap().edge;
         assert_eq!((edge.http.as_str(), edge.https.as_str()), ("127.0.0.1:81", "-"));
         assert_eq!(edge.dns, ["127.0.0.1:54", "[::1]:54"]);
+        let env = [("DEPLOYFS_TRUST", "192.0.2.0/24 fd00::/8")];
+        assert_eq!(words("", &env).unwrap().edge.trust, ["192.0.2.0/24", "fd00::/8"]);
+        assert_eq!(words("--trust 10.0.0.1", &env).unwrap().edge.trust, ["10.0.0.1"]);
         assert_eq!(edge.certs, None);
         let env_certs = [("DEPLOYFS_CERTS", "/e")];
         assert_eq!(words("", &env_certs).unwrap().edge.certs, Some(PathBuf::from("/e")));
@@ -380,6 +425,9 @@ mod tests {
             ("-s nowhere", "-s nowhere"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),
+            ("--trust 10.0.0.0/8,x", "--trust 10.0.0.0/8,x: say networks"),
+            ("--trust 10.0.0.1/8", "--trust 10.0.0.1/8: say networks"),
+            ("--trust 10.0.0.0/33", "--trust 10.0.0.0/33: say networks"),
             ("--lock-force-after soon", "--lock-force-after soon: say seconds, 0 to 86400"),
             ("--lock-force-after 86401", "--lock-force-after 86401: say seconds"),
             ("--net frob", "--net frob: give a network"),

@@ -325,6 +325,7 @@ fn words(config: &Config, gateway: Option<&str>) -> Vec<String> {
         words.extend(word.iter().flat_map(|word| [flag.to_string(), word.clone()]));
     }
     words.extend(names(edge, gateway).into_iter().flat_map(|at| ["--dns".to_string(), at]));
+    words.extend(edge.trust.iter().flat_map(|it| ["--trust".to_string(), it.clone()]));
     if let Some(log) = &edge.access_log {
         let log = if log == "-" { "stdin" } else { log };
         words.extend(["--access-log".to_string(), log.to_string()]);
@@ -382,6 +383,8 @@ mod tests {
             None,
             &certs.replace("--dns", &format!("{acme} --dns")),
         );
+        let trust = "--trust 192.0.2.0/24,fd00::/8 --trust 10.0.0.1";
+        check(&format!("--dns - --certs /c {trust}"), None, &format!("{certs} {trust}"));
         let own = "--http 127.0.0.1:0 --https - --certs /c --dns 127.0.0.1:0";
         check(own, None, own);
     }

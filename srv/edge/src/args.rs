@@ -9,6 +9,7 @@ use ninep::dial::Address;
 use crate::access;
 use crate::acme::Settings;
 use crate::error::Error;
+use crate::network::Network;
 use crate::process::bind;
 use crate::process::sockets::Wanted;
 
@@ -34,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) certs: Option<PathBuf>,
     /// From whom certificates are ordered.
     pub(crate) acme: Option<Settings>,
+    /// Proxies whose word about users holds.
+    pub(crate) trust: Vec<Network>,
     /// Where the access log is.
     pub(crate) access: access::Place,
     /// Print every 9P message.
@@ -55,6 +58,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
         wanted: Wanted::default(),
         certs: None,
         acme: None,
+        trust: Vec::new(),
         access: access::Place::default(),
         trace: false,
         verbose: false,
@@ -71,6 +75,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
             Arg::Long("dns") => options.wanted.dns.extend(names(&text(&mut words)?)?),
             Arg::Long("certs") => options.certs = Some(PathBuf::from(text(&mut words)?)),
             Arg::Long("access-log") => options.access = log(&text(&mut words)?)?,
+            Arg::Long("trust") => options.trust.extend(proxies(&text(&mut words)?)?),
             Arg::Long("acme") => options.acme = Some(authority(text(&mut words)?)?),
             Arg::Long("acme-contact") => contact = Some(text(&mut words)?),
             Arg::Long("acme-ca") => ca = Some(PathBuf::from(text(&mut words)?)),
@@ -138,6 +143,12 @@ fn log(text: &str) -> Result<access::Place, Error> {
     access::Place::read(text).map_err(Error::Usage)
 }
 
+/// Networks with commas between them.
+fn proxies(text: &str) -> Result<Vec<Network>, Error> {
+    let networks = text.split(',').map(str::parse);
+    networks.collect::<Result<_, String>>().map_err(|why| Error::Usage(format!("--trust {why}")))
+}
+
 /// Addresses with commas between them; one without a port takes what is usual.
 fn names(text: &str) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
@@ -161,6 +172,7 @@ impl Options {
         self.wanted.http.iter().for_each(|text| add("--http", text));
         self.wanted.https.iter().for_each(|text| add("--https", text));
         self.wanted.dns.iter().for_each(|text| add("--dns", text));
+        self.trust.iter().for_each(|network| add("--trust", &network.to_string()));
         self.access.word(worker).iter().for_each(|word| add("--access-log", word));
         let flags = [(self.trace, "-D"), (self.verbose, "-v"), (worker, "--worker")];
         words.extend(self.certs.iter().flat_map(|dir| ["--certs".into(), dir.into()]));
@@ -185,9 +197,11 @@ mod tests {
     #[test]
     fn the_words_are_read_and_passed_on() {
         let all = "-r /s -n two -s unix!/a -s tcp!127.0.0.1!5640 --http 127.0.0.1:0 --https :443 \
-                   --dns 10.89.0.1,127.0.0.1:5353 --dns [::1] --certs /c --access-log /l -D -v";
+                   --dns 10.89.0.1,127.0.0.1:5353 --dns [::1] --certs /c --access-log /l \
+                   --trust 10.0.0.0/8,fd00::/8 --trust 192.0.2.1 -D -v";
         let options = read(all).unwrap();
         assert_eq!((options.servers.len(), options.wanted.dns.len()), (2, 3));
+        assert_eq!(options.trust.len(), 3);
         assert_eq!(parse(options.words(false)).unwrap(), options);
         let worker = parse(options.words(true)).unwrap();
         assert_eq!(worker, Options { worker: true, ..options });
@@ -241,6 +255,7 @@ mod tests {
             ("-r /s -n ..", "-n .."),
             ("-r /s --http 80", "`80`"),
             ("-r /s --dns x", "`x`"),
+            ("-r /s --trust 10.0.0.0/8,x", "--trust `x` is no network"),
             ("-r /s --access-log x", "absolute path, - or none"),
             ("-r /s -s nowhere", "-s: bad address"),
         ] {

@@ -9,7 +9,7 @@ pub enum Error {
     #[error(
         "{0}\nusage: deployfs edge -r STATEDIR [-s ADDRESS] [-n NAME] [--http ADDR] [--https ADDR] \
          [--dns ADDR] [--certs DIR] [--acme URL [--acme-contact MAIL] \
-         [--acme-ca FILE]] [--access-log FILE|-|none] [-D] [-v]"
+         [--acme-ca FILE]] [--trust NETWORK] [--access-log FILE|-|none] [-D] [-v]"
     )]
     Usage(String),
     /// A process of the edge that did not do its part.

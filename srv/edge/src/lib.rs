@@ -19,6 +19,7 @@ mod http;
 mod limits;
 mod live;
 mod metrics;
+mod network;
 mod process;
 mod run;
 mod swap;
@@ -40,8 +41,9 @@ use std::ffi::OsString;
 /// `-r STATEDIR` names the state directory (required), `-s ADDRESS` where `deployfs` serves, `-n`
 /// what it knows the edge by, `--http`, `--https` and `--dns` where users are served, `--certs DIR`
 /// the certificates, `--acme URL` from whom others are ordered, with `--acme-contact MAIL` and
-/// `--acme-ca FILE`, `--access-log` where a line a request goes (a file, `-` for standard output,
-/// `stdin` for what stands in the place of input, `none`), `-D` prints every 9P message, `-v` says
+/// `--acme-ca FILE`, `--trust NETWORK` proxies in front of it whose `X-Forwarded-` fields hold,
+/// `--access-log` where a line a request goes (a file, `-` for standard output, `stdin` for what
+/// stands in the place of input, `none`), `-D` prints every 9P message, `-v` says
 /// more. When it serves, the line `ready` is written to standard output. An edge that serves there
 /// already is taken over from: it ends by itself. Gives the process' exit status: 0 after an end
 /// that was asked for or a take-over, 1 when it could not serve, 2 when the words make no sense.
@@ -50,10 +52,4 @@ use std::ffi::OsString;
 /// be open yet. It runs its own tokio runtime, so this must not be called from inside another.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     run::run(args)
-}
-
-/// Which build of the edge this program has: the value of `build` in an edge's `status`.
-#[must_use]
-pub fn build() -> String {
-    tree::desk::build()
 }

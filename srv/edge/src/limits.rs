@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
+use crate::network::Network;
+
 /// What is bounded, and by how much.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -29,7 +31,8 @@ pub(crate) struct Limits {
     pub(crate) head_time: Duration,
     /// How long a connection may rest between two requests.
     pub(crate) idle_time: Duration,
-    /// How long a body, a tunnel's side that is closing, or a user who does not read may rest.
+    /// How long a body, or a user who does not read, may rest. A tunnel may rest for ever: it ends
+    /// with either side, with its drain, or when nobody is there any more (`keep_alive`).
     pub(crate) stall_time: Duration,
     /// How long an answer may be silent for a user who has ended his side of the connection: he may
     /// have gone.
@@ -46,6 +49,9 @@ pub(crate) struct Limits {
     pub(crate) upstream_idle_time: Duration,
     /// Connections without a request that a worker keeps to one instance.
     pub(crate) upstream_idle: usize,
+    /// Requests that one connection of HTTP/2 to an instance has on their way before there is a
+    /// further one: what servers allow that heed RFC 9113, section 6.5.2.
+    pub(crate) upstream_streams: usize,
     /// Requests that may wait for an instance (option `hold`), all together.
     pub(crate) held: usize,
     /// Streams of one HTTP/2 connection.
@@ -57,8 +63,8 @@ pub(crate) struct Limits {
     /// How long an answer says `Connection: close` before resting connections are closed, when
     /// the edge itself leaves.
     pub(crate) linger_time: Duration,
-    /// Whether `X-Forwarded-*` of the user are believed: another proxy is in front of this.
-    pub(crate) trusted: bool,
+    /// Proxies in front of this one: what they say of users in `X-Forwarded-*` is believed.
+    pub(crate) trust: Vec<Network>,
 }
 
 impl Default for Limits {
@@ -80,12 +86,13 @@ impl Default for Limits {
             answer_time: Duration::from_secs(60),
             upstream_idle_time: Duration::from_secs(4),
             upstream_idle: 512,
+            upstream_streams: 100,
             held: 10_000,
             streams: 128,
             resets: 64,
             retry_percent: 20,
             linger_time: Duration::from_millis(400),
-            trusted: false,
+            trust: Vec::new(),
         }
     }
 }

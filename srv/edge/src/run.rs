@@ -44,8 +44,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     }
 }
 
-/// Every connection of a user is a descriptor, and often one more to an instance: the usual limit
-/// of 1024 is for programs that use `select`.
+/// Every connection of a user is a descriptor, and often there are two more of one to an instance,
+/// which has one to be cut by: the usual limit of 1024 is for programs that use `select`.
 fn raise_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = getrlimit(Resource::RLIMIT_NOFILE)

@@ -163,6 +163,8 @@ impl Authority {
 const KINDS: &str = "urn:ietf:params:acme:error:";
 /// The kind that says that there is no such account.
 const NO_ACCOUNT: &str = "accountDoesNotExist";
+/// Of one that says that it is itself to blame.
+const BROKEN: &str = "serverInternal";
 
 async fn place(account: &Account, host: &str, proofs: &Arc<Proofs>) -> Result<Issued, Failed> {
     let names = [Identifier::Dns(host.to_owned())];
@@ -254,6 +256,9 @@ fn failed(why: Error) -> Failed {
 fn about(said: &Problem) -> About {
     match said.r#type.as_deref().and_then(|kind| kind.strip_prefix(KINDS)) {
         Some(NO_ACCOUNT) => About::Account,
+        Some(BROKEN) => About::All,
+        // One that is too frequent too: most limits are a name's own (RFC 8555, section 6.6), and
+        // it says itself how long that name rests.
         Some(_) | None => About::Host,
     }
 }
@@ -293,6 +298,7 @@ mod tests {
         assert!(told.starts_with("a?acme_host=x?[0m"), "{told}");
         assert_eq!(told.chars().count(), WORDS_MAX);
     }
+
     #[test]
     fn a_refusal_is_the_accounts_matter_by_its_kind_and_not_by_its_words() {
         let told = |kind: &str, detail: &str| {
@@ -303,6 +309,8 @@ mod tests {
         assert_eq!(told(&none, "who is that?"), About::Account);
         assert_eq!(told(&format!("{KINDS}unauthorized"), &none), About::Host);
         assert_eq!(told(NO_ACCOUNT, NO_ACCOUNT), About::Host);
+        assert_eq!(told(&format!("{KINDS}{BROKEN}"), "come later"), About::All);
+        assert_eq!(told(&format!("{KINDS}rateLimited"), "come later"), About::Host);
         assert_eq!(failed(Error::Str("?")).about, About::All);
     }
 }

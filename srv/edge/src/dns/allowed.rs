@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use nix::ifaddrs::getifaddrs;
 
+use crate::network::{Network, bits};
+
 /// How often interfaces are looked at for the sake of strangers.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -20,13 +22,6 @@ pub(crate) struct Guests {
     at: Vec<IpAddr>,
     known: ArcSwap<Vec<Network>>,
     looked: Mutex<Option<Instant>>,
-}
-
-/// Addresses whose first `bits` are those of `ip`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Network {
-    ip: IpAddr,
-    bits: u32,
 }
 
 impl Guests {
@@ -72,7 +67,7 @@ fn around(at: &[IpAddr]) -> nix::Result<Vec<Network>> {
             && (every || at.contains(&ip))
             && is_private(ip)
         {
-            networks.push(Network { ip, bits: bits(mask).leading_ones() });
+            networks.push(Network::new(ip, bits(mask).leading_ones()));
         }
     }
     Ok(networks)
@@ -89,21 +84,6 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-impl Network {
-    fn has(&self, ip: IpAddr) -> bool {
-        let differ = bits(self.ip) ^ bits(ip);
-        self.ip.is_ipv4() == ip.is_ipv4() && differ.leading_zeros() >= self.bits
-    }
-}
-
-/// The address, its first bit the upper one.
-fn bits(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(ip) => u128::from(ip.to_bits()) << 96,
-        IpAddr::V6(ip) => ip.to_bits(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +91,7 @@ mod tests {
     #[test]
     fn a_network_ends_where_its_bits_end() {
         let guests = Guests::of(vec!["192.0.2.7".parse().unwrap()]);
-        let network = Network { ip: "10.89.0.1".parse().unwrap(), bits: 16 };
+        let network = Network::new("10.89.0.1".parse().unwrap(), 16);
         guests.known.store(vec![network].into());
         for (ip, may) in [
             ("10.89.0.1", true),

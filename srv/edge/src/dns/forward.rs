@@ -90,7 +90,7 @@ impl Forward {
             self.figures.forwarded(Forwarded::Loop);
             return say(Rcode::Refused);
         }
-        let (known, name, now) = (self.resolvers.last(), asked(query)?, Instant::now());
+        let (known, name, now) = (self.resolvers.lately(), asked(query)?, Instant::now());
         let asked = known.asked()?;
         if asked.failed.get(&name, now).is_some() {
             self.figures.forwarded(Forwarded::Failed);

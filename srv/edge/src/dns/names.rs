@@ -130,7 +130,10 @@ impl Names {
             }
         }
         let Some(target) = under_zone(&[&number, service]) else { return };
-        if let Some(ports) = self.node(&[PORTS[0], PORTS[1], service]) {
+        // A program without a port has no record that names one.
+        if instance.address.port() != 0
+            && let Some(ports) = self.node(&[PORTS[0], PORTS[1], service])
+        {
             ports.add_port(&number, &target, instance.address.port(), ip);
         }
         if let Entry::Vacant(free) = self.reverse.entry(arpa(ip).into()) {

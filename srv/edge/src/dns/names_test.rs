@@ -22,7 +22,7 @@ fn every_service_of_a_table_has_names_whatever_its_routes() {
          shop.example.com / Web websocket 0/web-17/v=10.89.0.5:8080 1/web-18/v=10.89.0.6:8080\n\
          shop.example.com /api Web - 0/web-17/v=10.89.0.5:8080\n\
          tcp 5432 db - 0/db-3/v=[fd00::9]:5432\n\
-         - - worker -\n",
+         - - worker - 0/worker-1/v=10.89.0.7:0\n",
     );
     let names = Names::of_table(&table.unwrap());
     assert_eq!(names.generation(), 17);
@@ -39,10 +39,16 @@ fn every_service_of_a_table_has_names_whatever_its_routes() {
     ] {
         assert!(there(&names, name), "{name}");
     }
-    for name in ["2.web.deploy.", "0.worker.deploy.", "shop.deploy.", "_tcp.deploy.", "com."] {
+    for name in ["2.web.deploy.", "1.worker.deploy.", "shop.deploy.", "_tcp.deploy.", "com."] {
         assert!(!there(&names, name), "{name}");
     }
     let Found::Node(web) = names.find(&key("web.deploy.")) else { panic!("no web") };
+    let ports = |name: &str| match names.find(&key(name)) {
+        Found::Node(node) => node.has(Kind::Srv),
+        Found::Nothing => panic!("no {name}"),
+    };
+    assert!(ports("_http._tcp.web.deploy.") && there(&names, "0.worker.deploy."));
+    assert!(!ports("_http._tcp.worker.deploy."), "it has no port that could be named");
     assert_eq!(web.a.len(), 2 * A_BYTES, "an instance of two routes is one");
 }
 

@@ -1,8 +1,8 @@
 //! The machine's resolvers as `/etc/resolv.conf` names them, with what they answered before.
 //!
-//! The file is looked at whenever they are asked, as the C library does it, so a new file counts
-//! at once; what was answered by others is forgotten with them. A resolver that is ourselves, or
-//! that asks us in its turn, is left out.
+//! The file is looked at whenever they are asked, as the C library does it, and once a second where
+//! what they answered before is told again; what others answered is forgotten with them. A resolver
+//! that is ourselves, or that asks us in its turn, is left out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +11,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
@@ -30,6 +31,8 @@ const KEPT_MAX: u64 = 4096;
 /// not to wait as long each time (RFC 9520, 3.2: one second at least).
 const FAILED_MAX: u64 = 1024;
 const FAILED_FOR: Duration = Duration::from_secs(2);
+/// How old a look at the file may be for who is told what is kept.
+const LOOK_MS: u64 = 1000;
 /// How long one try of a resolver may take.
 const TRY_MS: u64 = 2000;
 /// Tries after the first one.
@@ -45,6 +48,9 @@ pub(crate) struct Resolvers {
     port: u16,
     own: Vec<SocketAddr>,
     now: ArcSwap<Known>,
+    /// When the file was looked at last, in milliseconds after `made`.
+    looked_ms: AtomicU64,
+    made: Instant,
     /// Resolvers that ask us, by which file they were named.
     circling: Mutex<(Stamp, BTreeSet<IpAddr>)>,
 }
@@ -89,7 +95,8 @@ impl Resolvers {
     /// Those that `file` names, at `port`.
     pub(crate) fn named_in(file: PathBuf, port: u16) -> Resolvers {
         let (now, circling) = (ArcSwap::from_pointee(Known::default()), Mutex::default());
-        Resolvers { file, port, own: Vec::new(), now, circling }
+        let (looked_ms, made) = (AtomicU64::new(0), Instant::now());
+        Resolvers { file, port, own: Vec::new(), now, looked_ms, made, circling }
     }
 
     /// The same but for ourselves, who listen at `own`.
@@ -97,9 +104,18 @@ impl Resolvers {
         Resolvers { own: own.to_vec(), ..self }
     }
 
-    /// Those that were last found, without looking at the file.
-    pub(crate) fn last(&self) -> Arc<Known> {
-        self.now.load_full()
+    /// Those that the file named a moment ago. Must be called where tasks can be started.
+    pub(crate) fn lately(&self) -> Arc<Known> {
+        let now_ms = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let looked_ms = self.looked_ms.load(Ordering::Relaxed);
+        let (yes, no) = (Ordering::Relaxed, Ordering::Relaxed);
+        // Of many who find it too long ago one looks.
+        match now_ms >= looked_ms.saturating_add(LOOK_MS)
+            && self.looked_ms.compare_exchange(looked_ms, now_ms, yes, no).is_ok()
+        {
+            true => self.now(),
+            false => self.now.load_full(),
+        }
     }
 
     /// Those that the file names now. Must be called where tasks can be started.

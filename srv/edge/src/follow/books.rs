@@ -39,9 +39,21 @@ struct Open {
     ledger: Ledger,
     /// The text of the table; none: there was none yet.
     table: Option<Arc<str>>,
-    /// Lines to be told once.
-    cuts: VecDeque<String>,
+    /// Lines to be told once, each with its number.
+    cuts: VecDeque<(u64, String)>,
+    /// How many there ever were.
+    cut_count: u64,
     refused: String,
+    /// Why the table that is served could not be kept; empty: it was.
+    unkept: String,
+}
+
+/// What is to be told.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) lines: Vec<String>,
+    /// Those that are told once have numbers below this.
+    until: u64,
 }
 
 impl Books {
@@ -85,7 +97,19 @@ impl Books {
     /// Serves this table from now on, and keeps it for the next process.
     pub(crate) async fn take(&self, text: String) -> Result<u64, Error> {
         let _turn = self.taking.lock().await;
-        let generation = self.swap(text)?;
+        self.swap(text)?;
+        self.store().await
+    }
+
+    /// Tries once more to keep the table that is served.
+    pub(crate) async fn keep_again(&self) -> Result<u64, Error> {
+        let _turn = self.taking.lock().await;
+        self.store().await
+    }
+
+    /// Keeps the table that is served for the next process; gives its generation.
+    async fn store(&self) -> Result<u64, Error> {
+        let generation = self.generation().unwrap_or(0);
         let (keep, table) = (self.keep.clone(), self.table().unwrap_or_default());
         let mut left = Vec::new();
         left.extend(self.open().ledger.left().map(|(id, first)| (id.to_owned(), first)));
@@ -93,9 +117,21 @@ impl Books {
             keep.store(&table, left.iter().map(|(id, first)| (id.as_str(), *first)))
         });
         let stored = stored.await.map_err(std::io::Error::other).flatten();
-        stored.map_err(Error::io("keep the table"))?;
-        self.kept.send_replace(generation);
-        Ok(generation)
+        let stored = stored.map_err(Error::io("keep the table"));
+        let why = stored.as_ref().err().map(Error::to_string).unwrap_or_default();
+        let before = std::mem::replace(&mut self.open().unkept, why.clone());
+        if stored.is_ok() {
+            self.kept.send_replace(generation);
+        } else if before.is_empty() {
+            self.once(format!("told {why}: it is served, and not acknowledged before it is kept"));
+        }
+        self.bump();
+        stored.map(|()| generation)
+    }
+
+    /// Whether a table is served that could not be kept.
+    pub(crate) fn is_unkept(&self) -> bool {
+        !self.open().unkept.is_empty()
     }
 
     /// Ends when no table is on its way to the disk.
@@ -177,7 +213,9 @@ impl Books {
         if open.cuts.len() == CUTS_MAX {
             open.cuts.pop_front();
         }
-        open.cuts.push_back(line);
+        let number = open.cut_count;
+        open.cut_count += 1;
+        open.cuts.push_back((number, line));
         drop(open);
         self.bump();
     }
@@ -214,19 +252,28 @@ impl Books {
         self.front.fold_but(there);
     }
 
-    /// Lines that can be told now and were not told before.
-    pub(crate) fn news(&self) -> Vec<String> {
+    /// Lines that can be told now and were not told before. Those that no [`Books::first`] says
+    /// again stay until they are said to have been [`Books::told`].
+    pub(crate) fn news(&self) -> News {
         let mut open = self.open();
         // Requests are cut before their instance has drained.
-        let mut lines: Vec<String> = open.cuts.drain(..).collect();
+        let mut lines: Vec<String> = open.cuts.iter().map(|(_, line)| line.clone()).collect();
         lines.extend(open.ledger.news(now_ms()));
-        lines
+        News { lines, until: open.cut_count }
     }
 
-    /// What is said first to a server: what is served, and of whom it may have missed something.
+    /// A server has taken these.
+    pub(crate) fn told(&self, news: &News) {
+        self.open().cuts.retain(|(number, _)| *number >= news.until);
+    }
+
+    /// What is said first to a server: what is served and kept, and of whom it may have missed
+    /// something.
     pub(crate) fn first(&self) -> Vec<String> {
-        let generation = self.generation();
-        let serves = generation.map_or("began 0".to_owned(), |own| format!("serves {own}"));
+        let serves = match *self.kept.borrow() {
+            0 => "began 0".to_owned(),
+            kept => format!("serves {kept}"),
+        };
         let mut lines = vec![serves];
         lines.extend(self.open().ledger.again());
         lines
@@ -256,9 +303,10 @@ impl Books {
         format!("streams {streams}\nholds {generation}{ids}\n")
     }
 
-    /// Why the last table was not taken; empty: it was.
+    /// Why the last table was not taken, or not kept; empty: it was.
     pub(crate) fn refused(&self) -> String {
-        self.open().refused.clone()
+        let open = self.open();
+        if open.refused.is_empty() { open.unkept.clone() } else { open.refused.clone() }
     }
 
     /// Hears of whatever changes here.
@@ -279,4 +327,25 @@ impl Books {
 fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Access;
+
+    #[tokio::test]
+    async fn a_line_that_was_lost_on_its_way_is_said_again_and_one_that_came_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (front, _notes) =
+            Front::new(Access::none(), dir.path().to_owned(), Vec::new()).unwrap();
+        let books = Books::new(front, Keep::new(dir.path().to_owned()));
+        books.cut("cut web-1 3 why".to_owned());
+        assert_eq!(books.news().lines, ["cut web-1 3 why"]);
+        let news = books.news();
+        assert_eq!(news.lines, ["cut web-1 3 why"], "nobody said that it came");
+        books.cut("cut web-2 1 why".to_owned());
+        books.told(&news);
+        assert_eq!(books.news().lines, ["cut web-2 1 why"]);
+    }
 }

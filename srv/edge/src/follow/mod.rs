@@ -15,7 +15,7 @@ use std::time::Duration;
 use ninep::client::{Client, ClientError, File, Mode};
 use ninep::dial::Address;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use ahead::Ahead;
 use books::Books;
@@ -25,6 +25,8 @@ use stream::Tables;
 const AGAIN_MS_MIN: u64 = 20;
 /// The longest: much less than the time after which a server goes on without an edge.
 const AGAIN_MS_MAX: u64 = 500;
+/// How soon it is tried again to keep a table: a few times before a server goes on without us.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
 /// How much of a table is asked for at once.
 const READ_BYTES: u32 = 1 << 20;
 /// Bytes of lines that are written at once.
@@ -120,11 +122,19 @@ impl Follow {
         self.state.send_replace("connected".to_owned());
         *rest_ms = AGAIN_MS_MIN;
         let mut tables = Tables::default();
+        let mut again = Instant::now();
         loop {
-            ack.write(&self.books.news()).await?;
+            let news = self.books.news();
+            ack.write(&news.lines).await?;
+            self.books.told(&news);
             let bytes = tokio::select! {
                 _ = changes.changed() => continue,
                 bytes = stream.read_next(READ_BYTES) => bytes?,
+                () = sleep_until(again), if self.books.is_unkept() => {
+                    again = Instant::now() + KEEP_AGAIN;
+                    self.keep_again(&mut ack).await?;
+                    continue;
+                }
             };
             if bytes.is_empty() {
                 return Err(Lost::Strange("its tables ended".to_owned()));
@@ -138,8 +148,20 @@ impl Follow {
                     Ok(generation) => ack.write(&[format!("serves {generation}")]).await?,
                     Err(error) => tracing::warn!("a table is not taken: {error}"),
                 }
+                again = Instant::now() + KEEP_AGAIN;
             }
         }
+    }
+
+    /// Keeps the table that could not be kept, if that goes by now.
+    async fn keep_again(&self, ack: &mut Ack) -> Result<(), Lost> {
+        let books = self.books.clone();
+        // A task of its own, too: what is half written is awaited at the end.
+        let kept = tokio::spawn(async move { books.keep_again().await }).await;
+        if let Ok(Ok(generation)) = kept {
+            ack.write(&[format!("serves {generation}")]).await?;
+        }
+        Ok(())
     }
 
     async fn dial(&self) -> Result<Client, ClientError> {

@@ -1,6 +1,6 @@
 //! The two bodies that pass through, frame by frame, never gathered.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -19,6 +19,12 @@ const PART_BYTES_MAX: usize = 16 * 1024;
 /// How far a user's body has come on its way to an instance.
 #[derive(Debug)]
 pub(crate) struct Progress {
+    /// As the user sends it.
+    body: RefCell<Option<Incoming>>,
+    /// Which try hands it on; what is left of one before has no part in it any more.
+    turn: Cell<u32>,
+    /// Some of it has been handed on.
+    begun: Cell<bool>,
     /// All of it has been handed on.
     pub(crate) done: Cell<bool>,
     /// It broke off, or what came is no body.
@@ -34,19 +40,52 @@ pub(crate) struct Progress {
 pub(crate) enum Upload {
     /// There is none.
     None,
-    /// As the user sends it.
-    Streaming(Incoming, Rc<Progress>),
+    /// As the user sends it, and the turn that this is for.
+    Streaming(Rc<Progress>, u32),
+}
+
+impl Progress {
+    fn of(body: Incoming) -> Self {
+        Self {
+            body: RefCell::new(Some(body)),
+            turn: Cell::new(0),
+            begun: Cell::new(false),
+            done: Cell::new(false),
+            failed: Cell::new(false),
+            waits: Cell::new(false),
+            last: Cell::new(Instant::now()),
+        }
+    }
+
+    /// The same body for another try, if nothing of it went out with the one before.
+    pub(crate) fn again(self: &Rc<Self>) -> Option<Upload> {
+        if self.begun.get() || self.body.borrow().is_none() {
+            return None;
+        }
+        self.turn.set(self.turn.get() + 1);
+        Some(Upload::Streaming(Rc::clone(self), self.turn.get()))
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Polled {
+        let mut slot = self.body.borrow_mut();
+        let Some(body) = &mut *slot else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *body).poll_frame(context);
+        self.waits.set(polled.is_pending());
+        if polled.is_ready() {
+            self.begun.set(true);
+            self.last.set(Instant::now());
+            self.failed.set(matches!(polled, Poll::Ready(Some(Err(_)))));
+            self.done.set(matches!(polled, Poll::Ready(None)) || body.is_end_stream());
+        }
+        polled
+    }
 }
 
 impl Upload {
     pub(crate) fn of(body: Incoming) -> Self {
         match body.is_end_stream() {
             true => Self::None,
-            false => {
-                let (done, failed, waits) = Default::default();
-                let last = Cell::new(Instant::now());
-                Self::Streaming(body, Rc::new(Progress { done, failed, waits, last }))
-            }
+            false => Self::Streaming(Rc::new(Progress::of(body)), 0),
         }
     }
 
@@ -54,7 +93,25 @@ impl Upload {
     pub(crate) fn progress(&self) -> Option<Rc<Progress>> {
         match self {
             Self::None => None,
-            Self::Streaming(_, progress) => Some(Rc::clone(progress)),
+            Self::Streaming(progress, _) => Some(Rc::clone(progress)),
+        }
+    }
+
+    /// The body, if it is this one's turn to hand it on.
+    fn own(&self) -> Option<&Progress> {
+        match self {
+            Self::None => None,
+            Self::Streaming(progress, turn) => (progress.turn.get() == *turn).then_some(progress),
+        }
+    }
+}
+
+impl Drop for Upload {
+    /// Whoever had it wants no more of it: the user need not send the rest, unless nothing has
+    /// gone out and there may be another try.
+    fn drop(&mut self) {
+        if let Some(body) = self.own().filter(|body| body.begun.get()) {
+            body.body.take();
         }
     }
 }
@@ -63,38 +120,20 @@ impl Body for Upload {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::None => Poll::Ready(None),
-            Self::Streaming(body, progress) => {
-                let polled = Pin::new(&mut *body).poll_frame(context);
-                progress.waits.set(polled.is_pending());
-                if polled.is_ready() {
-                    progress.last.set(Instant::now());
-                    progress.failed.set(matches!(polled, Poll::Ready(Some(Err(_)))));
-                    let ended = matches!(polled, Poll::Ready(None)) || body.is_end_stream();
-                    progress.done.set(ended);
-                }
-                polled
-            }
-        }
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        self.own().map_or(Poll::Ready(None), |body| body.poll(context))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::None => true,
-            Self::Streaming(body, _) => body.is_end_stream(),
-        }
+        let body = self.own().map(|own| own.body.borrow());
+        body.is_none_or(|body| body.as_ref().is_none_or(Incoming::is_end_stream))
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::None => SizeHint::with_exact(0),
-            Self::Streaming(body, _) => body.size_hint(),
-        }
+        let hint = |body: &Incoming| body.size_hint();
+        let body = self.own().map(|own| own.body.borrow());
+        let hint = body.and_then(|body| body.as_ref().map(hint));
+        hint.unwrap_or_else(|| SizeHint::with_exact(0))
     }
 }
 

@@ -11,6 +11,7 @@ use super::body::Upload;
 /// A head in one piece of memory, which the next request uses again: it is hardly ever read.
 #[derive(Debug)]
 pub(crate) struct Copy<'a> {
+    harmless: bool,
     method: Method,
     uri: Uri,
     version: Version,
@@ -24,8 +25,12 @@ const LEN_BYTES: usize = 4;
 
 impl<'a> Copy<'a> {
     /// Of a request that may be sent twice: its method says so, and it has no body (RFC 9110,
-    /// section 9.2.2).
-    pub(super) fn of(request: &Request<Upload>, spare: &'a RefCell<Vec<u8>>) -> Option<Self> {
+    /// section 9.2.2). Of any that goes over HTTP/2, where an instance may refuse one.
+    pub(super) fn of(
+        request: &Request<Upload>,
+        spare: &'a RefCell<Vec<u8>>,
+        http2: bool,
+    ) -> Option<Self> {
         let idempotent = matches!(
             *request.method(),
             Method::GET
@@ -35,7 +40,8 @@ impl<'a> Copy<'a> {
                 | Method::DELETE
                 | Method::TRACE
         );
-        if !idempotent || !request.body().is_end_stream() {
+        let harmless = idempotent && request.body().is_end_stream();
+        if !harmless && !http2 {
             return None;
         }
         let mut fields = spare.take();
@@ -48,10 +54,15 @@ impl<'a> Copy<'a> {
             }
         }
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        Some(Self { method, uri, version: request.version(), fields, spare })
+        Some(Self { harmless, method, uri, version: request.version(), fields, spare })
     }
 
-    /// The same request once more.
+    /// Whether it does no harm twice.
+    pub(super) fn is_harmless(&self) -> bool {
+        self.harmless
+    }
+
+    /// The same request once more, without its body.
     pub(super) fn again(&self) -> Request<Upload> {
         let mut request = Request::new(Upload::None);
         *request.method_mut() = self.method.clone();
@@ -103,13 +114,14 @@ mod tests {
         let request = request.header(HOST, "shop").header("x-a", "").header("x-a", "2");
         let mut request = request.header(COOKIE, secret).body(Upload::None).expect("a request");
         for _ in 0..2 {
-            let again = Copy::of(&request, &spare).expect("a copy").again();
+            let again = Copy::of(&request, &spare, false).expect("a copy").again();
             assert_eq!(again.headers(), request.headers());
             assert!(again.headers()[COOKIE].is_sensitive());
             assert_eq!((again.method(), again.uri()), (request.method(), request.uri()));
             assert_eq!(again.version(), request.version());
         }
         *request.method_mut() = Method::POST;
-        assert!(Copy::of(&request, &spare).is_none());
+        assert!(Copy::of(&request, &spare, false).is_none());
+        assert!(!Copy::of(&request, &spare, true).expect("a copy").is_harmless());
     }
 }

@@ -12,6 +12,7 @@ use super::answer::Refusal;
 use super::body::Progress;
 use super::head::{Begun, Peer};
 use super::lent::Lent;
+use super::shares::Stream;
 use super::streams;
 use crate::backend::Backend;
 use crate::gate::Claim;
@@ -39,6 +40,8 @@ pub(crate) struct Flight {
     asked: Option<Instant>,
     /// The connection it uses, to be given back.
     pub(crate) lent: Option<Lent>,
+    /// The same for one that it shares.
+    pub(crate) stream: Option<Stream>,
     /// Nobody looks after it from time to time: it needs a timer of its own.
     pub(crate) alone: bool,
     status: Option<StatusCode>,
@@ -73,6 +76,7 @@ impl Flight {
             again: false,
             asked: None,
             lent: None,
+            stream: None,
             alone: true,
             status: None,
             sent_bytes: 0,
@@ -117,7 +121,7 @@ impl Flight {
         if let Some(claim) = self.claim.take() {
             claim.figures.leave(self.worker.number);
         }
-        self.lent = None;
+        (self.lent, self.stream) = (None, None);
     }
 
     /// When it was sent to the instance it goes to, about.
@@ -168,6 +172,7 @@ impl Flight {
         if let Some(lent) = self.lent.take() {
             lent.give_back(now);
         }
+        self.stream = None;
         if let Some(claim) = self.let_go(self.class(), now) {
             self.served = Some(Arc::clone(&claim));
         }
@@ -264,7 +269,7 @@ impl Flight {
             self.worker.log(&line, service, backend, self.status, self.sent_bytes, took);
         }
         // The last: whoever sees this end finds all of it counted.
-        self.lent = None;
+        (self.lent, self.stream) = (None, None);
         drop(claim);
     }
 

@@ -82,16 +82,16 @@ async fn fly(
     http2: bool,
     switch: Option<Switch>,
 ) -> Response<Download> {
-    let copy = Copy::of(&request, &worker.spare);
-    let (mut tried, mut count): (Tried, usize) = ([0; TRIES_MAX], 0);
-    let mut fresh = false;
+    let copy = Copy::of(&request, &worker.spare, http2);
+    let mut tries = Tries::default();
+    let (mut fresh, mut refused) = (false, false);
     let mut why = Refusal::Unreachable;
     for _ in 0..SENDS_MAX {
         let path = request.uri().path();
-        let claim = match claim(worker, &mut flight, name, path, &tried).await {
+        let claim = match claim(worker, &mut flight, name, path, &tries.tried).await {
             Ok(claim) => claim,
             // What was tried before says more than that there is nothing else.
-            Err(Refusal::NoInstance) if count > 0 => break,
+            Err(Refusal::NoInstance) if tries.count > 0 => break,
             Err(refusal) => return refuse(flight, refusal),
         };
         let (pool, serial) = (worker.pool(&claim), claim.serial);
@@ -102,31 +102,37 @@ async fn fly(
         let cut = flight.backend().is_some_and(Backend::is_cut);
         fresh = true;
         request = match sent {
-            Sent::Answered(answer) => return finish(worker, flight, &pool, answer, switch),
+            Sent::Answered(answer) => return finish(flight, &pool, answer, switch),
             Sent::Late => {
                 let refusal = late(&flight);
                 return refuse(flight, refusal);
             }
             Sent::Senseless => return refuse(flight, Refusal::Senseless),
             Sent::Unsent(request) => request,
-            Sent::Unreached(request) => {
-                worker.doubt(&pool);
-                tried[count.min(TRIES_MAX - 1)] = serial;
-                count += 1;
+            // Nobody has acted on it, whatever its method: one that goes away may be asked on
+            // another connection, one that refuses again may not.
+            Sent::Refused if let Some(request) = again(copy.as_ref(), &flight) => {
+                if std::mem::replace(&mut refused, true) {
+                    tries.add(serial);
+                }
                 request
             }
-            Sent::Broken if flight.is_spoilt() => return refuse(flight, SPOILT),
-            Sent::Broken if cut => {
+            Sent::Unreached(request) => {
+                worker.doubt(&pool);
+                tries.add(serial);
+                request
+            }
+            Sent::Broken | Sent::Refused if flight.is_spoilt() => return refuse(flight, SPOILT),
+            Sent::Broken | Sent::Refused if cut => {
                 let refusal = if has_all(&flight) { Refusal::Cut } else { Refusal::CutEarly };
                 return refuse(flight, refusal);
             }
-            Sent::Broken => {
+            Sent::Broken | Sent::Refused => {
                 why = Refusal::Broken;
-                match &copy {
+                match copy.as_ref().filter(|copy| copy.is_harmless()) {
                     Some(copy) if worker.may_retry() => {
                         if !reused {
-                            tried[count.min(TRIES_MAX - 1)] = serial;
-                            count += 1;
+                            tries.add(serial);
                         }
                         copy.again()
                     }
@@ -137,6 +143,29 @@ async fn fly(
         flight.unclaim();
     }
     refuse(flight, why)
+}
+
+/// The instances that were tried in vain.
+#[derive(Default)]
+struct Tries {
+    tried: Tried,
+    count: usize,
+}
+
+impl Tries {
+    fn add(&mut self, serial: u64) {
+        self.tried[self.count.min(TRIES_MAX - 1)] = serial;
+        self.count += 1;
+    }
+}
+
+/// The same request once more, for which its body must not have begun to go out.
+fn again(copy: Option<&Copy<'_>>, flight: &Flight) -> Option<Request<Upload>> {
+    let mut request = copy?.again();
+    if let Some(upload) = &flight.upload {
+        *request.body_mut() = upload.again()?;
+    }
+    Some(request)
 }
 
 /// What is said of a body that its user did not send as he should.
@@ -248,7 +277,6 @@ impl Drop for Place<'_> {
 
 /// The instance has answered: its head goes back, and its body as it comes.
 fn finish(
-    worker: &Rc<Worker>,
     mut flight: Flight,
     pool: &Rc<super::Pool>,
     answer: Response<Incoming>,
@@ -257,7 +285,7 @@ fn finish(
     let status = answer.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return match switch {
-            Some(switch) => tunnel::open(worker, flight, pool, answer, switch),
+            Some(switch) => tunnel::open(flight, pool, answer, switch),
             None => refuse(flight, Refusal::Senseless),
         };
     }

@@ -14,6 +14,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 
 use super::serve::Taken;
+use crate::network::Network;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -112,6 +113,8 @@ pub(crate) struct Peer {
     pub(crate) shown: HeaderValue,
     /// Over TLS or not.
     pub(crate) scheme: Scheme,
+    /// It is a proxy in front of this one, whose word about users holds.
+    pub(crate) trusted: bool,
     /// Its requests that are on their way; only this thread writes.
     busy: Arc<AtomicU32>,
     /// When the last of them ended.
@@ -153,14 +156,15 @@ impl Scheme {
 }
 
 impl Peer {
-    pub(crate) fn new(taken: Taken, scheme: Scheme) -> Self {
+    pub(crate) fn new(taken: Taken, scheme: Scheme, trust: &[Network]) -> Self {
         let ip = taken.ip().to_canonical();
+        let trusted = trust.iter().any(|network| network.has(ip));
         let shown = HeaderValue::try_from(ip.to_string());
         // An address is printed in letters that a head may have.
         let shown = shown.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let (busy, rested) = (Arc::default(), Cell::new(Instant::now()));
         let (begun, late) = (Cell::new(None), Cell::new(false));
-        Self { ip, shown, scheme, busy, rested, begun, late, _taken: taken }
+        Self { ip, shown, scheme, trusted, busy, rested, begun, late, _taken: taken }
     }
 
     /// A request begins.
@@ -199,8 +203,8 @@ pub(super) fn is_claim(name: &str) -> bool {
 
 /// Says for whom the request is made. What the user says of himself is replaced or taken away,
 /// unless he is trusted; then it is kept and, for addresses, added to.
-pub(crate) fn forwarded(head: &mut Parts, peer: &Peer, trusted: bool) {
-    let headers = &mut head.headers;
+pub(crate) fn forwarded(head: &mut Parts, peer: &Peer) {
+    let (headers, trusted) = (&mut head.headers, peer.trusted);
     if !trusted && headers.keys().any(|name| is_claim(name.as_str())) {
         let claims = headers.keys().filter(|name| is_claim(name.as_str()));
         let claims: Vec<HeaderName> = claims.cloned().collect();

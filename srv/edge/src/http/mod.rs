@@ -12,6 +12,7 @@ mod guard;
 mod head;
 mod host;
 mod index;
+mod join;
 mod lent;
 mod outgoing;
 mod plain;
@@ -21,13 +22,16 @@ mod scan;
 mod secure;
 mod send;
 mod serve;
+mod shares;
 mod streams;
 #[cfg(test)]
 pub(crate) mod test;
 mod tunnel;
+mod whole;
 
 pub(crate) use choose::{TRIES_MAX, Tried, choose};
 pub(crate) use head::Scheme;
 pub(crate) use index::Index;
+pub(crate) use join::join;
 pub(crate) use pool::{Dialled, Pool};
 pub(crate) use serve::{Taken, accept, begin, serve};

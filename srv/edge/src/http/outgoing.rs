@@ -21,9 +21,16 @@ pub(crate) struct Switch {
 pub(crate) fn over_http2(head: &Parts, options: &Options) -> bool {
     let grpc = || {
         let kind = head.headers.get(CONTENT_TYPE);
-        kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+        kind.is_some_and(|kind| is_grpc(kind.as_bytes()))
     };
     options.h2 || (head.version == Version::HTTP_2 && grpc())
+}
+
+/// Whether a type of content is that of gRPC, in whatever coding. gRPC-Web, which begins alike, is
+/// made for HTTP/1.1.
+fn is_grpc(kind: &[u8]) -> bool {
+    let rest = kind.strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 /// Makes of the user's head what the instance gets to see.
@@ -42,7 +49,7 @@ pub(crate) fn prepare(
         head.headers.insert(UPGRADE, to);
     }
     target(head, http2);
-    head::forwarded(head, peer, worker.shared.limits.trusted);
+    head::forwarded(head, peer);
     head::identify(&mut head.headers, || worker.id());
     if !http2 {
         one_cookie(head);
@@ -96,5 +103,20 @@ fn one_cookie(head: &mut Parts) {
     let all: Vec<&[u8]> = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if let Ok(whole) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
         head.headers.insert(COOKIE, whole);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_told_from_what_begins_alike() {
+        for kind in ["application/grpc", "application/grpc+proto", "application/grpc;a=b"] {
+            assert!(is_grpc(kind.as_bytes()), "{kind}");
+        }
+        for kind in ["application/grpc-web", "application/grpc-web-text+proto", "text/plain", ""] {
+            assert!(!is_grpc(kind.as_bytes()), "{kind}");
+        }
     }
 }

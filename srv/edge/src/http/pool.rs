@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
@@ -22,10 +22,10 @@ use super::body::Upload;
 use super::dial::dial;
 use super::lent::{Lent, Link};
 use super::plain::Wire;
+use super::shares::{Shares, Stream};
 use crate::backend::{Backend, Connections};
 use crate::gate::{Claim, Gated};
 use crate::limits::Limits;
-use crate::worker::Local;
 
 /// What a worker has open to one instance.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Resting<Link>>>,
     /// The same for plain requests.
     plain: RefCell<Vec<Resting<Wire>>>,
-    /// HTTP/2 needs but one, which all requests share.
-    shared: RefCell<Option<http2::SendRequest<Upload>>>,
+    /// Those of HTTP/2.
+    shared: Shares,
     /// What can be cut: connections, tunnels and streams.
     open: RefCell<HashMap<u64, Open>>,
     next: Cell<u64>,
@@ -91,7 +91,7 @@ impl Pool {
             backend: Arc::clone(backend),
             idle: RefCell::default(),
             plain: RefCell::default(),
-            shared: RefCell::default(),
+            shared: Shares::default(),
             open: RefCell::default(),
             next: Cell::new(0),
             idle_max: limits.upstream_idle,
@@ -140,7 +140,10 @@ impl Pool {
     }
 
     /// A stream to the instance that can be cut.
-    async fn socket(self: &Rc<Self>, limits: &Limits) -> io::Result<(TcpStream, bool, Held)> {
+    pub(super) async fn socket(
+        self: &Rc<Self>,
+        limits: &Limits,
+    ) -> io::Result<(TcpStream, bool, Held)> {
         let Dialled { stream, there, claim } = self.connect(limits).await?;
         let again = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
         let held = self.hold();
@@ -182,29 +185,17 @@ impl Pool {
         }
     }
 
-    /// The connection for all requests of HTTP/2.
+    /// A connection of HTTP/2 with room for one more request.
     pub(crate) async fn share(
         self: &Rc<Self>,
         limits: &Limits,
-    ) -> io::Result<http2::SendRequest<Upload>> {
-        let open = self.shared.borrow().clone();
-        if let Some(mut sender) = open
-            && !sender.is_closed()
-            && sender.ready().await.is_ok()
-        {
-            return Ok(sender);
-        }
-        let Dialled { stream, claim, .. } = self.connect(limits).await?;
-        let mut client = http2::Builder::new(Local);
-        client.timer(TokioTimer::new()).adaptive_window(true);
-        let handshake = client.handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(io::Error::other)?;
-        self.keep(claim, async move {
-            let _ = connection.await;
-        });
-        sender.ready().await.map_err(io::Error::other)?;
-        *self.shared.borrow_mut() = Some(sender.clone());
-        Ok(sender)
+    ) -> io::Result<(http2::SendRequest<Upload>, Stream)> {
+        self.shared.share(self, limits).await
+    }
+
+    /// Whose connections these are.
+    pub(super) fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     /// A stream to the instance.
@@ -251,7 +242,7 @@ impl Pool {
     pub(crate) fn close(&self) {
         self.idle.borrow_mut().clear();
         self.plain.borrow_mut().clear();
-        self.shared.borrow_mut().take();
+        self.shared.close();
     }
 
     /// Ends all that is open.
@@ -272,6 +263,7 @@ impl Pool {
         let old = |since: Instant| since.elapsed() > limits.upstream_idle_time;
         self.idle.borrow_mut().retain_mut(|it| !old(it.since) && !it.link.is_closed());
         self.plain.borrow_mut().retain_mut(|it| !old(it.since) && it.link.is_quiet());
+        self.shared.sweep(limits);
     }
 }
 

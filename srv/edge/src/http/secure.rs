@@ -47,7 +47,7 @@ pub(crate) fn elsewhere(
     let port = shared.tls.port_of(name.as_str())?;
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let proto = head.headers.get(X_FORWARDED_PROTO);
-    let came_over_tls = shared.limits.trusted && proto.is_some_and(|proto| proto == "https");
+    let came_over_tls = peer.trusted && proto.is_some_and(|proto| proto == "https");
     if came_over_tls || !target.starts_with('/') || target.starts_with(CHALLENGES) {
         return None;
     }

@@ -1,5 +1,6 @@
 //! One try: a request goes out to one instance, and what came of it.
 
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,6 +25,8 @@ pub(crate) enum Sent {
     Unreached(Request<Upload>),
     /// The connection was closed before anything was sent.
     Unsent(Request<Upload>),
+    /// The instance said that it has not looked at it, and will not.
+    Refused,
     /// The connection was closed after something had been sent.
     Broken,
     /// What came is no answer.
@@ -48,7 +51,8 @@ pub(crate) async fn send(
     let since = Instant::from_std(flight.ask(Instant::now().into_std()));
     if http2 {
         return match pool.share(limits).await {
-            Ok(mut sender) => {
+            Ok((mut sender, stream)) => {
+                flight.stream = Some(stream);
                 let sending = sender.try_send_request(request);
                 told(wait(sending, alone, progress, since, limits).await)
             }
@@ -79,11 +83,22 @@ fn told(outcome: Option<Outcome>) -> Sent {
         Some(Ok(answer)) => Sent::Answered(answer),
         Some(Err(mut failed)) => match failed.take_message() {
             Some(request) => Sent::Unsent(request),
+            None if is_refused(failed.error()) => Sent::Refused,
             None if failed.error().is_parse() => Sent::Senseless,
             None => Sent::Broken,
         },
         None => Sent::Late,
     }
+}
+
+/// Whether an instance that speaks HTTP/2 has not begun the request, as it says itself: it refused
+/// the stream, or goes away and had not come to it (RFC 9113, sections 6.8 and 8.7).
+fn is_refused(error: &hyper::Error) -> bool {
+    let why = error.source().and_then(|why| why.downcast_ref::<h2::Error>());
+    why.is_some_and(|why| {
+        let refused = why.is_reset() && why.reason() == Some(h2::Reason::REFUSED_STREAM);
+        why.is_remote() && (refused || why.is_go_away())
+    })
 }
 
 /// Waits for the answer's head: for so long after the request has gone out, to this instance or

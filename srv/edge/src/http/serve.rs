@@ -150,7 +150,7 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
     match taken.kind {
         Kind::Http(scheme) => {
             let leave = taken.leave.clone();
-            let peer = Peer::new(taken, scheme);
+            let peer = Peer::new(taken, scheme, &worker.shared.limits.trust);
             spawn_local(async move {
                 match scheme {
                     Scheme::Http => self::stream(worker, stream, peer, leave).await,
@@ -171,7 +171,7 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
 async fn secure(worker: Rc<Worker>, stream: TcpStream, peer: Peer, leave: watch::Receiver<bool>) {
     let Shared { tls, limits, users, .. } = &*worker.shared;
     let Some(shaking) = users.shake(peer.ip, limits) else { return };
-    let inside = tls::shake(tls, stream, leave.clone(), limits).await;
+    let inside = tls::shake(tls, stream, limits).await;
     drop(shaking);
     if let Some(inside) = inside {
         self::stream(worker, inside, peer, leave).await;
@@ -272,9 +272,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &worker.shared.limits;
-    let (leaves, http2) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+    let (leaves, http2) = (Rc::new(Cell::new(false)), Cell::new(false));
+    // After an offer to speak something else nothing is asked here any more.
+    let last = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         http2.set(request.version() == Version::HTTP_2);
+        last.set(!http2.get() && request.headers().contains_key(UPGRADE));
         let (worker, peer, leaves) = (Rc::clone(worker), Asked::by(peer), Rc::clone(&leaves));
         async move { Ok::<_, Infallible>(answer(worker, &peer, request, &leaves).await) }
     });
@@ -309,7 +312,10 @@ where
             () = sleep(limits.linger_time) => {}
         }
     }
-    serving.as_mut().graceful_shutdown();
+    // It would put a word of its own into the answer to an offer.
+    if !last.get() {
+        serving.as_mut().graceful_shutdown();
+    }
     // Its sender is kept: a word that nobody can say any more is not waited for a second time.
     let (_silent, mut never) = watch::channel(false);
     if let Woken::Late = attend(serving, &mut never, look).await {
@@ -420,9 +426,10 @@ async fn answer(
     let old = request.version() < Version::HTTP_2;
     let offered = old && request.headers().contains_key(UPGRADE);
     let mut answer = forward(worker, Rc::clone(peer), request).await;
-    // What follows an offer to speak something else was not looked at as requests are.
-    let last = offered && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
-    if old && (last || leaves.get()) {
+    // What follows an offer to speak something else was not looked at as requests are. One that was
+    // taken up is no word about the connection's end, and says so itself (RFC 6455, section 4.1).
+    let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if old && !switched && (offered || leaves.get()) {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer

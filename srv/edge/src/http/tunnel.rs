@@ -7,19 +7,17 @@ use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
 
 use super::answer::Refusal;
 use super::body::Download;
 use super::flight::Flight;
 use super::head;
+use super::join::{Joined, join};
 use super::outgoing::Switch;
 use super::pool::Pool;
-use crate::worker::Worker;
 
 /// Passes on the instance's `101`, and joins the two connections when it has gone out.
 pub(crate) fn open(
-    _worker: &Rc<Worker>,
     mut flight: Flight,
     pool: &Rc<Pool>,
     mut answer: Response<Incoming>,
@@ -37,11 +35,12 @@ pub(crate) fn open(
         let Ok(instance) = instance.await else { return };
         // The connection is not one for requests any more.
         flight.lent = None;
-        let (mut user, mut instance) = (TokioIo::new(user), TokioIo::new(instance));
-        if let Ok((_, down)) = copy_bidirectional(&mut user, &mut instance).await {
-            flight.moved(usize::try_from(down).unwrap_or(usize::MAX));
+        let Joined { down, broke } = join(TokioIo::new(user), TokioIo::new(instance)).await;
+        flight.moved(usize::try_from(down).unwrap_or(usize::MAX));
+        match broke {
+            true => flight.broke(),
+            false => _ = flight.land(),
         }
-        flight.land();
     });
     let (mut head, _) = answer.into_parts();
     let to = head.headers.get(UPGRADE).cloned();

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use super::Reason;
 use super::figures::Sum;
 use crate::live::Live;
-use crate::table::{Host, Place};
+use crate::table::Place;
 
 /// Figures that go down, too: they are those of processes that are there.
 const GAUGES: [&str; 2] = ["deploy_held", "deploy_connections"];
@@ -169,11 +169,7 @@ fn read(words: &[&str]) -> Sum {
 /// The name of a route that every process gives it.
 fn key(place: &Place, service: &str) -> Option<String> {
     match place {
-        Place::Http { host: Host::Exact(name), path } => Some(format!("{name} {path} {service}")),
-        Place::Http { host: Host::Suffix(name), path } => {
-            Some(format!("*.{name} {path} {service}"))
-        }
-        Place::Http { host: Host::Any, path } => Some(format!("* {path} {service}")),
+        Place::Http { host, path } => Some(format!("{host} {path} {service}")),
         Place::Tcp { port } => Some(format!("tcp {port} {service}")),
         Place::Nowhere => None,
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::figures::{Class, Sum};
 use crate::swap::Shared;
-use crate::table::{Host, Place};
+use crate::table::Place;
 
 /// Lines of each kind; those of more are in `metrics` only.
 const LINES_MAX: usize = 200;
@@ -16,9 +16,7 @@ pub(crate) fn lines(shared: &Shared) -> String {
     let routes = live.table.routes.iter().zip(&live.routes);
     let routes = routes.filter_map(|(line, route)| {
         let place = match &line.place {
-            Place::Http { host: Host::Exact(name), path } => format!("{name} {path}"),
-            Place::Http { host: Host::Suffix(name), path } => format!("*.{name} {path}"),
-            Place::Http { host: Host::Any, path } => format!("* {path}"),
+            Place::Http { host, path } => format!("{host} {path}"),
             Place::Tcp { port } => format!("tcp {port}"),
             Place::Nowhere => return None,
         };

@@ -6,7 +6,7 @@ use super::figures::{Class, Sum};
 use super::histogram::{ROWS, ends_us, middle_ns};
 use super::{Reason, Want};
 use crate::swap::Shared;
-use crate::table::{Host, Place};
+use crate::table::Place;
 
 /// The text of `metrics`.
 pub(crate) fn text(shared: &Shared) -> String {
@@ -53,11 +53,6 @@ pub(crate) fn rest(shared: &Shared) -> String {
 fn place(place: &Place, service: &str) -> Option<String> {
     match place {
         Place::Http { host, path } => {
-            let host = match host {
-                Host::Exact(name) => name.to_string(),
-                Host::Suffix(name) => format!("*.{name}"),
-                Host::Any => "*".into(),
-            };
             let path = path.replace('\\', "\\\\").replace('"', "\\\"");
             Some(format!("service=\"{service}\",host=\"{host}\",path=\"{path}\""))
         }
@@ -96,7 +91,9 @@ impl Text {
         self.head(name, "histogram", "From a request's head to the end of its answer.");
         for (labels, sum) in sums {
             let mut below = 0;
-            for row in 0..ROWS {
+            // Tables are long: of what was never asked for the last bucket says all.
+            let rows = if sum.took.count() == 0 { 0 } else { ROWS };
+            for row in 0..rows {
                 below += sum.took.of_row(row);
                 if let Some(end) = ends_us(row) {
                     let le = end as f64 / 1e6;

@@ -23,6 +23,7 @@ use crate::http::{self, Scheme};
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::{self, Counts};
+use crate::network::Network;
 use crate::swap::{Note, Shared};
 use crate::tls;
 use crate::worker::Kind;
@@ -53,8 +54,9 @@ impl Front {
     pub(crate) fn new(
         access: Access,
         dir: PathBuf,
+        trust: Vec<Network>,
     ) -> Result<(Arc<Front>, mpsc::UnboundedReceiver<Note>), Error> {
-        let (shared, notes) = Shared::new(Limits::default(), access)?;
+        let (shared, notes) = Shared::new(Limits { trust, ..Limits::default() }, access)?;
         let front = Front {
             shared,
             inside: Mutex::default(),

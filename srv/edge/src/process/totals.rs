@@ -95,6 +95,8 @@ impl Totals {
     /// What a process that is gone has counted is part of the sum from now on. Only the process
     /// that speaks for the edge may do that.
     pub(crate) fn fold(&self, pid: u32, live: &Live) {
+        // One file at a time is written.
+        let _own = self.own();
         let Ok(text) = fs::read_to_string(self.path(pid)) else { return };
         let before = fs::read_to_string(self.dir.join(PAST)).unwrap_or_default();
         if !is_in(&before, &text) {

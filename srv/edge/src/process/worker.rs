@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::front::Front;
@@ -48,7 +49,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let talk = input.and_then(Talk::over).map_err(Error::io("talk to the supervisor"))?;
     let Given { mut sockets, flights, from } = Given::hear(&talk).await?;
     let state = State::open(&options.state)?;
-    let (front, notes) = Front::new(Access::at(&options.access, &state.edge())?, state.edge())?;
+    let access = Access::at(&options.access, &state.edge())?;
+    let (front, notes) = Front::new(access, state.edge(), options.trust.clone())?;
     if let Some(flights) = flights {
         front.count_flights(flights);
     }
@@ -309,6 +311,8 @@ async fn count(front: Arc<Front>) {
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        front.count();
+        let front = front.clone();
+        // Not here, where names are answered and drains are waited for: tables are long.
+        _ = spawn_blocking(move || front.count()).await;
     }
 }

@@ -13,6 +13,7 @@ mod parse;
 mod test;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,17 @@ pub(crate) enum Host {
     Any,
 }
 
+impl fmt::Display for Host {
+    /// As it stands in a table.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Suffix(name) => write!(f, "*.{name}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
 /// How the requests of a route are treated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -84,7 +96,8 @@ pub(crate) struct Options {
     /// New requests wait while there is no backend, each for so long at most: `hold=MS`; `hold`
     /// alone, of a server that says no more, is as long as the drain.
     pub(crate) hold: Option<Duration>,
-    /// Backends speak HTTP/2 without TLS: `h2`.
+    /// Backends speak HTTP/2 without TLS, whatever the users do: `h2`. No manifest asks for that;
+    /// tables that others write may, and tests.
     pub(crate) h2: bool,
     /// How long requests to a backend that is gone may go on: `drain=MS`.
     pub(crate) drain: Duration,

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -24,7 +23,6 @@ const PLAIN: &str = "400 bad request: this port takes TLS only: use https://\n";
 pub(crate) async fn shake(
     tls: &Tls,
     stream: TcpStream,
-    leave: watch::Receiver<bool>,
     limits: &Limits,
 ) -> Option<TlsStream<TcpStream>> {
     let Some(_place) = Place::take(&tls.under_way, limits.handshakes) else {
@@ -33,10 +31,9 @@ pub(crate) async fn shake(
     };
     // Counted before the stream is closed: who sees its end finds it in the figures.
     let mut speaking = pin!(speak(tls, stream));
-    let shaken = tokio::select! {
-        shaken = &mut speaking => shaken,
-        () = late(leave, limits) => Err(io::ErrorKind::TimedOut.into()),
-    };
+    // As long when the edge leaves: a user far away has not been told that it does.
+    let shaken = timeout(limits.handshake_time, &mut speaking).await;
+    let shaken = shaken.unwrap_or_else(|late| Err(late.into()));
     if let Err(why) = &shaken {
         tls.failed.fetch_add(1, Ordering::Relaxed);
         tracing::debug!("handshake: {why}");
@@ -64,16 +61,6 @@ async fn speak(tls: &Tls, mut stream: TcpStream) -> io::Result<TlsStream<TcpStre
             while stream.read(&mut rest).await? > 0 {}
             Err(io::Error::other("not TLS"))
         }
-    }
-}
-
-/// Ends when the handshake has taken too long; when the edge leaves, that is sooner.
-async fn late(mut leave: watch::Receiver<bool>, limits: &Limits) {
-    let told = timeout(limits.handshake_time, leave.wait_for(|leaves| *leaves)).await;
-    match told.map(|told| told.is_ok()) {
-        Ok(true) => sleep(limits.linger_time.min(limits.handshake_time)).await,
-        Ok(false) => sleep(limits.handshake_time).await,
-        Err(_) => {}
     }
 }
 

@@ -1,8 +1,9 @@
 //! HTTPS: certificates from a directory, and those that were ordered, chosen by the name that the
 //! user asks for, taken anew when their files change. What is open goes on with what it began with.
 //!
-//! Never: makes or asks for a certificate; serves a pair that does not fit, has expired or is
-//! half written; lets a slow handshake hold others up.
+//! Never: makes or asks for a certificate; takes up a pair that does not fit, has expired or is
+//! half written (one that expires while it is served goes on until there is another); lets a slow
+//! handshake hold others up.
 
 mod folder;
 mod handshake;

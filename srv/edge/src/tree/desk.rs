@@ -135,7 +135,7 @@ impl Desk {
 /// Which build of the program this is: its version, its size and its time in nanoseconds, both in
 /// hex. A digest would be the same for a copy, and would take a good part of the time in which a
 /// worker has to be back.
-pub(crate) fn build() -> String {
+fn build() -> String {
     let version = env!("CARGO_PKG_VERSION");
     std::fs::metadata("/proc/self/exe").map_or_else(
         |_| version.to_owned(),

@@ -58,6 +58,15 @@ impl EdgeTree {
         EdgeTree { desk, uid }
     }
 
+    /// A text that is made while others are served: it may be long, and is read from files.
+    fn made(&self, make: fn(&Desk) -> String) -> Answer<Box<dyn Open>> {
+        let desk = self.desk.clone();
+        Answer::later(async move {
+            let made = tokio::task::spawn_blocking(move || text(make(&desk))).await;
+            made.map_err(|_| Refusal::Interrupted)
+        })
+    }
+
     fn stat_of(&self, spot: Spot) -> Stat {
         let mut stat = match spot {
             Spot::Root => Stat::new(Kind::Dir, "/", 0, 0o555),
@@ -110,8 +119,8 @@ impl Tree for EdgeTree {
             File::Help => text(help()),
             File::Ctl => Box::new(Ctl(self.desk.clone())),
             File::Error => text(self.desk.refused()),
-            File::Status => text(self.desk.status()),
-            File::Metrics => text(self.desk.metrics()),
+            File::Status => return self.made(Desk::status),
+            File::Metrics => return self.made(Desk::metrics),
             File::Routes => text(self.desk.routes()),
         }))
     }

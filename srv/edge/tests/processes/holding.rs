@@ -15,8 +15,8 @@ use crate::trial::{Case, Trial, WAIT_MAX};
 
 /// Users who wait at the same time.
 const HELD: usize = 2_000;
-/// Descriptors of a process that asks for no more, and what it may ask for here: one a user, one
-/// a connection to the instance, and some.
+/// Descriptors of a process that asks for no more, and what it may ask for here: one a user, two
+/// of a connection to the instance, which is used again, and some.
 const DESCRIPTORS: &str = "--nofile=1024:5000";
 
 pub(crate) const ALL: &[Case] =

@@ -24,6 +24,7 @@ const LIVED_MIN: Duration = Duration::from_millis(1_050);
 pub(crate) const ALL: &[Case] = &[
     ("a table is served and acknowledged", a_table_is_served),
     ("a table that is broken is said and not acknowledged", a_broken_table),
+    ("a table that cannot be kept is served, and acknowledged when it can be", an_unkept_table),
     ("an edge that starts serves its last table before deployfs answers", the_last_table),
     ("a killed worker is back at once", a_killed_worker),
     ("twenty killed workers cost only what was in flight", twenty_killed),
@@ -81,6 +82,33 @@ fn a_broken_table() {
     server.wait_for(at, "serves 3");
     assert!(!server.said().contains(&"serves 2".to_owned()));
     assert_eq!(trial.value("last_error"), "");
+    trial.end();
+}
+
+fn an_unkept_table() {
+    let trial = Trial::new();
+    let server = Deployfs::start(&trial.state());
+    let _edge = trial.start();
+    let (one, two) = (Backend::start("web-1"), Backend::start("web-2"));
+    server.publish(1, &route("-", &[&one]));
+    let at = server.wait_for(0, "serves 1");
+    // Nothing can be written where a directory is.
+    let taken = trial.state().join("edge/routes.new");
+    std::fs::create_dir(&taken).unwrap();
+    server.publish(2, &route("-", &[&two]));
+    let why = "keep the table: Is a directory (os error 21)";
+    trial.wait_value("last_error", |values| values == [why]);
+    assert_eq!(get(trial.http(), "/").unwrap(), "web-2");
+    let told = format!("told {why}: it is served, and not acknowledged before it is kept");
+    server.wait_for(at, &told);
+    assert!(!server.said().contains(&"serves 2".to_owned()));
+    server.stop();
+    let server = Deployfs::start(&trial.state());
+    let at = server.wait_for(0, "serves 1");
+    std::fs::remove_dir(&taken).unwrap();
+    server.wait_for(at, "serves 2");
+    trial.wait_value("last_error", |values| values == [""]);
+    assert!(!server.said().contains(&told), "it is told once");
     trial.end();
 }
 

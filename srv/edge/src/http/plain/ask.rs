@@ -30,7 +30,6 @@ pub(super) struct Ask {
 pub(super) fn read(
     came: &[u8],
     peer: &Peer,
-    trusted: bool,
     id: impl FnOnce() -> HeaderValue,
     out: &mut Vec<u8>,
 ) -> Option<Ask> {
@@ -59,7 +58,7 @@ pub(super) fn read(
             Kind::Cookie if !cookie => cookie = true,
             Kind::Connection if field.value.eq_ignore_ascii_case(b"keep-alive") => continue,
             // One that is to be believed is a matter for who reads it.
-            Kind::Claim if !trusted => continue,
+            Kind::Claim if !peer.trusted => continue,
             Kind::Any => {}
             Kind::Host | Kind::Id | Kind::Cookie | Kind::Connection | Kind::Claim | Kind::Odd => {
                 return None;

@@ -49,7 +49,7 @@ where
     let began = Instant::now();
     let (peer, limits) = (user.peer, &worker.shared.limits);
     let id = || worker.id();
-    let Some(ask) = ask::read(&user.came, peer, limits.trusted, id, &mut user.out) else {
+    let Some(ask) = ask::read(&user.came, peer, id, &mut user.out) else {
         return Turn::Other;
     };
     let view = worker.view();

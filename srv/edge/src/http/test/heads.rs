@@ -62,8 +62,17 @@ async fn nothing_that_a_user_claims_to_be_comes_to_an_instance_in_either_way() {
 
 #[tokio::test]
 async fn a_proxy_in_front_is_believed_when_it_is_trusted() {
-    let limits = Limits { workers: 1, trusted: true, ..Limits::default() };
-    let (mut rig, a) = (Rig::with(limits, Access::none()).await, Instance::new("a").await);
+    let with = |network: &str| Limits {
+        workers: 1,
+        trust: vec![network.parse().expect("a network")],
+        ..Limits::default()
+    };
+    let a = Instance::new("a").await;
+    let mut other = Rig::with(with("192.0.2.0/24"), Access::none()).await;
+    other.table(&format!("* / a - {}", a.line()));
+    let head = seen(&other, "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\n").await;
+    assert!(head.contains("x-forwarded-for: 127.0.0.1\n") && !head.contains("https"), "{head}");
+    let mut rig = Rig::with(with("127.0.0.0/8"), Access::none()).await;
     rig.table(&format!("* / a - {}", a.line()));
     let head = seen(&rig, "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\n").await;
     assert!(head.contains("x-forwarded-for: 6.6.6.6, 127.0.0.1\n"), "{head}");

@@ -84,7 +84,7 @@ async fn a_log_that_is_stuck_drops_lines_and_holds_up_nobody() {
 async fn figures_tell_of_routes_and_instances() {
     let (mut rig, a) = (Rig::new().await, Instance::new("web-17").await);
     let (second, _leave, _served) = listen(&rig.shared, Kind::Http(Scheme::Http)).await;
-    rig.table(&format!("shop /x web - {}", a.line()));
+    rig.table(&format!("shop /x web - {}\n*.quiet / quiet -\n* /quiet quiet -", a.line()));
     for _ in 0..3 {
         assert_eq!(rig.ask("GET /x HTTP/1.1\nHost: shop\n\n").await.status, 200);
     }
@@ -106,6 +106,11 @@ async fn figures_tell_of_routes_and_instances() {
         "deploy_generation 1",
     ] {
         assert!(text.lines().any(|it| it == line), "{line} in {text}");
+    }
+    // Of what nobody asked for, only the bucket that every histogram has.
+    for (place, lines) in [("\"*.quiet\",path=\"/\"", 1), ("\"*\",path=\"/quiet\"", 1)] {
+        let bucket = "deploy_route_request_seconds_bucket{service=\"quiet\",host=";
+        assert_eq!(text.matches(&format!("{bucket}{place},le=")).count(), lines, "{text}");
     }
     let p99 = "deploy_request_seconds_quantile{service=\"web\",instance=\"web-17\",\
                version=\"v1\",quantile=\"0.99\"}";

@@ -1,6 +1,7 @@
 //! The proxy from outside: users' bytes in, instances' answers out.
 
 mod bodies;
+mod choices;
 mod halves;
 mod heads;
 mod holds;
@@ -11,4 +12,5 @@ mod retries;
 pub(crate) mod rig;
 mod shapes;
 mod stalls;
+mod streams;
 mod swaps;

@@ -223,6 +223,11 @@ impl Drop for Instance {
 
 impl Instance {
     pub(crate) async fn new(id: &str) -> Self {
+        Self::with_streams(id, 200).await
+    }
+
+    /// One that allows so many streams on a connection of HTTP/2.
+    pub(crate) async fn with_streams(id: &str, streams: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("its address");
         let desk = Desk {
@@ -239,7 +244,7 @@ impl Instance {
         let listening = tokio::spawn(async move {
             while let Ok((stream, from)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
-                let task = tokio::spawn(connection(stream, shared.clone()));
+                let task = tokio::spawn(connection(stream, streams, shared.clone()));
                 kept.lock().expect("connections").insert(from.port(), task.abort_handle());
             }
         });
@@ -310,14 +315,15 @@ impl Drop for GivenUp {
     }
 }
 
-async fn connection(stream: TcpStream, desk: Desk) {
+async fn connection(stream: TcpStream, streams: u32, desk: Desk) {
     desk.open.fetch_add(1, Ordering::SeqCst);
     let _open = Open(Arc::clone(&desk.open));
     let service = service_fn(|request| {
         let desk = desk.clone();
         async move { Ok::<_, Infallible>(respond(request, desk).await) }
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(streams);
     let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
 }
 
@@ -363,7 +369,10 @@ async fn respond(mut request: Request<Incoming>, desk: Desk) -> Reply {
             }
             reply
         }
-        "/ws" => {
+        "/ws" | "/ws-late" => {
+            if request.uri().path() == "/ws-late" {
+                desk.go.acquire().await.expect("go").forget();
+            }
             let upgrade = hyper::upgrade::on(&mut request);
             tokio::spawn(async move {
                 let mut stream = TokioIo::new(upgrade.await.expect("upgraded"));

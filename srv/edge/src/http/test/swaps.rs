@@ -56,19 +56,22 @@ async fn an_instance_without_requests_drains_at_once_and_its_connections_close()
 #[tokio::test]
 async fn what_is_still_on_its_way_at_the_limit_is_cut_and_counted() {
     let (mut rig, a) = (Rig::new().await, Instance::new("a").await);
-    rig.table(&format!("* / w websocket,drain=50 {}", a.line()));
-    let (mut waits, mut streams, mut tunnel) =
-        (rig.user().await, rig.user().await, rig.user().await);
+    let line = a.line();
+    rig.table(&format!("* / w websocket,drain=50 {line}\nhttp2 / w h2,drain=50 {line}"));
+    let (mut waits, mut streams, mut tunnel, mut http2) =
+        (rig.user().await, rig.user().await, rig.user().await, rig.user().await);
     waits.send("GET /wait HTTP/1.1\nHost: a\n\n").await;
     a.has_seen(1).await;
     streams.send("GET /chunks HTTP/1.1\nHost: a\n\n").await;
     streams.until("\r\n\r\n").await;
     tunnel.send(WS).await;
     tunnel.until("\r\n\r\n").await;
+    http2.send("GET /chunks HTTP/1.1\nHost: http2\n\n").await;
+    http2.until("\r\n\r\n").await;
     rig.table("* / w -");
     match rig.note().await {
         Note::Cut { id, count, why } => {
-            assert_eq!((&*id, count), ("a", 3));
+            assert_eq!((&*id, count), ("a", 4));
             assert_eq!(why, "still on the way 50 ms after it left the table");
         }
         other @ (Note::Drained { .. } | Note::Told { .. }) => {
@@ -81,10 +84,18 @@ async fn what_is_still_on_its_way_at_the_limit_is_cut_and_counted() {
         (answer.status, &*answer.body),
         (504, "504 the instance was stopped before it answered\n")
     );
-    assert!(!streams.rest().await.contains("0\r\n\r\n"), "a cut answer does not look whole");
+    for streams in [&mut streams, &mut http2] {
+        assert!(!streams.rest().await.contains("0\r\n\r\n"), "a cut answer does not look whole");
+    }
     assert_eq!(tunnel.rest().await, "");
+    soon("the instance's connections to close", async {
+        while a.open.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let text = crate::metrics::text(&rig.shared);
-    assert!(text.contains("deploy_requests_cut_total{reason=\"drain\"} 3\n"), "{text}");
+    assert!(text.contains("deploy_requests_cut_total{reason=\"drain\"} 4\n"), "{text}");
     assert!(text.contains("deploy_requests_cut_total{reason=\"instance\"} 0\n"), "{text}");
 }
 
@@ -210,4 +221,40 @@ async fn an_edge_that_leaves_loses_no_request() {
     a.go.add_permits(1);
     assert_eq!(waits.answer().await.body, "waited at a");
     soon("the end", &mut rig.served).await.expect("ends");
+}
+
+#[tokio::test]
+async fn a_tunnel_that_opens_while_the_edge_leaves_is_one() {
+    // The answer comes while resting connections may still ask, and after that.
+    for linger_time in [SOON, Duration::from_millis(1)] {
+        let limits = Limits { workers: 1, linger_time, ..Limits::default() };
+        let (mut rig, a) = (Rig::with(limits, Access::none()).await, Instance::new("a").await);
+        rig.table(&format!("* / w websocket {}", a.line()));
+        let (mut tunnel, mut rests) = (rig.user().await, rig.user().await);
+        rests.send("POST /echo HTTP/1.1\nHost: a\nContent-Length: 2\n\nok").await;
+        assert_eq!(rests.answer().await.body, "ok");
+        tunnel.send(&WS.replace("/ws", "/ws-late")).await;
+        a.has_seen(2).await;
+        rig.leave.send_replace(true);
+        if linger_time < SOON {
+            assert_eq!(rests.rest().await, "");
+        } else {
+            // Until it has heard: then its answer is the last.
+            let mut last = false;
+            while !last {
+                rests.send("GET / HTTP/1.1\nHost: a\n\n").await;
+                last = rests.answer().await.field("connection") == Some("close");
+            }
+        }
+        a.go.add_permits(1);
+        let answer = tunnel.until("\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        let fields = answer.to_ascii_lowercase();
+        assert!(fields.contains("\r\nconnection: upgrade\r\n"), "{answer}");
+        assert_eq!(fields.matches("connection: ").count(), 1, "{answer}");
+        tunnel.send("hello").await;
+        tunnel.until("hello").await;
+        drop(tunnel);
+        soon("the end", &mut rig.served).await.expect("ends");
+    }
 }

@@ -68,7 +68,8 @@ async fn who_does_not_speak_tls_is_told_so() {
 
 #[tokio::test]
 async fn an_edge_that_leaves_ends_what_rests_and_waits_for_what_does_not() {
-    let mut edge = Secure::new().await;
+    let handshake_time = Duration::from_secs(5);
+    let mut edge = Secure::with(Limits { workers: 2, handshake_time, ..Limits::default() }).await;
     let shop = edge.make("shop", "shop.example");
     edge.keep().await;
     let (address, leave, served) = crate::http::test::rig::listen(
@@ -81,11 +82,19 @@ async fn an_edge_that_leaves_ends_what_rests_and_waits_for_what_does_not() {
     let asked = tokio::spawn(ask(busy, "/wait"));
     edge.instance.has_seen(1).await;
     let mut resting = edge.user("shop.example", &shop, &[]).await.unwrap();
-    let mut shaking = TcpStream::connect(address).await.unwrap();
-    shaking.write_all(&BEGUN).await.unwrap();
+    let (shaking, mut silent) =
+        (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+    silent.write_all(&BEGUN).await.unwrap();
+    // Both are taken: one that comes later is answered.
+    let last = edge.user("shop.example", &shop, &[]).await.unwrap();
+    assert_eq!(ask(last, "/").await.0, 200);
     leave.send_replace(true);
     assert_eq!(soon("the end", resting.read(&mut [0; 64])).await.unwrap_or(0), 0);
-    assert_eq!(soon("the end", shaking.read(&mut [0; 64])).await.unwrap_or(0), 0);
+    // From far away a handshake takes longer than what rests here.
+    let config = super::rig::client(&shop, &[]);
+    let late = edge.over(shaking, "shop.example", config).await.unwrap();
+    assert_eq!(ask(late, "/").await, (200, "hello from a".to_owned()));
+    assert_eq!(soon("the end", silent.read(&mut [0; 64])).await.unwrap_or(0), 0);
     assert!(!served.is_finished());
     edge.instance.go.add_permits(1);
     assert_eq!(asked.await.unwrap(), (200, "waited at a".to_owned()));

@@ -1,6 +1,7 @@
 //! Who is shown which certificate, what is spoken then, and who is sent there.
 
 use super::rig::{Secure, ask, ask_http2, client};
+use crate::limits::Limits;
 
 #[tokio::test]
 async fn what_is_spoken_inside_is_what_both_sides_can() {
@@ -97,4 +98,19 @@ async fn a_host_with_a_certificate_is_left_in_the_clear_for_proofs_only() {
     assert_eq!(ask("shop.example", "/x").await, to("shop.example/x"));
     edge.rig.shared.tls.serves_at(0);
     assert_eq!(ask("shop.example", "/").await, (200, None), "nobody is served over TLS");
+}
+
+#[tokio::test]
+async fn who_came_to_a_trusted_proxy_over_tls_is_not_sent_there_again() {
+    for (network, status) in [("127.0.0.1", 200), ("192.0.2.0/24", 308)] {
+        let trust = vec![network.parse().expect("a network")];
+        let edge = Secure::with(Limits { workers: 1, trust, ..Limits::default() }).await;
+        edge.make("shop", "shop.example");
+        edge.keep().await;
+        let came = |over: &str| {
+            format!("GET / HTTP/1.1\nHost: shop.example\nX-Forwarded-Proto: {over}\n\n")
+        };
+        assert_eq!(edge.rig.ask(&came("https")).await.status, status, "{network}");
+        assert_eq!(edge.rig.ask(&came("http")).await.status, 308, "{network}");
+    }
 }

@@ -96,7 +96,16 @@ impl Secure {
         name: &str,
         config: Arc<ClientConfig>,
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
+        self.over(TcpStream::connect(self.address).await?, name, config).await
+    }
+
+    /// The same over a stream that is there.
+    pub(crate) async fn over(
+        &self,
+        stream: TcpStream,
+        name: &str,
+        config: Arc<ClientConfig>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         soon("a handshake", TlsConnector::from(config).connect(name, stream)).await
     }
