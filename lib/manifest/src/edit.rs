@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::place::Place;
 use crate::words::{Word, words};
 
 const KEY: &str = "replicas";
@@ -14,7 +15,7 @@ pub fn with_replicas(text: &str, replicas: u32) -> String {
     let mut start = mark;
     for line in text[mark..].split_inclusive('\n') {
         let body = line.trim_end_matches(['\n', '\r']);
-        let words = words(body).unwrap_or_default();
+        let words = words(body, Place::START).unwrap_or_default();
         if let Some(found) = number_of(&words) {
             let Range { start: from, end: to } = found;
             let space = if from == to { " " } else { "" };
