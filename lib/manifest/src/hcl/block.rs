@@ -98,14 +98,12 @@ impl Block<'_> {
 
     /// `key "label" { … }`
     fn block(&mut self, key: &'static Key, place: Place, labels: &[Name], body: &[Item]) {
-        let count = match key.id {
-            Id::Env | Id::Config | Id::Health | Id::Update => 0,
-            Id::Route | Id::Volume | Id::Secret => 1,
-            _ => {
-                self.note(key, place);
-                return self.wrong(key, place, format!("is no block; write {}", key.hcl));
-            }
-        };
+        let plain = matches!(key.id, Id::Env | Id::Config | Id::Health | Id::Update);
+        if !plain && !matches!(key.id, Id::Route | Id::Volume | Id::Secret) {
+            self.note(key, place);
+            return self.wrong(key, place, format!("is no block; write {}", key.hcl));
+        }
+        let count = usize::from(!plain);
         let (label, extra) = (labels.first(), labels.get(count));
         if let Some(label) = extra {
             let label = quoted(&label.text);

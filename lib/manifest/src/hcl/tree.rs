@@ -97,7 +97,7 @@ impl Reader<'_> {
                 _ => return self.wrong(place, "a name is written out; ${ } cannot stand in it"),
             },
             Kind::Bad => return Err(Told),
-            other => {
+            other @ (Kind::Number(_) | Kind::Sign(_) | Kind::Line | Kind::End) => {
                 let text = format!("{} cannot stand here; {what} was expected", other.call());
                 return self.wrong(place, text);
             }
@@ -149,10 +149,10 @@ impl Reader<'_> {
             }
             self.depth = depth;
             self.skip_lines();
-            match self.peek() {
-                Kind::Sign(',') => self.at += 1,
-                Kind::Sign(']') => {}
-                _ => return self.not_closed(open, '[', ']'),
+            if self.sees(',') {
+                self.at += 1;
+            } else if !self.sees(']') {
+                return self.not_closed(open, '[', ']');
             }
         }
         self.at += 1;
@@ -271,12 +271,8 @@ impl Reader<'_> {
         if self.at > begin && self.is_behind_line() {
             return;
         }
-        loop {
-            match self.peek() {
-                Kind::End | Kind::Line | Kind::Sign(';' | '}') => return,
-                Kind::Sign('{' | '[') => self.skip_group(),
-                _ => self.at += 1,
-            }
+        while !matches!(self.peek(), Kind::End | Kind::Line | Kind::Sign(';' | '}')) {
+            self.skip_one();
         }
     }
 
@@ -285,26 +281,27 @@ impl Reader<'_> {
         if self.at > begin && self.is_behind_line() {
             return;
         }
-        loop {
-            match self.peek() {
-                Kind::End | Kind::Line | Kind::Sign('}') => return,
-                Kind::Sign(sign) if signs.contains(sign) => return,
-                Kind::Sign('{' | '[') => self.skip_group(),
-                _ => self.at += 1,
-            }
+        let ends = |kind: &Kind| match kind {
+            Kind::End | Kind::Line => true,
+            Kind::Sign(sign) => *sign == '}' || signs.contains(sign),
+            Kind::Name(_) | Kind::Number(_) | Kind::Text(_) | Kind::Bad => false,
+        };
+        while !ends(self.peek()) {
+            self.skip_one();
         }
+    }
+
+    /// Passes over a token, or a bracket with all that is in it.
+    fn skip_one(&mut self) {
+        if self.sees('{') || self.sees('[') { self.skip_group() } else { self.at += 1 }
     }
 
     /// Passes over a bracket with all that is in it, however deep.
     fn skip_group(&mut self) {
         let mut open = 0_usize;
-        loop {
-            match self.peek() {
-                Kind::End => return,
-                Kind::Sign('{' | '[') => open += 1,
-                Kind::Sign('}' | ']') => open -= 1,
-                _ => {}
-            }
+        while !self.is_at_end() {
+            open += usize::from(self.sees('{') || self.sees('['));
+            open -= usize::from(self.sees('}') || self.sees(']'));
             self.at += 1;
             if open == 0 {
                 return;
