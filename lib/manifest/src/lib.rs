@@ -21,7 +21,7 @@
 //! The HCL language, in which every key stands under the same name:
 //!
 //! ```text
-//! file      = { item }                        app = "NAME", service "NAME" { … }, task "NAME" { … }
+//! file      = { item }                 app = "NAME", service "NAME" { … }, task "NAME" { … }
 //! item      = name "=" value end | name { label } "{" { item } "}" end
 //! end       = line end | ";"                  or the } of the block
 //! value     = string | document | number | true | false | list | object

@@ -87,7 +87,8 @@ fn a_service_of_the_flat_language_can_be_written_in_blocks_and_has_the_same_vers
             "port 80\nhealth_interval 2\nhealth_timeout 1\nhealth_deadline 60",
         ),
         (
-            "update { strategy = \"replace\"; batch = \"25%\"; pause = 5s }\nupdate_failure = \"rollback\"",
+            "update { strategy = \"replace\"; batch = \"25%\"; pause = 5s }\n\
+             update_failure = \"rollback\"",
             "update replace\nupdate_batch 25%\nupdate_pause 5\nupdate_failure rollback",
         ),
         ("update = { validate = 0, min_healthy_time = \"5s\" }", "validate 0\nmin_healthy_time 5"),
