@@ -67,77 +67,71 @@ fn the_seeds_config_is_an_app_of_two_services() {
     assert_eq!((later[0].line, later[0].column), (12, 9));
 }
 
+/// Items of a service and the lines that say the same.
+const PAIRS: &[(&str, &str)] = &[
+    ("port = 80", "port 80"),
+    ("port = 80; health_interval = \"1m30s\"", "port 80\nhealth_interval 90"),
+    ("port = 80\nhealth { path = \"/h\" }", "port 80\nhealth http /h"),
+    ("health { path = \"/h\"; port = 81 }", "health http /h 81"),
+    ("health { port = 81 }", "health tcp 81"),
+    ("port = 80\nhealth { tcp = true }", "port 80\nhealth tcp"),
+    ("health { exec = [\"a\", \"b c\"]; retries = 5 }", "health exec a 'b c'\nhealth_retries 5"),
+    ("health = \"exec a 'b c'\"", "health exec a 'b c'"),
+    ("health { file = \"/up\" }", "health file /up"),
+    (
+        "port = 80\nhealth { interval = \"2s\"; timeout = \"1s\"; deadline = 60 }",
+        "port 80\nhealth_interval 2\nhealth_timeout 1\nhealth_deadline 60",
+    ),
+    (
+        "update { strategy = \"replace\"; batch = \"25%\"; pause = 5s }\n\
+             update_failure = \"rollback\"",
+        "update replace\nupdate_batch 25%\nupdate_pause 5\nupdate_failure rollback",
+    ),
+    ("update = { validate = 0, min_healthy_time = \"5s\" }", "validate 0\nmin_healthy_time 5"),
+    ("command = [\"sh\", \"-c\", \"a b\"]", "command sh -c 'a b'"),
+    ("command = \"sh -c 'a b'\"", "command sh -c 'a b'"),
+    ("cpu = 2; memory = 512Mi; pids = 64", "cpu 2\nmemory 512Mi\npids 64"),
+    ("env { A = \"b c\"; N = 3; T = true }", "env 'A=b c'\nenv N=3\nenv T=true"),
+    ("env = { A: \"b\", \"C\" = \"d\" }", "env A=b\nenv C=d"),
+    ("port = 80\nroute \"a.example\" {}", "port 80\nroute a.example /"),
+    (
+        "port = 80\nroute \"a.example\" { path = \"/x\"; websocket = true }\n\
+             route \"tcp\" { port = 90 }",
+        "port 80\nroute a.example /x websocket\nroute tcp 90",
+    ),
+    (
+        "port = 80\nroute = [\"a.example /\", \"tcp 90\"]",
+        "port 80\nroute a.example /\nroute tcp 90",
+    ),
+    (
+        "volume \"data\" { path = \"/data\"; size = \"1G\"; ephemeral = true; shared = true }",
+        "volume data /data ephemeral shared 1G",
+    ),
+    ("volume \"host:/srv\" { path = \"/srv\"; ro = true }", "volume host:/srv /srv ro"),
+    ("volume = \"data /data\"", "volume data /data"),
+    ("secret = [\"a\", \"b env B\"]", "secret a\nsecret b env B"),
+    ("secret \"a\" {}\nsecret \"b\" { env = \"B\" }", "secret a\nsecret b env B"),
+    ("env { A = \"${secret(a)}\"; B = \"${ secret(\"a\") }\" }", "secret a env A\nsecret a env B"),
+    ("config { \"a.ini\" = \"b\" }", "config a.ini=b"),
+    (
+        "constraint = [\"zone=a\", \"spread rack\", \"anti-affinity db\"]",
+        "constraint zone=a\nconstraint spread rack\nconstraint anti-affinity db",
+    ),
+    ("network = \"host\"; read_only = true", "network host\nread_only"),
+    ("cap_add = [\"CHOWN\"]; cap_drop = \"ALL\"", "cap_add CHOWN\ncap_drop ALL"),
+    ("log_size = \"1M 3\"; log_lines = 10", "log_size 1M 3\nlog_lines 10"),
+    ("source = \".\"\nbuild = [\"make\", \"it\"]", "source .\nbuild make it"),
+    ("restart = \"on-failure\"; max_restarts = 3", "restart on-failure\nmax_restarts 3"),
+    (
+        "stop_signal = \"INT\"; stop_timeout = \"1m\"; drain = 0.5",
+        "stop_signal INT\nstop_timeout 60\ndrain 500ms",
+    ),
+    ("user = \"1000:1000\"; workdir = \"/app\"; name = \"web\"", "user 1000:1000\nworkdir /app"),
+];
+
 #[test]
 fn a_service_of_the_flat_language_can_be_written_in_blocks_and_has_the_same_version() {
-    for (body, text) in [
-        ("port = 80", "port 80"),
-        ("port = 80; health_interval = \"1m30s\"", "port 80\nhealth_interval 90"),
-        ("port = 80\nhealth { path = \"/h\" }", "port 80\nhealth http /h"),
-        ("health { path = \"/h\"; port = 81 }", "health http /h 81"),
-        ("health { port = 81 }", "health tcp 81"),
-        ("port = 80\nhealth { tcp = true }", "port 80\nhealth tcp"),
-        (
-            "health { exec = [\"a\", \"b c\"]; retries = 5 }",
-            "health exec a 'b c'\nhealth_retries 5",
-        ),
-        ("health = \"exec a 'b c'\"", "health exec a 'b c'"),
-        ("health { file = \"/up\" }", "health file /up"),
-        (
-            "port = 80\nhealth { interval = \"2s\"; timeout = \"1s\"; deadline = 60 }",
-            "port 80\nhealth_interval 2\nhealth_timeout 1\nhealth_deadline 60",
-        ),
-        (
-            "update { strategy = \"replace\"; batch = \"25%\"; pause = 5s }\n\
-             update_failure = \"rollback\"",
-            "update replace\nupdate_batch 25%\nupdate_pause 5\nupdate_failure rollback",
-        ),
-        ("update = { validate = 0, min_healthy_time = \"5s\" }", "validate 0\nmin_healthy_time 5"),
-        ("command = [\"sh\", \"-c\", \"a b\"]", "command sh -c 'a b'"),
-        ("command = \"sh -c 'a b'\"", "command sh -c 'a b'"),
-        ("cpu = 2; memory = 512Mi; pids = 64", "cpu 2\nmemory 512Mi\npids 64"),
-        ("env { A = \"b c\"; N = 3; T = true }", "env 'A=b c'\nenv N=3\nenv T=true"),
-        ("env = { A: \"b\", \"C\" = \"d\" }", "env A=b\nenv C=d"),
-        ("port = 80\nroute \"a.example\" {}", "port 80\nroute a.example /"),
-        (
-            "port = 80\nroute \"a.example\" { path = \"/x\"; websocket = true }\n\
-             route \"tcp\" { port = 90 }",
-            "port 80\nroute a.example /x websocket\nroute tcp 90",
-        ),
-        (
-            "port = 80\nroute = [\"a.example /\", \"tcp 90\"]",
-            "port 80\nroute a.example /\nroute tcp 90",
-        ),
-        (
-            "volume \"data\" { path = \"/data\"; size = \"1G\"; ephemeral = true; shared = true }",
-            "volume data /data ephemeral shared 1G",
-        ),
-        ("volume \"host:/srv\" { path = \"/srv\"; ro = true }", "volume host:/srv /srv ro"),
-        ("volume = \"data /data\"", "volume data /data"),
-        ("secret = [\"a\", \"b env B\"]", "secret a\nsecret b env B"),
-        ("secret \"a\" {}\nsecret \"b\" { env = \"B\" }", "secret a\nsecret b env B"),
-        (
-            "env { A = \"${secret(a)}\"; B = \"${ secret(\"a\") }\" }",
-            "secret a env A\nsecret a env B",
-        ),
-        ("config { \"a.ini\" = \"b\" }", "config a.ini=b"),
-        (
-            "constraint = [\"zone=a\", \"spread rack\", \"anti-affinity db\"]",
-            "constraint zone=a\nconstraint spread rack\nconstraint anti-affinity db",
-        ),
-        ("network = \"host\"; read_only = true", "network host\nread_only"),
-        ("cap_add = [\"CHOWN\"]; cap_drop = \"ALL\"", "cap_add CHOWN\ncap_drop ALL"),
-        ("log_size = \"1M 3\"; log_lines = 10", "log_size 1M 3\nlog_lines 10"),
-        ("source = \".\"\nbuild = [\"make\", \"it\"]", "source .\nbuild make it"),
-        ("restart = \"on-failure\"; max_restarts = 3", "restart on-failure\nmax_restarts 3"),
-        (
-            "stop_signal = \"INT\"; stop_timeout = \"1m\"; drain = 0.5",
-            "stop_signal INT\nstop_timeout 60\ndrain 500ms",
-        ),
-        (
-            "user = \"1000:1000\"; workdir = \"/app\"; name = \"web\"",
-            "user 1000:1000\nworkdir /app",
-        ),
-    ] {
+    for (body, text) in PAIRS {
         let hcl = app(&format!("service \"web\" {{\nimage = \"app:1\"\n{body}\n}}\n"));
         let flat = whole_manifest(&format!("image app:1\n{text}\n"));
         let digest = super::DIGEST;
