@@ -72,10 +72,14 @@ fn any_want() -> impl Strategy<Value = Want> {
             1 => prop::collection::vec(any_constraint(), 2..4),
         ],
     );
-    parts.prop_map(|(service, (cpu_milli, memory_bytes), ports, volume, mut constraints)| {
+    parts.prop_map(|(service, (cpu_milli, memory_bytes), ports, volume, constraints)| {
         // The manifest takes none twice.
-        let mut once = Vec::new();
-        constraints.retain(|one| !once.contains(one) && (once.push(one.clone()) == ()));
+        let mut once: Vec<Constraint> = Vec::new();
+        for constraint in constraints {
+            if !once.contains(&constraint) {
+                once.push(constraint);
+            }
+        }
         let volume = volume.map(|(name, ephemeral, bytes)| {
             let name = name.to_owned();
             Volume { name, ephemeral, bytes }
@@ -85,7 +89,7 @@ fn any_want() -> impl Strategy<Value = Want> {
             needs: Resources { cpu_milli, memory_bytes },
             ports: ports.into_iter().collect(),
             volumes: volume.into_iter().collect(),
-            constraints,
+            constraints: once,
         }
     })
 }

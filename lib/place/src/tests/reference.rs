@@ -38,7 +38,7 @@ fn others(want: &Want, beside: bool) -> Vec<String> {
     let other = |constraint: &Constraint| match constraint {
         Constraint::Affinity { service } => Some((service.clone(), true)),
         Constraint::AntiAffinity { service } => Some((service.clone(), false)),
-        _ => None,
+        Constraint::Equal { .. } | Constraint::NotEqual { .. } | Constraint::Spread { .. } => None,
     };
     let all = want.constraints.iter().filter_map(other);
     all.filter(|(_, is)| *is == beside).map(|(service, _)| service).collect()
@@ -84,7 +84,9 @@ impl Reference {
             let (label, value, equal) = match constraint {
                 Constraint::Equal { label, value } => (label, value, true),
                 Constraint::NotEqual { label, value } => (label, value, false),
-                _ => continue,
+                Constraint::Spread { .. }
+                | Constraint::Affinity { .. }
+                | Constraint::AntiAffinity { .. } => continue,
             };
             let has = if label == "node" { Some(&machine.name) } else { machine.labels.get(label) };
             match (equal, has == Some(value)) {
@@ -128,10 +130,6 @@ impl Reference {
         }
         against.extend(shuns.into_iter().map(|who| format!("shunned by {who}")));
         against
-    }
-
-    pub(super) fn fits(&self, want: &Want, name: &str) -> bool {
-        self.against(want, name, &self.tallies()).is_empty()
     }
 
     /// The node that the laws choose.
