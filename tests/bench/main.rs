@@ -19,6 +19,8 @@ mod memory;
 mod names;
 mod nginx;
 mod peer;
+mod place;
+mod place_mix;
 mod program;
 mod proxies;
 mod proxy;
@@ -41,7 +43,7 @@ use std::process::ExitCode;
 
 /// What can be measured, in the order in which it is.
 const ALL: &[&str] =
-    &["update", "start", "memory", "reads", "proxy", "routes", "dns", "swap", "tls"];
+    &["update", "start", "memory", "reads", "proxy", "routes", "dns", "swap", "tls", "place"];
 
 fn main() -> ExitCode {
     match measure(std::env::args().skip(1).collect()) {
@@ -82,6 +84,7 @@ async fn one(what: &str) -> Result<(), String> {
         "dns" => return dns::measure(),
         "tls" => return tls::measure(),
         "swap" => return swap::measure().await,
+        "place" => return place::measure(),
         _ => {}
     }
     let server = Server::open()?;
