@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 /// Longer than any load is wanted: wrk is told when to end.
 const SECONDS_MAX: u32 = 600;
 /// How long the lighter load lasts, which cannot be told.
-const SECONDS: &str = "8";
+const SECONDS: &str = "20";
 /// Its requests a second of each of its connections, 64: half of what a core can.
 const EACH: &str = "300";
 
@@ -38,6 +38,14 @@ impl Much {
             Much::All => "all it can",
         }
     }
+
+    /// Swaps that are measured under it.
+    pub(crate) fn rounds(self) -> usize {
+        match self {
+            Much::Some => 150,
+            Much::All => 300,
+        }
+    }
 }
 
 impl Load {
@@ -58,7 +66,10 @@ impl Load {
                 command
             }
         };
-        command.args(["-H", SHOP]).stdin(Stdio::null());
+        // h2load would send a second host.
+        let host =
+            if much == Much::Some { SHOP.replace("Host", ":authority") } else { SHOP.into() };
+        command.args(["-H", &host]).stdin(Stdio::null());
         let spawned = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let child = spawned.map_err(|error| format!("cannot run wrk or h2load: {error}"))?;
         Ok(Load { child, much })

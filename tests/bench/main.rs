@@ -15,9 +15,11 @@ mod figure;
 mod h2load;
 mod load;
 mod machine;
+mod many;
 mod memory;
 mod names;
 mod nginx;
+mod node;
 mod peer;
 mod place;
 mod place_mix;
@@ -42,8 +44,9 @@ use server::Server;
 use std::process::ExitCode;
 
 /// What can be measured, in the order in which it is.
-const ALL: &[&str] =
-    &["update", "start", "memory", "reads", "proxy", "routes", "dns", "swap", "tls", "place"];
+const ALL: &[&str] = &[
+    "update", "start", "memory", "reads", "many", "proxy", "routes", "dns", "swap", "tls", "place",
+];
 
 fn main() -> ExitCode {
     match measure(std::env::args().skip(1).collect()) {
@@ -79,6 +82,7 @@ fn measure(words: Vec<String>) -> Result<(), String> {
 /// Measures one thing on a private server of its own, so that none disturbs another.
 async fn one(what: &str) -> Result<(), String> {
     match what {
+        "many" => return many::measure().await,
         "proxy" => return proxy::measure(),
         "routes" => return routes::measure().await,
         "dns" => return dns::measure(),

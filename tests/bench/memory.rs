@@ -44,7 +44,7 @@ pub(crate) fn resident_bytes() -> Result<u64, String> {
 }
 
 /// A size that the kernel tells of a process, in MB (10^6 bytes; it tells KiB).
-fn megabytes(pid: u32, file: &str, key: &str) -> Result<f64, String> {
+pub(crate) fn megabytes(pid: u32, file: &str, key: &str) -> Result<f64, String> {
     let path = format!("/proc/{pid}/{file}");
     let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let value = text.lines().find_map(|line| line.strip_prefix(key)?.trim().split(' ').next());

@@ -1,11 +1,16 @@
-//! Plays `deployfs` for an edge: serves it tables, and hears what it says of them.
+//! Plays `deployfs` for an edge: serves it tables, and hears what it says of them. It does so on a
+//! thread of its own that goes before others, as what plays the instances would else be in the
+//! way of a table: `deployfs` is another process.
 
 use bytes::Bytes;
 use ninep::dial::{Address, listen};
 use ninep::{Answer, Error, How, Kind, Limits, Open, Server, Stat, Tree, User};
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 /// The edge's name.
@@ -13,8 +18,13 @@ const NAME: &str = "main";
 /// The longest that is waited for a word of the edge's.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The nice value of its thread.
+const NICE: i32 = -15;
+
 /// One who serves tables to an edge.
 pub(crate) struct Publisher {
+    /// Where it serves; none when it has ended.
+    runtime: Option<Runtime>,
     tables: watch::Sender<Bytes>,
     said: mpsc::UnboundedReceiver<(String, Instant)>,
     /// Where the edge finds it.
@@ -28,12 +38,22 @@ impl Publisher {
     /// The socket cannot be had.
     pub(crate) async fn start(dir: &Path) -> Result<Publisher, String> {
         let address = Address::Unix(dir.join("publisher"));
-        let listener = listen(&address).await.map_err(|error| error.to_string())?;
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().on_thread_start(|| {
+            if let Err(error) = setpriority_process(Some(gettid()), NICE) {
+                println!("tables wait for what plays the instances: {error}");
+            }
+        });
+        let runtime = builder.build().map_err(|error| error.to_string())?;
+        let at = address.clone();
+        let listener = runtime.spawn(async move { listen(&at).await }).await;
+        let listener = listener.map_err(|error| error.to_string())?;
+        let listener = listener.map_err(|error| error.to_string())?;
         let (words, said) = mpsc::unbounded_channel();
         let (tables, _) = watch::channel(Bytes::new());
         let tree = Arc::new(Play { tables: tables.clone(), words });
-        tokio::spawn(Arc::new(Server::new(tree, Limits::default())).serve(listener));
-        Ok(Publisher { tables, said, address: address.to_string() })
+        runtime.spawn(Arc::new(Server::new(tree, Limits::default())).serve(listener));
+        Ok(Publisher { runtime: Some(runtime), tables, said, address: address.to_string() })
     }
 
     /// Publishes a table, which is there from the moment that is given.
@@ -58,6 +78,14 @@ impl Publisher {
             Err("nobody says anything any more".to_owned())
         });
         heard.await.map_err(|_| format!("the edge did not say `{line}`"))?
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -21,8 +21,6 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-/// Swaps of each.
-const ROUNDS: usize = 300;
 /// Reloads: each takes a hundred times as long.
 const RELOADS: usize = 30;
 /// Requests that the new instance answers before the next swap: whatever was on its way to the
@@ -73,7 +71,7 @@ async fn by_table(bin: &Path, dir: &Path, both: &[Answerer; 2], much: Much) -> R
     let under = much.name();
     let mut swap = Figure::new(format!("swap, edge, table to first answer, {under}"), "ms");
     let mut ack = Figure::new(format!("swap, edge, table to acknowledged, {under}"), "ms");
-    for round in 1..=ROUNDS {
+    for round in 1..=much.rounds() {
         let (new, generation) = (&both[round % 2], round as u64 + 1);
         new.forget();
         let began = publisher.publish(generation, &table(round, new.port));
@@ -81,7 +79,7 @@ async fn by_table(bin: &Path, dir: &Path, both: &[Answerer; 2], much: Much) -> R
         let heard = publisher.hears(&format!("serves {generation}")).await?;
         ack.add((heard - began).as_secs_f64() * 1e3);
         publisher.hears(&format!("drained shop-{}", round - 1)).await?;
-        settle(new).await;
+        settle(new).await?;
     }
     print(&swap, &load.stop().await?, "(target under 2 ms)");
     ack.print("");
@@ -114,7 +112,7 @@ async fn by_command(dir: &Path, both: &[Answerer; 2], much: Much) -> Result<(), 
     let load = Load::start(port, much).await?;
     let mut swap =
         Figure::new(format!("swap, haproxy, command to first answer, {}", much.name()), "ms");
-    for round in 1..=ROUNDS {
+    for round in 1..=much.rounds() {
         let (on, off) = (round % 2, (round + 1) % 2);
         let command = format!("set server b/s{on} state ready; set server b/s{off} state maint\n");
         let mut admin = UnixStream::connect(&socket).await.map_err(|error| error.to_string())?;
@@ -127,7 +125,7 @@ async fn by_command(dir: &Path, both: &[Answerer; 2], much: Much) -> Result<(), 
         if read.is_err() || !said.trim().is_empty() {
             return Err(format!("haproxy said {said:?}"));
         }
-        settle(&both[on]).await;
+        settle(&both[on]).await?;
     }
     print(&swap, &load.stop().await?, "");
     Ok(())
@@ -160,7 +158,7 @@ async fn by_reload(dir: &Path, both: &[Answerer; 2], much: Much) -> Result<(), S
         add(&mut swap, began, new).await?;
         // A worker of two configurations ago would ask the same instance.
         until(|| if server.family().len() == 2 { Ok(()) } else { Err("its workers stay") })?;
-        settle(new).await;
+        settle(new).await?;
     }
     print(&swap, &load.stop().await?, "");
     Ok(())
@@ -173,11 +171,15 @@ async fn add(figure: &mut Figure, began: Instant, new: &Answerer) -> Result<(), 
     Ok(())
 }
 
-async fn settle(new: &Answerer) {
-    for _ in 0..BETWEEN {
-        new.forget();
-        new.first().await;
-    }
+async fn settle(new: &Answerer) -> Result<(), String> {
+    let asked = async {
+        for _ in 0..BETWEEN {
+            new.forget();
+            new.first().await;
+        }
+    };
+    let asked = tokio::time::timeout(PATIENCE, asked).await;
+    asked.map_err(|_| "the load ended before what is measured under it".to_owned())
 }
 
 /// The figure with its 99th percentile and what was cut of the load meanwhile.

@@ -5,6 +5,8 @@
 //! SICK     is never healthy
 //! LINES    writes so many lines first
 //! LEAVE    once healthy ends with that status, at the second probe
+//! QUIT     ends with that status at once
+//! ABORT    ends by a signal at once: SEGV, for the first process does not take ABRT
 //! HOG      takes memory until it is killed
 //! DEAF     does not end on TERM
 //! USR1     is sick from now on    HUP  is well again    USR2  ends with status 7
@@ -39,6 +41,12 @@ fn main() -> std::io::Result<()> {
     signals.thread_block()?;
     for line in 0..word("LINES").unwrap_or(1) {
         println!("line {line}");
+    }
+    if let Some(code) = word("QUIT") {
+        exit(code);
+    }
+    if word("ABORT").is_some() {
+        std::process::abort();
     }
     if word("HOG").is_some() {
         let mut eaten = Vec::new();

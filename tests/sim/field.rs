@@ -212,8 +212,11 @@ impl Sim {
             edge::Later::Says(word) => {
                 let name = self.edges[which].name.to_string();
                 if self.edges[which].open.is_some() {
-                    // A table is everybody's.
-                    let of = matches!(word, Word::Drained(_)).then(Vec::new);
+                    // A table is everybody's. What is drained may have exited meanwhile.
+                    let of = match &word {
+                        Word::Drained(id) => split(id).map(|(name, _)| vec![name.to_string()]),
+                        Word::Began(_) | Word::Serves(_) | Word::Cut { .. } | Word::Told(_) => None,
+                    };
                     let deed = Deed::Said(word);
                     self.arrives(Arrival::Edge { edge: name, deed }, of);
                 }

@@ -216,10 +216,10 @@ impl Laws {
     /// A container has failed by itself, or somebody asked for its end.
     pub(crate) fn fell(&mut self, id: &str) {
         let Some((name, _)) = split(id) else { return };
-        if let Some(seen) = self.services.get_mut(name)
-            && (seen.serving.contains(id) || seen.routed.contains(id))
-        {
-            seen.fallen.insert(id.to_string());
+        if let Some(seen) = self.services.get_mut(name) {
+            let counted = seen.serving.contains(id) || seen.routed.contains(id);
+            let fallen = if counted { &mut seen.fallen } else { &mut seen.down };
+            fallen.insert(id.to_string());
         }
     }
 

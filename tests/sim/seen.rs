@@ -31,6 +31,9 @@ pub(crate) struct Seen {
     pub(crate) there: u32,
     /// Those that served and failed by themselves since the update began.
     pub(crate) fallen: BTreeSet<String>,
+    /// Those that failed by themselves while nothing was sent to them: the server may not know it
+    /// when it takes them into the routes.
+    pub(crate) down: BTreeSet<String>,
     /// Those that served when it was last looked.
     pub(crate) serving: BTreeSet<String>,
     /// Updates begun and not ended, by the lines that people read.
@@ -96,6 +99,11 @@ impl Seen {
         self.current = current.map(|spec| spec.replicas);
         (self.update, self.live, self.wanted) = (new, live, rollout.replicas().1);
         self.routed = rollout.routed().iter().map(|id| container(name, *id)).collect();
+        let still = |id: &String| node.boxes.get(id).is_none_or(|one| !one.healthy());
+        self.fallen.extend(self.routed.intersection(&self.down).filter(|id| still(id)).cloned());
+        let there: BTreeSet<String> =
+            rollout.instances().keys().map(|id| container(name, *id)).collect();
+        self.down.retain(|id| there.contains(id));
         self.asks = resume(rollout, 0).iter().any(|action| {
             let edges = matches!(action, Action::Publish { .. } | Action::Drain { .. });
             edges || matches!(action, Action::Pull { .. })

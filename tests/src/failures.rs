@@ -87,7 +87,7 @@ async fn memory_that_ran_out_is_told_everywhere_and_nothing_that_works_is_touche
     told.refused(4, "killed by SIGKILL, out of memory");
     assert!(rig.cat("active/web/events").await.contains("killed by SIGKILL, out of memory"));
     let failure = &past_json(&rig, "v2").await["failure"];
-    assert_eq!(failure["exit"], "137 KILL out of memory", "{failure}");
+    assert_eq!(failure["oom"], true, "{failure}");
     assert_eq!(rig.cat("active/web/replicas").await, "1/1");
     let table = rig.cat("status").await;
     assert!(table.contains("failed") && table.contains("out of memory"), "{table}");
@@ -106,8 +106,8 @@ async fn the_last_probe_and_the_end_of_the_log_are_told_and_kept_until_the_next_
     let end = |text: &str| text.contains("line 29") && text.contains("HTTP 503");
     rig.until("active/web/events", end).await;
     let failure = past_json(&rig, "v2").await["failure"].clone();
-    assert_eq!(failure["log"].as_array().map(Vec::len), Some(20), "{failure}");
-    assert!(failure["probe"].as_str().is_some_and(|probe| probe.contains("HTTP 503")));
+    assert_eq!(failure["log_tail"].as_array().map(Vec::len), Some(20), "{failure}");
+    assert!(failure["last_probe"].as_str().is_some_and(|probe| probe.contains("HTTP 503")));
     // It is on disk, and so is the whole log of the one that failed.
     rig.kill_server().await;
     rig.serve().await;

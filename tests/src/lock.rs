@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe::OpenOptions;
 use tokio::process::{Child, Command};
@@ -322,5 +322,88 @@ async fn what_does_not_fit_or_is_in_flight_is_told_before_a_build() {
     // Without one in flight there is nothing to be superseded.
     let quick = timeout(Duration::from_secs(30), rig.deploy(&["apply", "web", "--supersede"]));
     quick.await.expect("nothing is waited for").fine();
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_is_cancelled_ends_and_nothing_that_its_holder_writes_counts() {
+    let rig = Rig::start().await;
+    rig.push(&["v1", "v2"]).await;
+    let plain = manifest(&rig, "web", &web("web:v1"));
+    rig.deploy(&["apply", "-f", &plain]).await.fine();
+    let gate = Gate::new(&rig, "gate");
+    let file = manifest(&rig, "web.v2", &(web("web:v2") + "name web\n" + &gate.build()));
+    let first = Going::start(&rig, &["apply", "-f", &file]);
+    phase(&rig, "build").await;
+    let next = Going::start(&rig, &["apply", "-f", &plain, "--wait-lock"]);
+    rig.until("active/web/queue", |queue| queue.contains("root")).await;
+    let began = Instant::now();
+    rig.deploy(&["cancel", "web"]).await.refused(0, "cancelled");
+    first.end().await.refused(1, "deploy was cancelled by root (uid 0) at 2");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(next.end().await.code, 0, "who waited has the lock");
+    let events = rig.cat("active/web/events").await;
+    assert!(events.contains("phase build: cancelled by root (uid 0)"), "{events}");
+    assert_eq!(rig.cat("active/web/replicas").await, "3/3");
+    // Without a build or an update there is nothing to be cancelled.
+    rig.deploy(&["cancel", "web"]).await.refused(1, "is being validated");
+
+    // Of a service that is not there yet nothing is left; a script is told when it writes.
+    let client = rig.client().await;
+    client.mkdir("active/api").await.expect("made");
+    let held = client.open("active/api/lock", Mode::ReadWrite).await.expect("free");
+    held.write_at(0, b"build\n").await.expect("it holds");
+    // The holder's own is meant for an update, and not for himself.
+    let own = held.write_at(0, b"cancel\n").await.expect_err("no update").to_string();
+    assert!(own.contains("no update in flight"), "{own}");
+    rig.echo("cancel", "active/api/ctl").await.expect("cancelled");
+    let told = held.write_at(0, b"apply\n").await.expect_err("it is over").to_string();
+    assert!(told.contains("deploy was cancelled by root (uid 0)"), "{told}");
+    drop((held, client));
+    let names = async || rig.client().await.list("active").await.expect("listed").len();
+    let gone = async { while names().await > 1 {} };
+    timeout(PATIENCE, gone).await.expect("its place goes with the open");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_old_enough_is_taken_by_force_and_its_holder_counts_no_more() {
+    let rig = Rig::with(&["--no-edge", "--lock-force-after", "2"]).await;
+    rig.push(&["v1"]).await;
+    let plain = manifest(&rig, "web", &web("web:v1"));
+    rig.deploy(&["apply", "-f", &plain]).await.fine();
+    let client = rig.client().await;
+    let held = client.open("active/web/lock", Mode::ReadWrite).await.expect("free");
+    held.write_at(0, b"build\n").await.expect("it holds");
+    let young = rig.deploy(&["apply", "-f", &plain, "--force"]).await;
+    young.refused(6, "it can be broken in ");
+    // As old as it has to be when this has waited in vain.
+    rig.deploy(&["apply", "-f", &plain, "--wait-lock=2s"]).await.refused(7, "in vain");
+    rig.deploy(&["apply", "-f", &plain, "--force"]).await.refused(0, "unchanged (v1)");
+    let events = rig.cat("active/web/events").await;
+    assert!(events.contains("phase build: broken by root (uid 0)"), "{events}");
+    let audit = rig.cat("audit").await;
+    assert!(audit.contains(" ctl: unlock: accepted"), "{audit}");
+
+    // Whatever he writes, through the lock or beside it over his connection, counts for nothing.
+    let taken = "lock was taken by root (uid 0) at 2";
+    let through = held.write_at(0, b"scale 1\n").await.expect_err("taken").to_string();
+    let beside = client.write("active/web/ctl", b"scale 1\n").await.expect_err("taken").to_string();
+    let draft = client.put("manifests/web", web("web:v1").as_bytes()).await;
+    let draft = draft.expect_err("taken").to_string();
+    for told in [through, beside, draft] {
+        assert!(told.contains(taken), "{told}");
+    }
+    assert_eq!(rig.cat("active/web/replicas").await, "3/3");
+    drop((held, client));
+
+    // A build ends when its lock is taken.
+    let gate = Gate::new(&rig, "gate");
+    let file = manifest(&rig, "web.v2", &(web("web:v1") + "name web\n" + &gate.build()));
+    let first = Going::start(&rig, &["apply", "-f", &file]);
+    phase(&rig, "build").await;
+    rig.deploy(&["apply", "-f", &plain, "--wait-lock=2s"]).await.refused(7, "in vain");
+    rig.deploy(&["apply", "-f", &plain, "--force"]).await.refused(0, "unchanged (v1)");
+    first.end().await.refused(6, taken);
     rig.end().await;
 }

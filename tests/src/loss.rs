@@ -3,11 +3,13 @@
 //! that end well, at once, or not at all.
 
 mod deed;
+mod endless;
 mod held;
 mod load;
 mod lossy;
 mod once;
 mod pool;
+mod replaced;
 mod score;
 mod shop;
 mod stream;

@@ -7,9 +7,11 @@ mod acme;
 #[allow(dead_code, reason = "others who include it use the rest")]
 #[path = "../../srv/edge/tests/authority/mod.rs"]
 mod authority;
+mod cancels;
 mod crash;
 mod edge;
 mod edges;
+mod facts;
 mod failures;
 mod files;
 mod house;
@@ -17,6 +19,7 @@ mod images;
 mod lock;
 mod logs;
 mod loss;
+mod many;
 mod refusals;
 mod registry;
 mod rig;

@@ -94,6 +94,12 @@ impl Rig {
         self.serve_until("serving, state in").await;
     }
 
+    /// The same, with these words from now on.
+    pub(crate) async fn serve_with(&mut self, words: &'static [&'static str]) {
+        self.words = words;
+        self.serve().await;
+    }
+
     /// Starts the server, and waits only for that line of what it tells.
     pub(crate) async fn serve_until(&mut self, line: &str) {
         let mut child = Command::new(&self.program)

@@ -92,7 +92,7 @@ async fn a_place_that_exits_too_often_is_given_up_and_says_so() {
 
 /// Applies a manifest, waits until an instance writes what shows how far it is, and cancels:
 /// within the bound it has ended, and the old version serves.
-async fn cancelled(rig: &Rig, manifest: &str, sign: &str) {
+pub(crate) async fn cancelled(rig: &Rig, manifest: &str, sign: &str) {
     rig.manifest("web", manifest).await.expect("right");
     let client = rig.client().await;
     let mut tail = client.open("active/web/tail", Mode::Read).await.expect("tail");
@@ -109,7 +109,7 @@ async fn cancelled(rig: &Rig, manifest: &str, sign: &str) {
 }
 
 /// Cancels what is in flight, and sees that it ends in time.
-async fn bounded(rig: &Rig, at: &str) {
+pub(crate) async fn bounded(rig: &Rig, at: &str) {
     let begun = Instant::now();
     rig.echo("cancel", "active/web/ctl").await.expect("accepted");
     let outcome = rig.wait("web").await;

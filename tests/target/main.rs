@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! PORT     where it listens
+//! START_MS how long it takes until it listens
 //! ON_TERM  graceful: no new connections, and an end when the last answer is out
 //!          exit: at once    ignore: not at all
 //! ```
@@ -13,6 +14,7 @@ mod socket;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -37,6 +39,8 @@ async fn main() -> std::io::Result<()> {
         "ignore" => OnTerm::Ignore,
         _ => OnTerm::Graceful,
     };
+    let start_ms = word("START_MS").parse().unwrap_or(0);
+    tokio::time::sleep(Duration::from_millis(start_ms)).await;
     let port = word("PORT").parse().unwrap_or(8080);
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
     println!("listening on {}", listener.local_addr()?.port());

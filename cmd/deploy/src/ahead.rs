@@ -120,13 +120,14 @@ pub(crate) async fn build(
     if manifest.build.is_empty() {
         return Ok(Built::Done);
     }
+    let watch = held.watch(stage.link).await?;
     held.say("build\n").await?;
     let place = place(&draft.path, manifest.source.as_deref());
     let address = ("DEPLOY_ADDR", stage.address.to_string());
     let commit = commit.map(|commit| ("DEPLOY_COMMIT", commit));
     let env = [address].into_iter().chain(commit).collect();
     let build = Build { service: &draft.service, words: &manifest.build, place, env };
-    build.run(stage.out, stop).await
+    build.run(stage.out, stop, held.lost(watch)).await
 }
 
 /// Gives up the update that is in flight, and waits for its end.

@@ -104,7 +104,7 @@ async fn watch(
             report = reports.recv() => match report {
                 Some(report) => {
                     show.take(&report)?;
-                    if matches!(report.news, News::Ended(_) | News::Broken { .. }) {
+                    if matches!(report.news, News::Ended(..) | News::Broken { .. }) {
                         services.retain(|service| *service != report.service);
                     }
                 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -49,11 +50,17 @@ pub(crate) enum Built {
 }
 
 impl Build<'_> {
-    /// Runs it to its end.
+    /// Runs it to its end, or until the lock it is run under is `lost`.
     ///
     /// # Errors
-    /// It cannot be started, or fails.
-    pub(crate) async fn run(&self, out: Out, stop: &mut Stop) -> Result<Built> {
+    /// It cannot be started, or fails, or its lock is lost.
+    pub(crate) async fn run(
+        &self,
+        out: Out,
+        stop: &mut Stop,
+        lost: impl Future<Output = Error>,
+    ) -> Result<Built> {
+        let mut lost = pin!(lost);
         let (mut child, output) = self.start().map_err(|why| self.wrong(&words(&why)))?;
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let mut shown = Shown { out, service: self.service, last: VecDeque::new() };
@@ -64,6 +71,10 @@ impl Build<'_> {
                 () = stop.asked() => {
                     end(&mut child, group).await;
                     return Ok(Built::Stopped);
+                }
+                why = &mut lost => {
+                    end(&mut child, group).await;
+                    return Err(why);
                 }
                 ended = child.wait() => break ended,
                 line = lines.next() => match line {

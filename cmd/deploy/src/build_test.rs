@@ -3,6 +3,7 @@
 use super::{Build, Built, LINE_BYTES_MAX, Lines};
 use crate::out::Out;
 use crate::stop::Stop;
+use std::future::pending;
 
 /// Runs a line of a shell as a build; says nothing of it.
 async fn run(line: &str) -> Result<Built, String> {
@@ -10,7 +11,7 @@ async fn run(line: &str) -> Result<Built, String> {
     let env = vec![("DEPLOY_COMMIT", "ab12".to_string())];
     let build = Build { service: "web", words: &words, place: "/".into(), env };
     let out = Out { json: false, quiet: true };
-    build.run(out, &mut Stop::new()).await.map_err(|error| error.to_string())
+    build.run(out, &mut Stop::new(), pending()).await.map_err(|error| error.to_string())
 }
 
 #[tokio::test]
@@ -22,7 +23,8 @@ async fn a_build_that_succeeds_is_done_and_one_that_fails_says_how() {
     assert!(killed.contains("ended by signal 9"), "{killed}");
     let words = ["/none/such".to_string()];
     let build = Build { service: "web", words: &words, place: "/".into(), env: Vec::new() };
-    let missing = build.run(Out::default(), &mut Stop::new()).await.unwrap_err().to_string();
+    let missing =
+        build.run(Out::default(), &mut Stop::new(), pending()).await.unwrap_err().to_string();
     assert!(missing.contains("/none/such: no such file or directory"), "{missing}");
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Figures {
     pub(crate) requests: u64,
     pub(crate) errors: u64,
     pub(crate) in_flight: u64,
-    /// Requests that took so many microseconds at most; the last one counts all.
+    /// Requests that took about so many microseconds.
     pub(crate) took: BTreeMap<u64, u64>,
 }
 
@@ -36,8 +36,12 @@ pub(crate) struct Look(pub(crate) BTreeMap<Whose, Figures>);
 impl Look {
     /// Adds the text of one edge. Lines of other figures are passed over.
     pub(crate) fn add(&mut self, text: &str) {
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let Some((name, labels, value)) = sample(line) else { continue };
+        for line in text.lines() {
+            let fine = line.strip_prefix("# FINE ");
+            if fine.is_none() && line.starts_with('#') {
+                continue;
+            }
+            let Some((name, labels, value)) = sample(fine.unwrap_or(line)) else { continue };
             let of = |key: &str| labels.get(key).cloned().unwrap_or_default();
             let (of_route, figure) = match name.strip_prefix("deploy_route_") {
                 Some(figure) => (true, figure),
@@ -51,14 +55,18 @@ impl Look {
             let figures = self.0.entry(Whose { service: of("service"), what }).or_default();
             match figure {
                 "requests_total" => {
-                    figures.requests += value as u64;
+                    let value = count(value);
+                    figures.requests += value;
                     let wrong = matches!(of("class").as_str(), "5xx" | "edge");
-                    figures.errors += if wrong { value as u64 } else { 0 };
+                    figures.errors += if wrong { value } else { 0 };
                 }
-                "inflight" => figures.in_flight += value as u64,
-                "request_seconds_bucket" => {
-                    let us = of("le").parse::<f64>().map_or(u64::MAX, |le| (le * 1e6) as u64);
-                    *figures.took.entry(us).or_default() += value as u64;
+                "inflight" => figures.in_flight += count(value),
+                "request_seconds" => {
+                    for (us, count) in value.split(' ').filter_map(|part| part.split_once(':')) {
+                        // What is too long has no number.
+                        let us = us.parse().unwrap_or(u64::MAX);
+                        *figures.took.entry(us).or_default() += count.parse().unwrap_or(0);
+                    }
                 }
                 _ => {}
             }
@@ -89,18 +97,26 @@ impl Figures {
         }
     }
 
-    /// Microseconds that this part of the requests did not exceed, as far as the buckets tell;
-    /// none of no requests.
+    /// Microseconds that this part of the requests did not exceed, within a thirtieth; none of no
+    /// requests.
     pub(crate) fn quantile_us(&self, part: f64) -> Option<u64> {
-        let all = *self.took.values().next_back()?;
+        let all: u64 = self.took.values().sum();
         let wanted = ((all as f64 * part).ceil() as u64).max(1);
-        let within = self.took.iter().find(|(_, count)| **count >= wanted)?;
-        Some(*within.0).filter(|_| all > 0)
+        let mut seen = 0;
+        let within = self.took.iter().find(|(_, count)| {
+            seen += **count;
+            seen >= wanted
+        })?;
+        Some(*within.0)
     }
 }
 
+fn count(value: &str) -> u64 {
+    value.parse::<f64>().map_or(0, |value| value as u64)
+}
+
 /// One line: the name, the labels, the value.
-fn sample(line: &str) -> Option<(&str, BTreeMap<String, String>, f64)> {
+fn sample(line: &str) -> Option<(&str, BTreeMap<String, String>, &str)> {
     let (name, rest) = line.split_once('{')?;
     let mut labels = BTreeMap::new();
     let mut rest = rest;
@@ -110,7 +126,7 @@ fn sample(line: &str) -> Option<(&str, BTreeMap<String, String>, f64)> {
         labels.insert(key.trim_start_matches(',').to_string(), value);
         rest = after;
         if let Some(value) = rest.strip_prefix('}') {
-            return Some((name, labels, value.trim().parse().ok()?));
+            return Some((name, labels, value.trim()));
         }
     }
 }
@@ -140,8 +156,7 @@ mod tests {
         deploy_requests_total{service=\"web\",instance=\"web-1\",version=\"ab\",class=\"5xx\"} 4\n\
         deploy_inflight{service=\"web\",instance=\"web-1\",version=\"ab\"} 3\n\
         deploy_request_seconds_bucket{service=\"web\",instance=\"web-1\",le=\"0.001\"} 2\n\
-        deploy_request_seconds_bucket{service=\"web\",instance=\"web-1\",le=\"0.01\"} 3\n\
-        deploy_request_seconds_bucket{service=\"web\",instance=\"web-1\",le=\"+Inf\"} 4\n\
+        # FINE deploy_request_seconds{service=\"web\",instance=\"web-1\"} 980:2 9728:1 +Inf:1\n\
         deploy_connections 7\nnonsense\n";
 
     fn look(texts: &[&str]) -> Look {
@@ -162,9 +177,9 @@ mod tests {
         assert_eq!((route.requests, route.errors), (200, 20));
         let instance = &look.0[&web(What::Instance("web-1".to_string()))];
         assert_eq!((instance.requests, instance.errors, instance.in_flight), (8, 8, 6));
-        assert_eq!(instance.took, BTreeMap::from([(1_000, 4), (10_000, 6), (u64::MAX, 8)]));
-        assert_eq!(instance.quantile_us(0.5), Some(1_000));
-        assert_eq!(instance.quantile_us(0.75), Some(10_000));
+        assert_eq!(instance.took, BTreeMap::from([(980, 4), (9_728, 2), (u64::MAX, 2)]));
+        assert_eq!(instance.quantile_us(0.5), Some(980));
+        assert_eq!(instance.quantile_us(0.75), Some(9_728));
         assert_eq!(instance.quantile_us(0.99), Some(u64::MAX));
         assert_eq!(route.quantile_us(0.5), None);
     }
@@ -175,7 +190,7 @@ mod tests {
         let since = two.since(&one);
         let instance = &since.0[&web(What::Instance("web-1".to_string()))];
         assert_eq!((instance.requests, instance.in_flight), (4, 6));
-        assert_eq!(instance.quantile_us(0.5), Some(1_000));
+        assert_eq!(instance.quantile_us(0.5), Some(980));
         assert_eq!(one.since(&two), one);
         let still = one.since(&one);
         assert_eq!(still.0[&web(What::Route("shop /".to_string()))].requests, 0);
@@ -184,7 +199,7 @@ mod tests {
     #[test]
     fn escapes_in_a_label_are_undone() {
         let (name, labels, value) = sample(r#"a{b="x\"y\\z\n",c="d"} 1.5"#).unwrap();
-        assert_eq!((name, labels["b"].as_str(), value), ("a", "x\"y\\z\n", 1.5));
+        assert_eq!((name, labels["b"].as_str(), value), ("a", "x\"y\\z\n", "1.5"));
         assert_eq!(sample("a 1"), None);
         assert_eq!(sample("a{b=\"c"), None);
     }

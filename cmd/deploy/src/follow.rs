@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::fact::{Began, Fact, Line};
+use crate::failure::Failure;
 use crate::going::{Going, is_of_room};
 use crate::hold::Held;
 use crate::link::{Lines, Link};
@@ -10,6 +11,7 @@ use crate::news::{News, Report};
 use crate::outcome::{Outcome, Verdict};
 use crate::past::Past;
 use crate::row::Row;
+use crate::status::versions;
 use crate::verb::Is;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +56,10 @@ pub(crate) struct Follower {
     /// What was told of the room for the surge of what begins next.
     room: Option<String>,
     failed: Vec<u32>,
-    log_seen: bool,
+    /// What was told of the log of the one that failed last.
+    log: Vec<String>,
+    /// When what is followed began, as the server says.
+    began: String,
     /// An outcome that was told; the last one, if it is that of `wait`, is the end.
     told: Option<(String, String)>,
 }
@@ -62,7 +67,16 @@ pub(crate) struct Follower {
 impl Follower {
     /// A follower that has not begun.
     pub(crate) fn new(link: Link, ask: Ask, reports: mpsc::Sender<Report>) -> Follower {
-        Follower { link, ask, reports, room: None, failed: Vec::new(), log_seen: false, told: None }
+        Follower {
+            link,
+            ask,
+            reports,
+            room: None,
+            failed: Vec::new(),
+            log: Vec::new(),
+            began: String::new(),
+            told: None,
+        }
     }
 
     /// Writes the verb and follows what comes of it. Gives what the command ends with.
@@ -151,6 +165,7 @@ impl Follower {
             self.told = Some((time, text.to_string()));
         } else if let Fact::Began(began) = fact {
             let going = self.going(began).await?;
+            self.began.clone_from(&time);
             self.say(News::Going { time, going }).await;
         } else {
             self.note(&fact);
@@ -163,8 +178,11 @@ impl Follower {
     fn note(&mut self, fact: &Fact) {
         if let Fact::Failed { number, .. } = fact {
             self.failed.push(*number);
+            self.log.clear();
         }
-        self.log_seen |= matches!(fact, Fact::Log { .. });
+        if let Fact::Log { line, .. } = fact {
+            self.log.push(line.clone());
+        }
         if let Fact::Text(text) = fact
             && is_of_room(text)
         {
@@ -176,7 +194,7 @@ impl Follower {
     async fn going(&mut self, began: Began) -> Result<Going> {
         let service = &self.ask.service;
         let deployed = self.link.find(&self.path("manifest")).await?.unwrap_or_default();
-        let before = manifest::parse(service, &deployed).manifest.map(|m| m.replicas);
+        let before = manifest::parse(service, &deployed).manifest;
         // After a change in place there is no target any more: it is what is deployed.
         let mut past = None;
         for file in ["target_version", "version"] {
@@ -189,7 +207,7 @@ impl Follower {
             past = self.link.find(&path).await?.map(Past::read);
         }
         let room = self.room.take();
-        Ok(Going::new(&self.ask.service, began, past.as_ref(), before, room.as_deref()))
+        Ok(Going::new(&self.ask.service, began, past.as_ref(), before.as_ref(), room.as_deref()))
     }
 
     /// The instances as they are now, for who shows them.
@@ -213,23 +231,54 @@ impl Follower {
         let outcome = same.unwrap_or(waited);
         let failed =
             matches!(outcome.verdict, Verdict::Failed | Verdict::RolledBack | Verdict::Paused);
-        if failed && !self.log_seen {
+        if failed && self.log.is_empty() {
             self.last_log().await?;
         }
         self.rows().await?;
         let exit = outcome.exit(self.ask.verb);
-        self.say(News::Ended(outcome)).await;
+        let failure = match outcome.reason.as_ref().filter(|_| failed) {
+            Some(reason) => Some(Box::new(self.failure(&outcome, reason).await)),
+            None => None,
+        };
+        self.say(News::Ended(outcome, failure)).await;
         Ok(exit)
     }
 
+    /// What the history knows of the instance by which it failed. Where there was none, as when an
+    /// image is missing, only the reason is known.
+    async fn failure(&mut self, outcome: &Outcome, reason: &str) -> Failure {
+        let bad = match outcome.verdict {
+            Verdict::RolledBack => outcome.from.as_ref(),
+            Verdict::Done
+            | Verdict::Failed
+            | Verdict::Cancelled
+            | Verdict::Paused
+            | Verdict::Unchanged
+            | Verdict::None => outcome.to.as_ref(),
+        };
+        let kept = versions(&self.link, &self.ask.service).await.unwrap_or_default();
+        let of = kept.into_iter().find(|past| Some(&past.number) == bad);
+        // An older one is of an earlier update to the same version.
+        let failure = of.and_then(|past| past.failure).filter(|failure| failure.at >= self.began);
+        let mut failure = failure.unwrap_or_default();
+        if failure.reason.is_empty() {
+            failure.reason = reason.to_string();
+        }
+        if failure.log.is_empty() {
+            failure.log = std::mem::take(&mut self.log);
+        }
+        failure
+    }
+
     /// The last lines of the instance that failed last, where no event told them.
-    async fn last_log(&self) -> Result<()> {
+    async fn last_log(&mut self) -> Result<()> {
         let Some(number) = self.failed.last().copied() else { return Ok(()) };
         let path = self.path(&format!("instances/{number}/log"));
         let text = self.link.find(&path).await?.unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         for line in &lines[lines.len().saturating_sub(LOG_LINES_MAX)..] {
             let fact = Fact::Log { number, line: (*line).to_string() };
+            self.note(&fact);
             let time = line.split(' ').next().unwrap_or_default().to_string();
             self.say(News::Told { time, fact }).await;
         }

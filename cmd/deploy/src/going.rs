@@ -13,8 +13,11 @@ const TURNS_ROUND: &str = "no room for the surge";
 /// What it says before the batch that is made, when it has room for a part of it.
 const SMALLER: &str = "no room for the whole surge: batch ";
 
-/// What a change by replacement means.
-pub(crate) const REPLACES: &str = "all old ones stop before new ones start";
+/// What a change by replacement means, between these versions.
+pub(crate) fn replaces<'a>(versions: impl IntoIterator<Item = &'a Manifest>) -> String {
+    let seconds = manifest::hold_ms(versions) as f64 / 1e3;
+    format!("all old ones stop before new ones start; requests wait for at most {seconds} s")
+}
 
 /// What is known of a change that began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,22 +41,25 @@ pub(crate) struct To {
     pub(crate) replicas: u32,
     /// Instances replaced at a time.
     pub(crate) batch: u32,
+    /// What a replacement means.
+    replaces: String,
 }
 
 impl Going {
-    /// Puts together what the event said, the version's file in `history/`, how many instances
-    /// ran before, and what the server told of the room for the surge.
+    /// Puts together what the event said, the version's file in `history/`, what was deployed
+    /// before, and what the server told of the room for the surge.
     pub(crate) fn new(
         service: &str,
         mut began: Began,
         past: Option<&Past>,
-        replicas_before: Option<u32>,
+        before: Option<&Manifest>,
         room: Option<&str>,
     ) -> Going {
         let past = past.filter(|past| past.number == began.to);
-        let mut to = past.and_then(|past| Some(To::new(&past.manifest(service)?, &past.digest)));
+        let mut to =
+            past.and_then(|past| Some(To::new(&past.manifest(service)?, &past.digest, before)));
         let wanted = to.as_ref().map_or(0, |to| to.replicas);
-        let least = replicas_before.unwrap_or(wanted).min(wanted);
+        let least = before.map_or(wanted, |before| before.replicas).min(wanted);
         if room.is_some_and(|text| text.starts_with(TURNS_ROUND)) {
             began.pace = Pace::TurnRound;
         }
@@ -96,9 +102,9 @@ impl Going {
         match self.began.how {
             How::First => format!("first deploy, {}", instances(to.replicas)),
             How::InPlace => format!("in place, {}", instances(to.replicas)),
-            How::Replace => format!("replace, {REPLACES}"),
+            How::Replace => format!("replace, {}", to.replaces),
             how @ (How::Restart | How::Rollback) if self.began.pace == Pace::Replace => {
-                format!("{}, replace, {REPLACES}", how.word())
+                format!("{}, replace, {}", how.word(), to.replaces)
             }
             how @ (How::Rolling | How::Restart | How::Rollback) => {
                 format!("{}, {}", how.word(), batches())
@@ -122,12 +128,13 @@ impl How {
 }
 
 impl To {
-    fn new(manifest: &Manifest, digest: &str) -> To {
+    fn new(manifest: &Manifest, digest: &str, before: Option<&Manifest>) -> To {
         To {
             image: manifest.image.at_digest(digest),
             reference: manifest.image.to_string(),
             replicas: manifest.replicas,
             batch: manifest.batch(),
+            replaces: replaces(before.into_iter().chain([manifest])),
         }
     }
 }
@@ -171,7 +178,11 @@ mod tests {
         let digest = format!("sha256:ab12{}", "0".repeat(60));
         let head = format!("# version ab12cd34ef56 v8\n# image {digest}\n");
         let past = Past::read(format!("{head}{manifest}"));
-        let going = Going::new("web", began, Some(&past), before, room);
+        let before = before.map(|replicas| {
+            let text = format!("image app:1.8\nreplicas {replicas}\nstop_timeout 20\n");
+            manifest::parse("web", &text).manifest.unwrap()
+        });
+        let going = Going::new("web", began, Some(&past), before.as_ref(), room);
         assert_eq!(going.line("web"), want, "of {event:?}");
     }
 
@@ -236,7 +247,8 @@ mod tests {
             Some(4),
             None,
             "web: v9 → v8  image app@sha256:ab12… (app:1.9)  rollback, replace, \
-             all old ones stop before new ones start: exited with code 1",
+             all old ones stop before new ones start; requests wait for at most 75 s: \
+             exited with code 1",
         );
         check(
             "restart started v8, replace",
@@ -244,7 +256,7 @@ mod tests {
             Some(4),
             None,
             "web: v8  image app@sha256:ab12… (app:1.9)  restart, replace, \
-             all old ones stop before new ones start",
+             all old ones stop before new ones start; requests wait for at most 75 s",
         );
     }
 

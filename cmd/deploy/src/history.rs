@@ -1,9 +1,10 @@
 //! `history`: the versions of a service that are kept, or one of them as it was applied.
 
 use crate::error::{Error, Result};
+use crate::failure::Failure;
 use crate::link::Link;
 use crate::out::{Out, table};
-use crate::past::{Failure, Past};
+use crate::past::Past;
 use crate::status::versions;
 use serde_json::{Value, json};
 

@@ -4,7 +4,8 @@
 use crate::apply::Stage;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::link::Link;
+use crate::fact::Line;
+use crate::link::{Lines, Link};
 use crate::out::Out;
 use ninep::client::{File, Mode};
 use serde_json::json;
@@ -142,5 +143,34 @@ impl Held {
     pub(crate) async fn say(&self, text: &str) -> Result<()> {
         let written = self.file.write_at(0, text.as_bytes()).await.map(drop);
         written.map_err(|error| Error::at(&format!("active/{}/lock", self.service), error))
+    }
+
+    /// The events from now on, by which it is known when the lock is lost.
+    ///
+    /// # Errors
+    /// As of any file.
+    pub(crate) async fn watch(&self, link: &Link) -> Result<Lines> {
+        Lines::open(link, &format!("active/{}/watch", self.service)).await
+    }
+
+    /// Waits until the lock is held no more, taken by force or cancelled; gives why.
+    pub(crate) async fn lost(&self, mut watch: Lines) -> Error {
+        let of_locks = |line: &String| {
+            Line::of_service(line, &self.service).is_some_and(|it| it.text.starts_with("lock of "))
+        };
+        loop {
+            let lines = match watch.next().await {
+                Ok(lines) => lines,
+                Err(error) => return error,
+            };
+            // Whose lock it was, the server knows.
+            if lines.is_empty() || lines.iter().any(of_locks) {
+                match self.say("build\n").await {
+                    Ok(()) if lines.is_empty() => return Error::NoService(self.service.clone()),
+                    Ok(()) => {}
+                    Err(error) => return error,
+                }
+            }
+        }
     }
 }

@@ -45,7 +45,10 @@ impl Json {
                 put(&mut object, "time", json!(time));
                 self.fact(&mut object, &report.service, fact);
             }
-            News::Ended(outcome) => ended(&mut object, outcome, outcome.exit(report.asked)),
+            News::Ended(outcome, failure) => {
+                ended(&mut object, outcome, outcome.exit(report.asked));
+                put(&mut object, "failure", json!(failure.as_ref().map(|failure| failure.json())));
+            }
             News::Broken { reason, exit } => {
                 put(&mut object, "phase", json!("failed"));
                 put(&mut object, "reason", json!(reason));

@@ -19,6 +19,7 @@ mod error;
 mod events;
 mod exit;
 mod fact;
+mod failure;
 #[cfg(test)]
 mod fake_tree;
 mod figures;

@@ -1,6 +1,7 @@
 //! What a follower of one service has to say; printed as lines, as JSON or as bars.
 
 use crate::fact::Fact;
+use crate::failure::Failure;
 use crate::going::Going;
 use crate::outcome::Outcome;
 use crate::row::Row;
@@ -27,8 +28,8 @@ pub(crate) enum News {
     },
     /// The instances as they are now.
     Rows(Vec<Row>),
-    /// It ended.
-    Ended(Outcome),
+    /// It ended; where it failed, with what is known of that.
+    Ended(Outcome, Option<Box<Failure>>),
     /// The server would not have it, or cannot be heard any more.
     Broken {
         /// Why.

@@ -141,7 +141,9 @@ fn find_verb(word: &str) -> Result<&'static Verb, Usage> {
 /// What is said of a word that is no verb: the nearest one that is.
 pub(crate) fn unknown_verb(word: &str) -> Usage {
     let names = VERBS.iter().map(|verb| verb.name);
-    Usage::Verb { word: word.to_string(), nearest: nearest(word, names) }
+    // It ends the server, and is a word of the server's own program.
+    let down = (word == "down").then_some("deployfs down");
+    Usage::Verb { word: word.to_string(), nearest: down.or(nearest(word, names)) }
 }
 
 fn unknown(verb: Option<&'static Verb>, flag: String) -> Usage {

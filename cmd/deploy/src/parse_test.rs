@@ -76,6 +76,7 @@ fn a_lock_is_waited_for_with_a_time_or_without() {
 #[test]
 fn an_unknown_verb_or_flag_names_the_nearest() {
     check("aply web", "unknown verb \"aply\", did you mean apply?; deploy help shows them all");
+    check("down", "unknown verb \"down\", did you mean deployfs down?; deploy help shows them all");
     check("exec web", "unknown verb \"exec\"; deploy help shows them all");
     check(
         "apply --detatch",

@@ -1,7 +1,7 @@
 //! A file of `history/`: what a version was, who applied it, how it ended, and its manifest.
 
+use crate::failure::{End, Failure};
 use manifest::Manifest;
-use serde_json::{Value, json};
 
 /// Lines of the head: version, image, by, at, ended, commit, message, story. The last says how
 /// many lines of what became of the version follow.
@@ -36,28 +36,6 @@ pub(crate) struct Past {
     pub(crate) text: String,
 }
 
-/// What is known of an instance that failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// When, at which place, and why.
-    pub(crate) reason: String,
-    /// How its process ended: `3`, `137 KILL out of memory`.
-    pub(crate) exit: String,
-    /// What its last probe was answered.
-    pub(crate) probe: String,
-    /// The end of what it wrote.
-    pub(crate) log: Vec<String>,
-}
-
-impl Failure {
-    /// As programs read it.
-    pub(crate) fn json(&self) -> Value {
-        json!({
-            "reason": self.reason, "exit": self.exit, "probe": self.probe, "log": self.log,
-        })
-    }
-}
-
 impl Past {
     /// Reads the file: `#` lines with a word each, then the manifest.
     pub(crate) fn read(text: String) -> Past {
@@ -89,16 +67,19 @@ impl Past {
 
     /// A line of what became of it.
     fn became(&mut self, word: &str, rest: &str) {
-        let failure = || Failure::default();
         match word {
             "then" => self.ends.push(rest.to_string()),
             "validated" => self.validated = true,
-            "failed" => self.failure.get_or_insert_with(failure).reason = rest.to_string(),
-            "exit" => self.failure.get_or_insert_with(failure).exit = rest.to_string(),
-            "probe" => self.failure.get_or_insert_with(failure).probe = rest.to_string(),
-            "log" => self.failure.get_or_insert_with(failure).log.push(rest.to_string()),
+            "failed" => self.failure().began(rest),
+            "exit" => self.failure().end = End::read(rest),
+            "probe" => self.failure().probe = Some(rest.to_string()),
+            "log" => self.failure().log.push(rest.to_string()),
             _ => {}
         }
+    }
+
+    fn failure(&mut self) -> &mut Failure {
+        self.failure.get_or_insert_default()
     }
 
     /// The manifest, where this command understands it. The head is comments to it.
@@ -150,11 +131,8 @@ mod tests {
         assert_eq!((past.commit.as_str(), past.message.as_str()), ("ab12 mend", "for good"));
         assert_eq!(past.ends, ["2026-11-20T12:34:06Z done update v6→v7 (0.9s)"]);
         let failure = past.failure.as_ref().unwrap();
-        assert_eq!(failure.exit, "137 KILL out of memory");
-        assert_eq!(
-            (failure.probe.as_str(), &failure.log[..]),
-            ("HTTP 503", &["last words".to_string()][..])
-        );
+        assert_eq!((failure.end.code, failure.end.oom), (Some(137), true));
+        assert_eq!((failure.probe.as_deref(), failure.log.len()), (Some("HTTP 503"), 1));
         assert!(past.validated);
         assert_eq!(past.manifest("web").unwrap().replicas, 3);
     }

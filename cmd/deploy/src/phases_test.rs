@@ -18,7 +18,7 @@ fn report(asked: Is, line: &str) -> Report {
     let (service, news) = match line.split_once([':', ' ']) {
         Some((service, "accepted")) => (service, News::Accepted),
         Some((service, rest)) => match rest.trim().strip_prefix("= ") {
-            Some(outcome) => (service, News::Ended(Outcome::read(outcome).unwrap())),
+            Some(outcome) => (service, News::Ended(Outcome::read(outcome).unwrap(), None)),
             None => (service, told(rest.trim())),
         },
         None => panic!("{line:?} is no line of a script"),
@@ -33,8 +33,8 @@ fn told(text: &str) -> News {
     let digest = format!("sha256:ab12{}", "0".repeat(60));
     let head = format!("# version ab12cd34ef56 {}\n# image {digest}\n", began.to);
     let past = Past::read(format!("{head}image app:1.9\nreplicas 4\n"));
-    let before = began.from.as_ref().map(|_| 4);
-    News::Going { time, going: Going::new("web", began, Some(&past), before, None) }
+    let before = began.from.as_ref().and_then(|_| past.manifest("web"));
+    News::Going { time, going: Going::new("web", began, Some(&past), before.as_ref(), None) }
 }
 
 /// Runs a script and writes down what was printed after each line.

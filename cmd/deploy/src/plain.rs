@@ -57,7 +57,7 @@ impl Plain {
                 vec![Say::plain(format!("{indent}{}", going.line(service)))]
             }
             News::Told { fact, .. } => self.fact(now_ms, service, fact),
-            News::Ended(outcome) => {
+            News::Ended(outcome, _) => {
                 self.held.retain(|held| held.service != service);
                 self.ended(report, outcome)
             }

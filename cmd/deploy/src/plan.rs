@@ -1,7 +1,7 @@
 //! What apply would do with one service, as far as files tell. Pure: manifests and numbers in,
 //! words out; what is really done, the server decides.
 
-use crate::going::{REPLACES, instances, short};
+use crate::going::{instances, replaces, short};
 use crate::past::Past;
 use crate::room::Room;
 use manifest::{Change, Effect, Manifest, Outcome, Update};
@@ -27,6 +27,8 @@ pub(crate) struct Plan {
 enum How {
     First,
     Unchanged,
+    /// It is stopped, and starts.
+    Start,
     InPlace,
     Rolling,
     Replace,
@@ -46,12 +48,20 @@ pub(crate) struct Deployed {
     pub(crate) runs: u32,
 }
 
+impl Deployed {
+    /// Nothing of it runs because somebody asked for that.
+    fn is_stopped(&self) -> bool {
+        self.runs == 0 && self.manifest.replicas > 0
+    }
+}
+
 impl Plan {
     /// Compares what is deployed, if anything is, with what is wanted.
     pub(crate) fn new(service: &str, old: Option<&Deployed>, new: &Manifest) -> Plan {
         let (changes, unresolved) = old.map_or((Vec::new(), None), |old| changes(old, new));
         let how = match old {
             None => How::First,
+            Some(old) if old.is_stopped() => How::Start,
             Some(old) => match manifest::outcome(&changes) {
                 Outcome::Unchanged if !old.unsettled => How::Unchanged,
                 Outcome::InPlace if !old.unsettled => How::InPlace,
@@ -66,16 +76,20 @@ impl Plan {
         let batch = new.batch().min(new.replicas).max(1);
         let needs = match how {
             How::Unchanged => 0,
-            How::First | How::InPlace | How::Replace => more,
+            How::First | How::Start | How::InPlace | How::Replace => more,
             How::Rolling => batch + more,
         };
         let least = runs.min(new.replicas);
         let words = match how {
             How::First => format!("first deploy, {}", instances(new.replicas)),
             How::Unchanged => "unchanged".to_string(),
+            How::Start => format!("start, {}; it is stopped", instances(new.replicas)),
             How::InPlace => "in place, nothing restarts".to_string(),
             How::Rolling => format!("rolling, batch {batch}, never fewer than {least}"),
-            How::Replace => format!("replace, {REPLACES}"),
+            How::Replace => {
+                let versions = old.map(|old| &old.manifest).into_iter().chain([new]);
+                format!("replace, {}", replaces(versions))
+            }
         };
         Plan {
             service: service.to_string(),
@@ -102,6 +116,7 @@ impl Plan {
     pub(crate) fn text(&self) -> String {
         let versions = match (&self.from, self.how) {
             (Some(from), How::Unchanged) => from.clone(),
+            (Some(from), How::Start) if self.changes.is_empty() => from.clone(),
             (Some(from), _) => format!("{from} → new"),
             (None, _) => "new".to_string(),
         };
@@ -152,6 +167,7 @@ impl Plan {
             "effect": match self.how {
                 How::First => "first",
                 How::Unchanged => "unchanged",
+                How::Start => "start",
                 How::InPlace => "in place",
                 How::Rolling => "rolling",
                 How::Replace => "replace",

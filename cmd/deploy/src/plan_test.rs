@@ -83,12 +83,28 @@ fn too_little_room_is_told_with_what_is_free() {
 #[test]
 fn a_stateful_service_is_replaced() {
     check(
-        Some("image db:1\nupdate replace\n"),
-        "image db:1\nupdate replace\nenv A=1\n",
-        "web: v7 → new replace, all old ones stop before new ones start\n  \
-         + env A 1 restarts instances\n  db:1 is resolved when it is applied; if its tag moved, \
-         instances restart",
+        Some("image db:1\nupdate replace\nstop_timeout 20\n"),
+        "image db:1\nupdate replace\nstop_timeout 20\nenv A=1\n",
+        "web: v7 → new replace, all old ones stop before new ones start; requests wait for at \
+         most 75 s\n  + env A 1 restarts instances\n  db:1 is resolved when it is applied; if its \
+         tag moved, instances restart",
     );
+}
+
+#[test]
+fn a_service_that_is_stopped_is_started_and_not_changed_in_place() {
+    let plan = |new: &str| {
+        let old = Deployed { runs: 0, ..deployed("image app:1.8\nreplicas 2\n") };
+        Plan::new("web", Some(&old), &manifest::parse("web", new).manifest.unwrap())
+    };
+    let same = plan("image app:1.8\nreplicas 2\n");
+    assert!(same.is_change() && same.text().starts_with("web: v7  start, 2 instances; it is stop"));
+    let more = plan("image app:1.8\nreplicas 3\n");
+    assert!(more.text().starts_with("web: v7 → new  start, 3 instances; it is stopped\n"));
+    assert_eq!(more.json()["effect"], "start");
+    // Nobody stopped what was scaled to nothing.
+    let none = "image app:1.8\nreplicas 0\n";
+    assert!(!Plan::new("web", Some(&deployed(none)), &deployed(none).manifest).is_change());
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Row {
     pub(crate) restarts: String,
     /// How it ended: `137 KILL out of memory`.
     pub(crate) exit: String,
+    /// What its last probe was answered.
+    pub(crate) probe: String,
     /// Why it failed.
     pub(crate) reason: String,
 }
@@ -42,6 +44,7 @@ impl Row {
             health: of("health"),
             restarts: of("restarts"),
             exit: of("exit"),
+            probe: of("probe"),
             reason: of("reason"),
         }
     }

@@ -138,7 +138,7 @@ impl Bars {
                 drawn.old.get_or_insert_with(versions);
                 drawn.rows.clone_from(rows);
             }
-            News::Ended(_) | News::Broken { .. } => {
+            News::Ended(..) | News::Broken { .. } => {
                 // What it came to stays; the bars of others go on below.
                 let last = self.service_lines(&report.service, usize::MAX);
                 self.services.remove(&report.service);

@@ -2,6 +2,7 @@
 
 use crate::edges;
 use crate::error::Result;
+use crate::failure::End;
 use crate::follow::rows;
 use crate::link::Link;
 use crate::out::{Out, table};
@@ -165,14 +166,6 @@ impl Seen {
     fn json(&self) -> Value {
         let state: Map<String, Value> =
             values(&self.state).into_iter().map(|(k, v)| (k.to_string(), json!(v))).collect();
-        let row = |row: &Row| {
-            json!({
-                "instance": row.number, "id": row.id, "version": row.version, "state": row.state,
-                "health": row.health, "node": row.node, "address": row.address,
-                "restarts": row.restarts.parse::<u32>().ok(), "exit": row.exit,
-                "reason": row.reason,
-            })
-        };
         json!({
             "service": self.service,
             "state": state,
@@ -180,9 +173,34 @@ impl Seen {
             "health": self.health,
             "progress": self.progress,
             "error": self.error,
-            "instances": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "instances": self.rows.iter().map(instance).collect::<Vec<_>>(),
+            "last_failure": self.last_failure(),
         })
     }
+
+    /// The instance that failed last, of all versions that are kept, and its version's number.
+    fn last_failure(&self) -> Value {
+        let failed = self.versions.iter().filter_map(|past| Some((past, past.failure.as_ref()?)));
+        let last = failed.max_by(|(_, one), (_, other)| one.at.cmp(&other.at));
+        last.map_or(Value::Null, |(past, failure)| {
+            let mut object = failure.json();
+            object["version"] = json!(past.number);
+            object
+        })
+    }
+}
+
+/// An instance as programs read it.
+fn instance(row: &Row) -> Value {
+    let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let mut object = json!({
+        "instance": row.number, "id": row.id, "version": row.version, "state": row.state,
+        "health": row.health, "node": row.node, "address": row.address,
+        "restarts": row.restarts.parse::<u32>().ok(), "reason": row.reason,
+        "last_probe": known(&row.probe),
+    });
+    object.as_object_mut().into_iter().for_each(|object| End::read(&row.exit).put(object));
+    object
 }
 
 #[cfg(test)]

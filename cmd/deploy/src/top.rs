@@ -140,7 +140,7 @@ mod tests {
         Look(BTreeMap::from([
             (
                 whose(What::Instance("web-1".to_string())),
-                figures(20, 0, 1, &[(1_200, 15), (2_400_000, 20)]),
+                figures(20, 0, 1, &[(1_200, 15), (2_400_000, 5)]),
             ),
             (whose(What::Route("shop /".to_string())), figures(30, 3, 2, &[])),
         ]))

@@ -79,10 +79,15 @@ pub(crate) const VERBS: &[Verb] = &[
          looked at, which must be clean, and a `build` is run there, with DEPLOY_ADDR and\n\
          DEPLOY_COMMIT set. Others are told who has the lock; --wait-lock waits for it in the\n\
          order of coming, and for the update in flight, with =TIME not for ever. A build that\n\
-         fails changes nothing; Ctrl-C ends it with all it started.\n\
+         fails changes nothing; Ctrl-C ends it with all it started, and so does whoever cancels\n\
+         it or takes the lock by force.\n\
          Without -f, what is in manifests/ is applied: the services named, or all.\n\
          Each update is followed to its end. Services go side by side and do not wait for each\n\
-         other. Ctrl-C stops following, never the update.",
+         other. Ctrl-C stops following, never the update.\n\
+         With --json the last object of a service is done or failed; one that failed has failure:\n\
+         at, instance, reason, exit_code (128 and more for a signal), signal, oom, last_probe and\n\
+         log_tail, its last 20 lines, each null where it is not known. history has the same of\n\
+         each version, status as last_failure.",
         "cp web /deploy/manifests/web; echo apply > /deploy/active/web/ctl"),
     verb(Is::Plan, "plan", "[SERVICE…]", (0, ANY), &[FILE, EXIT_CODE],
         "what apply would do, and whether there is room",
@@ -94,16 +99,20 @@ pub(crate) const VERBS: &[Verb] = &[
         "diff /deploy/active/web/manifest web"),
     verb(Is::Status, "status", "[SERVICE]", (0, 1), &[],
         "a table of all services, or one in full",
-        "One is told with its update, its instances and its last events.",
+        "One is told with its update, its instances and its last events. With --json each\n\
+         instance has exit_code, signal, oom and last_probe, and last_failure is the one that\n\
+         failed last, of all versions that are kept: deploy help apply tells its fields.",
         "cat /deploy/status"),
     verb(Is::Pause, "pause", "SERVICE…", (1, ANY), FOLLOWED,
         "hold the update in flight; repairs go on", "", "echo pause > /deploy/active/web/ctl"),
     verb(Is::Resume, "resume", "SERVICE…", (1, ANY), FOLLOWED,
         "go on with a paused update, and follow it", "", "echo resume > /deploy/active/web/ctl"),
     verb(Is::Cancel, "cancel", "SERVICE…", (1, ANY), FOLLOWED,
-        "give up the update in flight",
-        "What is deployed serves as before. It ends with 0 when the update was given up; who\n\
-         follows that update is told so, and ends with 1.",
+        "give up the update in flight, or the build",
+        "What is deployed serves as before: it ends within stop_timeout and 5 s, whatever the\n\
+         update is at. It ends with 0 when the update was given up; who follows that update is\n\
+         told so, and ends with 1. Where somebody still builds, his lock is free at once, his\n\
+         build is ended, and nothing that he still writes counts.",
         "echo cancel > /deploy/active/web/ctl"),
     verb(Is::Rollback, "rollback", "SERVICE [VERSION]", (1, 2), FOLLOWED,
         "go back to an earlier version",
@@ -124,7 +133,8 @@ pub(crate) const VERBS: &[Verb] = &[
         "echo remove > /deploy/active/web/ctl"),
     verb(Is::History, "history", "SERVICE [VERSION]", (1, 2), &[],
         "the versions kept: who, when, how each ended",
-        "With a version, by number (v3) or name, its manifest as it was applied.",
+        "With a version, by number (v3) or name, its manifest as it was applied. With --json\n\
+         failure is its instance that failed last, as deploy help apply tells its fields.",
         "ls /deploy/active/web/history"),
     verb(Is::Events, "events", "[SERVICE]", (0, 1), &[FOLLOW, SINCE],
         "what happened, a line an event", "", "cat /deploy/active/web/events"),

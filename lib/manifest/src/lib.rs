@@ -51,6 +51,7 @@ mod error;
 mod excerpt;
 mod form;
 mod hcl;
+mod hold;
 mod keys;
 mod kinds;
 pub mod limits;
@@ -76,6 +77,7 @@ pub use edit::with_replicas;
 pub use error::Error;
 pub use excerpt::excerpt;
 pub use hcl::{ParsedApp, parse_app};
+pub use hold::hold_ms;
 pub use keys::{Effect, Key, Of, When, keys, nearest_key};
 pub use kinds::{
     Batch, Constraint, Health, Network, Restart, Route, Secret, Update, UpdateFailure, Volume,

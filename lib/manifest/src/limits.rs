@@ -27,6 +27,9 @@ pub const SIZE_BYTES_MAX: u64 = 1 << 50;
 pub const PIDS_MAX: u32 = 4_194_304;
 /// Longest time any key may say, in milliseconds (a day).
 pub const TIME_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// Longest time that a request waits for an update that replaces, in milliseconds: most users have
+/// gone by then, and each that waits costs the edge memory.
+pub const HOLD_MS_MAX: u64 = 120_000;
 /// Shortest time between two probes, in milliseconds.
 pub const HEALTH_INTERVAL_MS_MIN: u64 = 100;
 /// Shortest time a probe may be given, in milliseconds.

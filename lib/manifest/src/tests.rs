@@ -6,6 +6,7 @@ mod edit;
 mod hcl;
 mod hcl_errors;
 mod hcl_random;
+mod hold;
 mod image;
 mod lines;
 mod random;

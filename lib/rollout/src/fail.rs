@@ -8,8 +8,9 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// How long an update that is being ended waits for the node beyond the times the manifest gives.
-pub(crate) const WIND_UP_MS: u64 = 5_000;
+/// How long an update that is being ended waits for the node beyond the times the manifest gives:
+/// what is left of the 5 s that are promised is for saving and telling it.
+pub(crate) const WIND_UP_MS: u64 = 4_500;
 
 impl Turn<'_> {
     /// Failure of a new instance, or of the update as a whole: stop it, keep its log, and do what

@@ -9,7 +9,10 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Logs of failed instances kept for one service at most; the oldest go first.
+/// Instances of updates that failed whose logs are kept until a success, of one service at most;
+/// the oldest go first.
+const FAILED_KEPT_MAX: usize = 3;
+/// The same of all that is kept, with the log that each place keeps of its repairs.
 const KEPT_MAX: usize = 16;
 /// Exits prolong the watch after an update to so many times its length at most.
 const WATCH_TIMES_MAX: u64 = 3;
@@ -156,9 +159,13 @@ impl Turn<'_> {
     /// Lets go of logs: all of them when the service is removed, the oldest when they are many.
     fn tidy(&mut self) {
         let removing = self.s.stand == Stand::Removing;
-        let kept = self.ids(|i| i.stage == Stage::Exited || removing && i.is_at_rest());
-        let many = if removing { kept.len() } else { kept.len().saturating_sub(KEPT_MAX) };
-        for id in kept.into_iter().take(many) {
+        let failed = self.ids(|i| i.stage == Stage::Exited && i.kept == Kept::Success);
+        let all = self.ids(|i| i.stage == Stage::Exited || removing && i.is_at_rest());
+        let beyond = |kept: Vec<Id>, limit: usize| {
+            let many = kept.len().saturating_sub(if removing { 0 } else { limit });
+            kept.into_iter().take(many)
+        };
+        for id in beyond(failed, FAILED_KEPT_MAX).chain(beyond(all, KEPT_MAX)) {
             if let Some(i) = self.s.instances.get_mut(&id) {
                 i.kept = Kept::No;
             }

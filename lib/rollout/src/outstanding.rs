@@ -56,14 +56,28 @@ fn timers(s: &Service) -> impl Iterator<Item = Millis> + '_ {
     let update = s.update.as_ref().and_then(|u| match (u.ending, u.paused) {
         (Some(Ending::Failed { by } | Ending::Cancelled { by }), _) => Some(by),
         (None, Some(_)) => None,
-        (None, None) => Some(u.moved.saturating_add(u.progress_deadline_ms)),
+        (None, None) => s.stuck_at(),
     });
     let rest = match s.aim.step {
         Step::Between { until } if until > 0 && !s.paused() => Some(until),
         Step::Between { .. } | Step::Surging | Step::Retiring => None,
     };
-    let watch = s.watch.as_ref().map(|w| w.until);
+    // What is found while another update is in flight waits for the end of that, whenever it is.
+    let watch = s.watch.as_ref().filter(|watch| !watch.is_loop()).map(|watch| watch.until);
     instances.chain(images).chain(update).chain(rest).chain(watch)
+}
+
+impl Service {
+    /// When the update in flight has gone without a step forward for too long. A rest between two
+    /// batches is no want of progress.
+    pub(crate) fn stuck_at(&self) -> Option<Millis> {
+        let update = self.update.as_ref()?;
+        let moved = match self.aim.step {
+            Step::Between { until } => update.moved.max(until),
+            Step::Surging | Step::Retiring => update.moved,
+        };
+        Some(moved.saturating_add(update.progress_deadline_ms))
+    }
 }
 
 /// When time alone ends the instance's stage.

@@ -54,6 +54,9 @@ impl Turn<'_> {
         if until > self.now && short == 0 {
             return;
         }
+        if until > 0 {
+            self.rested();
+        }
         if self.surge(parts) {
             self.s.aim.step = Step::Surging;
         } else if self.may_retire(parts) {

@@ -6,7 +6,7 @@ use crate::outstanding::deadline;
 use crate::span::Span;
 use crate::state::{How, Image, Step, Watch};
 use crate::turn::Turn;
-use crate::{Fact, Id, Version};
+use crate::{Fact, Id, Phase, Version};
 use alloc::collections::BTreeSet;
 use alloc::format;
 
@@ -70,7 +70,7 @@ impl Turn<'_> {
             && until <= now
             && !self.s.paused()
         {
-            self.s.aim.step = Step::Between { until: 0 };
+            self.rested();
         }
         let well = |watch: &mut Watch| watch.until <= now && !watch.is_loop();
         if let Some(Watch { version, .. }) = self.s.watch.take_if(well) {
@@ -176,15 +176,28 @@ impl Turn<'_> {
             update.score = score;
             update.moved = now;
         }
-        let late = update.moved.saturating_add(update.progress_deadline_ms) <= now;
-        if !late || update.ending.is_some() || update.paused.is_some() {
+        let limit = update.progress_deadline_ms;
+        let going = update.ending.is_none() && update.paused.is_none();
+        if !going || self.s.stuck_at().is_none_or(|at| at > now) {
             return;
         }
-        let mut reason = format!("no progress for {}", Span(update.progress_deadline_ms));
+        let mut reason = format!("no progress for {}", Span(limit));
+        let phase = self.s.phase(now);
+        if phase != Phase::Idle {
+            reason = format!("{reason}, phase {phase}");
+        }
         if let Some(hindrance) = self.s.hindrance() {
             reason = format!("{reason}: {hindrance}");
         }
         self.out_of_time(reason);
+    }
+
+    /// The rest between two batches is over, and the progress clock begins anew.
+    pub(crate) fn rested(&mut self) {
+        self.s.aim.step = Step::Between { until: 0 };
+        self.changed = true;
+        let now = self.now;
+        self.s.update.iter_mut().for_each(|update| update.moved = now);
     }
 
     /// How far the aim is reached: more is nearer.

@@ -165,8 +165,8 @@ impl Service {
         self.routes.generation
     }
 
-    /// Edges hold requests that find no backend, for at most `drain`: an `update replace` is
-    /// between its old and its new instances.
+    /// Edges hold requests that find no backend: an `update replace` is between its old and its
+    /// new instances.
     pub fn holding(&self) -> bool {
         self.routes.hold
     }
@@ -197,7 +197,9 @@ impl Service {
         if self.update.is_none() {
             return if self.watch.is_some() { Phase::Validate } else { Phase::Idle };
         }
-        let waits = self.instances.values().filter_map(phase_of).min();
+        // One that has its image and does not start yet waits for others to leave.
+        let held = |i: &&Instance| i.stage == Stage::Ready && self.is_pulled(i.version);
+        let waits = self.instances.values().filter(|i| !held(i)).filter_map(phase_of).min();
         let resting = match self.aim.step {
             Step::Between { until } => until > now,
             Step::Surging | Step::Retiring => false,

@@ -15,6 +15,7 @@ mod repairs;
 mod replacing;
 mod rolling;
 mod script;
+mod stuck;
 mod text;
 mod verbs;
 mod watching;

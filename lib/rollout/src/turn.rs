@@ -65,6 +65,7 @@ impl<'a> Turn<'a> {
         let hold = self.s.aim.how == How::Replace
             && self.s.update.is_some()
             && self.s.stand == Stand::Up
+            && self.s.aim.counts.values().any(|wanted| *wanted > 0)
             && backends.is_empty();
         if backends != self.s.routes.backends || hold != self.s.routes.hold {
             self.publish();

@@ -21,7 +21,7 @@ use std::pin::Pin;
 
 pub use clock::{Clock, HandClock};
 pub use election::campaign;
-pub use embedded::{LOG_REVISIONS_MAX, Redb};
+pub use embedded::{LOG_BYTES_MAX, LOG_REVISIONS_MAX, Redb};
 pub use error::Error;
 pub use memory::{Faults, Memory};
 
@@ -150,6 +150,19 @@ pub trait Store: Send + Sync {
     /// Errors: where [`Error::unknown`] is true the outcome is unknown; only a conditional
     /// transaction may be tried again then.
     fn transact(&self, conditions: Vec<Condition>, changes: Vec<Op>) -> Answer<'_, Outcome>;
+
+    /// Changes without conditions, a transaction each part, in this order: none is durable before
+    /// those ahead of it are. A store may make them durable together.
+    ///
+    /// Errors: those of `transact`; some may have happened then, the first before the others.
+    fn write(&self, parts: Vec<Vec<Op>>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            for part in parts {
+                self.transact(Vec::new(), part).await?;
+            }
+            Ok(())
+        })
+    }
 
     /// All batches under `prefix` of revision `from` and later. Callers start at a listed
     /// revision + 1. Errors: [`Error::Compacted`] when `from` lies before the compacted one

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use store::{Error, HandClock, LOG_REVISIONS_MAX, Op, Redb, Store};
+use store::{Error, HandClock, LOG_BYTES_MAX, LOG_REVISIONS_MAX, Op, Redb, Store};
 
 /// Tells the killed child's half of a test where its store is.
 const CHILD_PATH: &str = "STORE_TEST_CHILD_PATH";
@@ -155,6 +155,38 @@ async fn the_log_forgets_by_itself_and_the_keys_stay() {
     assert!((LOG_REVISIONS_MAX..=LOG_REVISIONS_MAX + 1_100).contains(&kept), "{kept}");
     let mut recent = store.watch("", revision).await.unwrap();
     assert_eq!(recent.next().await.unwrap().revision, revision);
+}
+
+#[tokio::test]
+async fn the_log_holds_no_more_bytes_than_it_may() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Redb::open(&directory.path().join("s")).unwrap();
+    let value = "x".repeat(512 * 1024);
+    let held = LOG_BYTES_MAX / value.len() as u64;
+    for _ in 0..2 * held {
+        put(&store, "a", &value).await;
+    }
+    let mut old = store.watch("", 1).await.unwrap();
+    let Err(Error::Compacted(from)) = old.next().await else { panic!("nothing was forgotten") };
+    assert!((held..2 * held).contains(&from), "{from}");
+    let mut kept = store.watch("", from).await.unwrap();
+    assert_eq!(kept.next().await.unwrap().revision, from);
+}
+
+#[tokio::test]
+async fn parts_are_written_one_after_the_other_and_none_when_one_cannot_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let store = Redb::open(&path).unwrap();
+    let part = |from: u32| (from..from + 3).map(|n| Op::put(n.to_string(), "x")).collect();
+    store.write(vec![part(1), part(4)]).await.unwrap();
+    let twice = vec![Op::delete("7"), Op::delete("7")];
+    assert_eq!(store.write(vec![part(7), twice]).await, Err(Error::Twice("7".to_owned())));
+    drop(store);
+    let (kvs, revision) = Redb::open(&path).unwrap().list("").await.unwrap();
+    let keys: Vec<(&str, u64)> = kvs.iter().map(|kv| (kv.key.as_str(), kv.modified)).collect();
+    let wanted = [("1", 1), ("2", 1), ("3", 1), ("4", 2), ("5", 2), ("6", 2)];
+    assert_eq!((keys, revision), (wanted.to_vec(), 2));
 }
 
 #[tokio::test]

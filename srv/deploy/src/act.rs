@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 pub const TAIL_LINES: usize = 20;
 /// Bytes of the log that are read for them.
 const TAIL_BYTES: u64 = 8 * 1024;
+/// Queues that are kept before those that have ended are looked for.
+const QUEUES_MIN: usize = 64;
 
 /// Whoever performs.
 #[derive(Debug)]
@@ -22,13 +24,16 @@ pub struct Hands {
     /// They have no bound of their own: the loop asks for few things of a container, and an order
     /// that was dropped would be missing until the node is connected anew.
     queues: HashMap<String, mpsc::UnboundedSender<Order>>,
+    /// So many queues, and those that have ended are taken out: a look at all of them at every
+    /// order would cost more than the orders.
+    full: usize,
 }
 
 impl Hands {
     /// Hands that reach the node by that link.
     #[must_use]
     pub fn new(link: Link, arrivals: mpsc::Sender<Arrival>) -> Hands {
-        Hands { link, arrivals, queues: HashMap::new() }
+        Hands { link, arrivals, queues: HashMap::new(), full: QUEUES_MIN }
     }
 
     /// Begins to perform an order; never waits.
@@ -50,7 +55,10 @@ impl Hands {
             // The loop keeps the timers itself, and what edges owe.
             Order::Wake { .. } | Order::Publish { .. } | Order::Drain { .. } => return,
         };
-        self.queues.retain(|_, queue| !queue.is_closed());
+        if self.queues.len() >= self.full {
+            self.queues.retain(|_, queue| !queue.is_closed());
+            self.full = (self.queues.len() * 2).max(QUEUES_MIN);
+        }
         let (link, arrivals) = (&self.link, &self.arrivals);
         let queue = self.queues.entry(key).or_insert_with(|| worker(link, arrivals));
         if let Err(mpsc::error::SendError(order)) = queue.send(order) {

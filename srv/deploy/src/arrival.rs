@@ -64,7 +64,12 @@ pub enum Request {
         /// Its name.
         name: String,
     },
-    /// A write that makes no sense: it is refused.
+    /// A new process is to take an edge over. Who asks does it, once it is written down.
+    Renew {
+        /// The edge.
+        edge: String,
+    },
+    /// A write that makes no sense, or came to nothing: it is refused.
     Strange {
         /// The service it was about.
         service: Option<String>,

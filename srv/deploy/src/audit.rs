@@ -52,8 +52,8 @@ fn plain(text: &str) -> String {
     cut.replace(|c: char| c.is_control(), " ")
 }
 
-/// The file and the lines that a request amounts to; none of what edges do, or a lock's holder
-/// says of himself.
+/// The file and the lines that a request amounts to; none of what edges do by themselves, or a
+/// lock's holder says of himself.
 #[must_use]
 pub fn asked(request: &Request) -> Vec<(String, String)> {
     let draft = |service: &str| format!("manifests/{service}");
@@ -73,6 +73,7 @@ pub fn asked(request: &Request) -> Vec<(String, String)> {
             vec![(draft(service), format!("write {} bytes", text.len()))]
         }
         Request::Unlink { service } => vec![(draft(service), "remove".to_string())],
+        Request::Renew { edge } => vec![(format!("edges/{edge}/ctl"), "restart".to_string())],
         Request::Strange { file, what, .. } => vec![(file.clone(), what.clone())],
         Request::Over { request, .. } => asked(request),
         Request::Place { .. } | Request::Edge { .. } | Request::Lock { .. } => Vec::new(),

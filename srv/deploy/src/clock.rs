@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat};
 use std::sync::LazyLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970.
 pub type Millis = u64;
@@ -45,6 +45,24 @@ impl Steady {
     #[must_use]
     pub fn at(&self, moment: Moment) -> Millis {
         self.began.saturating_add(moment.steady.saturating_sub(self.steady))
+    }
+}
+
+/// How long something takes, for figures alone: no decision sees it.
+#[derive(Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// From now on.
+    #[must_use]
+    pub fn start() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    /// Until now.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.0.elapsed()
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Config {
     pub addresses: Vec<Address>,
     /// `-g`: who besides root may write.
     pub group: String,
+    /// `--lock-force-after`: how old a deploy lock has to be to be taken by force, in seconds.
+    pub lock_force_s: u64,
     /// `--net`: addresses for instances; absent: the node chooses.
     pub net: Option<String>,
     /// Where the machine's edge listens.
@@ -56,6 +58,11 @@ pub const ADDRESS: &str = "unix!/run/deploy/deploy.sock";
 /// Who may write unless told otherwise.
 pub const GROUP: &str = "deploy";
 
+/// The age from which a deploy lock may be taken by force, unless told otherwise, in seconds.
+const LOCK_FORCE_S: u64 = crate::lock::FORCE_MS / 1_000;
+/// The longest time that a deploy lock can be made safe from force: a day, in seconds.
+const LOCK_FORCE_S_MAX: u64 = 86_400;
+
 /// The flags, one a row: short, long, the word it takes, the variable, what it means.
 pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
     ("-D", "", "", "DEPLOYFS_TRANSCRIPT", "print each 9P message in one line"),
@@ -69,6 +76,13 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "serve here; repeatable (unix!/run/deploy/deploy.sock)",
     ),
     ("-g", "", "GROUP", "DEPLOYFS_GROUP", "the group that may write (deploy)"),
+    (
+        "",
+        "--lock-force-after",
+        "SECONDS",
+        "DEPLOYFS_LOCK_FORCE_AFTER",
+        "the age from which a deploy lock may be taken by force (300)",
+    ),
     ("", "--net", "CIDR", "DEPLOYFS_NET", "addresses for instances (10.89.0.0/16)"),
     ("", "--http", "ADDR", "DEPLOYFS_HTTP", "where the edge serves HTTP; - for nowhere (:80)"),
     ("", "--https", "ADDR", "DEPLOYFS_HTTPS", "where it serves HTTPS (:443)"),
@@ -93,7 +107,7 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "--dns",
         "ADDR",
         "DEPLOYFS_DNS",
-        "where it answers for names; repeatable (the bridge and 127.0.0.1, port 53)",
+        "where it answers for names; repeatable (bridge, where instances ask, and 127.0.0.1)",
     ),
     (
         "",
@@ -123,6 +137,9 @@ pub enum Error {
     /// An authority that cannot be asked, or whose certificates could not be used.
     #[error("{0}")]
     Acme(String),
+    /// An age that is none.
+    #[error("--lock-force-after {0}: say seconds, 0 to {LOCK_FORCE_S_MAX}")]
+    Seconds(String),
     /// A range that no instances can be in.
     #[error("--net {0}: give a network of IPv4 and its length, 8 to 30, like 10.89.0.0/16")]
     Net(String),
@@ -148,6 +165,7 @@ pub fn parse(
         addresses: Vec::new(),
         group: text("DEPLOYFS_GROUP").unwrap_or_else(|| GROUP.to_string()),
         net: text("DEPLOYFS_NET"),
+        lock_force_s: text("DEPLOYFS_LOCK_FORCE_AFTER").map_or(Ok(LOCK_FORCE_S), seconds)?,
         edge: Edge {
             runs: env("DEPLOYFS_NO_EDGE").is_none(),
             http: text("DEPLOYFS_HTTP").unwrap_or_else(|| ":80".to_string()),
@@ -168,6 +186,9 @@ pub fn parse(
             Arg::Short('r') => config.state = words.value()?.into(),
             Arg::Short('s') => addresses.push(words.value()?.string()?),
             Arg::Short('g') => config.group = words.value()?.string()?,
+            Arg::Long("lock-force-after") => {
+                config.lock_force_s = seconds(words.value()?.string()?)?
+            }
             Arg::Long("net") => config.net = Some(words.value()?.string()?),
             Arg::Long("http") => config.edge.http = words.value()?.string()?,
             Arg::Long("https") => config.edge.https = words.value()?.string()?,
@@ -183,13 +204,10 @@ pub fn parse(
         }
     }
     if addresses.is_empty() {
-        addresses = text("DEPLOYFS_ADDRESS").map_or(vec![ADDRESS.to_string()], |v| {
-            v.split_whitespace().map(String::from).collect()
-        });
+        addresses = listed(&text("DEPLOYFS_ADDRESS").unwrap_or_else(|| ADDRESS.to_string()));
     }
     if config.edge.dns.is_empty() {
-        let dns = text("DEPLOYFS_DNS").unwrap_or_default();
-        config.edge.dns = dns.split_whitespace().map(String::from).collect();
+        config.edge.dns = listed(&text("DEPLOYFS_DNS").unwrap_or_default());
     }
     places(&config.edge)?;
     acme(&config.edge)?;
@@ -202,6 +220,17 @@ pub fn parse(
     }
     absolute(&config)?;
     Ok(config)
+}
+
+/// The words of a variable that may have several.
+fn listed(text: &str) -> Vec<String> {
+    text.split_whitespace().map(String::from).collect()
+}
+
+/// How old a deploy lock has to be to be taken by force.
+fn seconds(text: String) -> Result<u64, Error> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= LOCK_FORCE_S_MAX);
+    seconds.ok_or(Error::Seconds(text))
 }
 
 /// Checks that no path depends on where the server was started.
@@ -224,7 +253,8 @@ fn places(edge: &Edge) -> Result<(), Error> {
     let dns = edge.dns.iter().map(|place| ("--dns", place));
     for (flag, place) in web.into_iter().chain(dns) {
         let port = place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let address = flag == "--dns" && place.parse::<IpAddr>().is_ok();
+        let bridge = place == crate::edge::BRIDGE;
+        let address = flag == "--dns" && (bridge || place.parse::<IpAddr>().is_ok());
         if place != "-" && !port && !address {
             return Err(Error::Listen(flag, place.clone()));
         }
@@ -276,7 +306,7 @@ mod tests {
         let config = words("", &[]).unwrap();
         assert_eq!(config.state, PathBuf::from(STATE));
         assert_eq!(config.addresses[0].to_string(), ADDRESS);
-        assert_eq!(config.group, GROUP);
+        assert_eq!((config.group.as_str(), config.lock_force_s), (GROUP, 300));
         assert!(!config.verbose && !config.transcript);
     }
 
@@ -287,6 +317,9 @@ mod tests {
         assert_eq!(config.state, PathBuf::from("/f"));
         assert_eq!(config.addresses.len(), 2);
         assert_eq!(words("", &env).unwrap().addresses[0].to_string(), "unix!/e.sock");
+        let env = [("DEPLOYFS_LOCK_FORCE_AFTER", "60")];
+        assert_eq!(words("", &env).unwrap().lock_force_s, 60);
+        assert_eq!(words("--lock-force-after 0", &env).unwrap().lock_force_s, 0);
     }
 
     #[test]
@@ -347,6 +380,8 @@ mod tests {
             ("-s nowhere", "-s nowhere"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),
+            ("--lock-force-after soon", "--lock-force-after soon: say seconds, 0 to 86400"),
+            ("--lock-force-after 86401", "--lock-force-after 86401: say seconds"),
             ("--net frob", "--net frob: give a network"),
             ("--net 10.0.0.0/4", "--net 10.0.0.0/4: give a network"),
             ("--net 10.0.0/16", "--net 10.0.0/16: give a network"),

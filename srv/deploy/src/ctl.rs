@@ -12,6 +12,7 @@ use crate::world::{SERVICES_MAX, Service, World, container};
 use manifest::Manifest;
 use rollout::{Event, Id, Strategy, Version};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Letters of a digest that a refusal repeats.
 const QUOTED_CHARS: usize = 80;
@@ -21,7 +22,11 @@ type Result = std::result::Result<(), String>;
 impl World {
     /// Applies all lines of a write or none.
     pub(crate) fn verbs(&mut self, lines: Vec<Line>, by: &By, answer: Answer, turn: &mut Turn) {
-        let alone = lines.iter().find(|line| line.verb.stands_alone());
+        let ends_lock = |line: &Line| {
+            let service = line.service.as_deref().filter(|_| line.verb == Verb::Cancel);
+            service.is_some_and(|name| self.cancels_lock(name, turn.hand))
+        };
+        let alone = lines.iter().find(|line| line.verb.stands_alone() || ends_lock(line));
         if let Some(line) = alone.filter(|_| lines.len() > 1) {
             let verb = line.text.split(' ').next().unwrap_or_default();
             let text = format!("invalid argument: {verb} must be the only line of its write");
@@ -29,7 +34,7 @@ impl World {
             return;
         }
         // A scratch turn: when a line is refused, nothing of the lines before it remains.
-        let mut scratch = Turn { stamp: turn.stamp, ..Turn::new(turn.now) };
+        let mut scratch = Turn { stamp: turn.stamp, hand: turn.hand, ..Turn::new(turn.now) };
         for line in lines {
             let service = line.service.clone();
             let done = self.verb(line.service.as_deref(), line.verb, by, &mut scratch);
@@ -87,6 +92,10 @@ impl World {
                 self.unprepare(name, "cancelled before anything was started", turn);
                 Ok(())
             }
+            Verb::Cancel if self.cancels_lock(name, turn.hand) => {
+                self.cancel_lock(name, by, turn);
+                Ok(())
+            }
             _ if preparing && verb != Verb::Remove && verb != Verb::Stop => {
                 Err("an apply is in flight, its image is being fetched; wait for it, or cancel it \
                      first"
@@ -117,7 +126,7 @@ impl World {
                 self.rollback(name, to.as_deref(), turn)
             }
             Verb::Scale(replicas) => {
-                may(rollout::Verb::Scale)?;
+                may(rollout::Verb::Scale).map_err(|why| asleep(service, why, replicas))?;
                 self.scale(name, replicas, by, turn)
             }
             Verb::Push { .. } | Verb::CancelPush(_) | Verb::Collect | Verb::Down => {
@@ -218,6 +227,7 @@ impl World {
         self.pulls.begin(name, &reference, manifest.progress_deadline_ms, turn.now);
         turn.orders.push(Order::Pull { reference });
         if let Some(service) = self.touch(name, turn) {
+            service.coming = Some((preparing.text.clone(), Arc::new(manifest)));
             service.record.preparing = Some(preparing);
             service.record.outcome = None;
         }
@@ -380,6 +390,15 @@ fn image(name: &str, text: &str) -> Option<String> {
     let line = text.lines().find(|line| line.split_whitespace().next() == Some("image"))?;
     let alone = || manifest::parse(name, line).manifest;
     manifest::parse(name, text).manifest.or_else(alone).map(|manifest| manifest.image.to_string())
+}
+
+/// Why a service is not scaled, and what to do where it is stopped: nothing of it would start.
+fn asleep(service: &Service, refusal: String, replicas: u32) -> String {
+    let rollout = &service.record.rollout;
+    if !rollout.stopped() || rollout.update().is_some() {
+        return refusal;
+    }
+    format!("service is stopped; write replicas {replicas} into its manifest, and apply starts it")
 }
 
 /// Reads a manifest that is to be used.

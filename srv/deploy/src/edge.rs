@@ -27,6 +27,8 @@ const RESTART_MS_MIN: u64 = 50;
 const RESTART_MS_MAX: u64 = 5_000;
 /// How long the process that keeps the edge may take to end after it has let go of everything.
 const KEEPER_MS_MAX: u16 = 10_000;
+/// What `--dns` calls the bridge's address, which may be any.
+pub const BRIDGE: &str = "bridge";
 /// The port at which instances look for a name server (RFC 1035, section 4.2).
 const DNS_PORT: u16 = 53;
 
@@ -210,8 +212,14 @@ impl Keeper<'_> {
             let text = format!("edge {NAME} does without {warning}");
             let _ = arrivals.send(Arrival::Heard(Heard::Noted { text })).await;
         }
+        let bridge = gateway.clone();
         let serves = |at: &String| status.dns.iter().any(|on| *on == format!("{at}:{DNS_PORT}"));
-        world.lock().names_at = gateway.filter(serves);
+        let asked = gateway.filter(serves);
+        if let Some(text) = nameless(config, bridge.as_deref()).filter(|_| asked.is_none()) {
+            tracing::warn!("{text}");
+            let _ = arrivals.send(Arrival::Heard(Heard::Noted { text })).await;
+        }
+        world.lock().names_at = asked;
         self.sender.send_replace(Some(client.clone()));
         if *self.ended.borrow() {
             // It was being started when the end was asked for.
@@ -316,15 +324,36 @@ fn words(config: &Config, gateway: Option<&str>) -> Vec<String> {
     for (flag, word) in acme {
         words.extend(word.iter().flat_map(|word| [flag.to_string(), word.clone()]));
     }
-    // Without a port it takes the one for names, or where it may not have that, another.
-    let usual = || gateway.into_iter().chain(["127.0.0.1"]).map(String::from).collect();
-    let dns: Vec<String> = if edge.dns.is_empty() { usual() } else { edge.dns.clone() };
-    words.extend(dns.into_iter().flat_map(|at| ["--dns".to_string(), at]));
+    words.extend(names(edge, gateway).into_iter().flat_map(|at| ["--dns".to_string(), at]));
     if let Some(log) = &edge.access_log {
         let log = if log == "-" { "stdin" } else { log };
         words.extend(["--access-log".to_string(), log.to_string()]);
     }
     words
+}
+
+/// Where it answers for names. Without a port it takes the one for names, or where it may not have
+/// that, another.
+fn names(edge: &crate::config::Edge, gateway: Option<&str>) -> Vec<String> {
+    let usual = [BRIDGE.to_string(), "127.0.0.1".to_string()];
+    let asked = if edge.dns.is_empty() { &usual[..] } else { &edge.dns };
+    let at = |at: &String| if at == BRIDGE { gateway.map(String::from) } else { Some(at.clone()) };
+    let names: Vec<String> = asked.iter().filter_map(at).collect();
+    if names.is_empty() { vec!["-".to_string()] } else { names }
+}
+
+/// What is to be said where nobody answers at the bridge: instances ask others then.
+fn nameless(config: &Config, bridge: Option<&str>) -> Option<String> {
+    let (bridge, asked) = (bridge?, &config.edge.dns);
+    if asked.iter().any(|at| at == "-") {
+        return None;
+    }
+    let there = asked.is_empty() || asked.iter().any(|at| at == BRIDGE || at == bridge);
+    let mend = if there { "see edges/main/status" } else { "say --dns bridge, too" };
+    Some(format!(
+        "instances do not find services by name, and ask the machine's resolvers: nobody answers \
+         at {bridge}:{DNS_PORT}; {mend}"
+    ))
 }
 
 #[cfg(test)]
@@ -355,6 +384,25 @@ mod tests {
         );
         let own = "--http 127.0.0.1:0 --https - --certs /c --dns 127.0.0.1:0";
         check(own, None, own);
+    }
+
+    #[test]
+    fn who_leaves_the_bridge_without_names_is_told_what_that_means_and_what_to_say() {
+        let config = |line: &str| {
+            let line = line.split_whitespace().map(std::ffi::OsString::from);
+            crate::config::parse(line, |_| None).unwrap()
+        };
+        let told = |line: &str| nameless(&config(line), Some("10.89.0.1")).unwrap_or_default();
+        let only = told("--dns 127.0.0.1");
+        assert!(only.contains("at 10.89.0.1:53; say --dns bridge"), "{only}");
+        assert!(only.starts_with("instances do not find services by name"), "{only}");
+        assert!(told("--dns bridge").ends_with("see edges/main/status"));
+        assert!(told("").ends_with("see edges/main/status"));
+        assert_eq!(told("--dns -"), "");
+        assert_eq!(nameless(&config("--dns 127.0.0.1"), None), None);
+        let at = |line: &str, gateway| names(&config(line).edge, gateway).join(" ");
+        assert_eq!(at("--dns bridge --dns [::1]:5", Some("10.0.0.1")), "10.0.0.1 [::1]:5");
+        assert_eq!(at("--dns bridge", None), "-");
     }
 
     #[test]

@@ -106,6 +106,10 @@ impl Edges {
                 let text = format!("edge {name} ended {requests} of {container}: {reason}");
                 heard.push(Heard::Cut { container, text });
             }
+            Word::Told(text) => {
+                edge.heard(now);
+                heard.push(Heard::Noted { text: format!("edge {name}: {text}") });
+            }
         }
         heard.extend(self.settle());
         heard

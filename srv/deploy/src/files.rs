@@ -293,9 +293,10 @@ impl Tree for Files {
             Shape::Wait => self.open_wait(at),
             Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at),
             Shape::Ctl if at.file == File::EdgeCtl => Answer::Now(Ok(Box::new(EdgeCtl {
-                world: self.world.clone(),
+                hand: open::hand(user),
+                arrivals: self.arrivals.clone(),
                 link: self.edge.clone(),
-                name: at.item.clone(),
+                name: at.item.as_deref().unwrap_or_default().to_string(),
             }))),
             Shape::Ctl if at.file == File::InstanceCtl => match self.instance_of(at) {
                 Some((service, id)) => Answer::Now(Ok(Box::new(InstanceCtl {

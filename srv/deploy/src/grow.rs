@@ -52,11 +52,14 @@ impl Grow {
 
     /// Adds lines; `lines` ends with a newline. Readers that wait are woken.
     pub fn push(&self, lines: &str) {
+        self.push_within(lines, self.bytes_max);
+    }
+
+    /// The same with a lower bound: one of many texts may not be as long as a few.
+    pub fn push_within(&self, lines: &str, bytes_max: usize) {
         let mut inner = self.lock();
         inner.text.extend_from_slice(lines.as_bytes());
-        if inner.text.len() > self.bytes_max {
-            inner.halve();
-        }
+        while inner.text.len() > bytes_max.min(self.bytes_max) && inner.halve() {}
         let end = inner.end();
         drop(inner);
         self.end.send_replace(end);
@@ -138,12 +141,15 @@ impl Inner {
         self.base + self.text.len() as u64
     }
 
-    fn halve(&mut self) {
+    /// Whether anything went.
+    fn halve(&mut self) -> bool {
         let half = self.text.len() / 2;
         let line = self.text[half..].iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
         self.text.drain(..half + line);
+        self.text.shrink_to_fit();
         self.base += (half + line) as u64;
         self.generation += 1;
+        half + line > 0
     }
 }
 
@@ -173,6 +179,17 @@ mod tests {
         assert_eq!(grow.read(0, 0, 100), Read::Rotated);
         let Read::Bytes(text) = grow.read(1, 0, 100) else { panic!("rotated again") };
         assert!(text.starts_with(b"line 0"), "{}", String::from_utf8_lossy(&text));
+    }
+
+    #[test]
+    fn one_of_many_is_held_to_a_lower_bound_however_long_it_was() {
+        let grow = Grow::with_bound(256);
+        (0..20).for_each(|n| grow.push(&format!("line {n:02}\n")));
+        grow.push_within("last one\n", 32);
+        assert!(grow.length().0 <= 32, "{:?}", grow.length());
+        assert!(grow.text().ends_with("last one\n"), "{}", grow.text());
+        grow.push_within("one that is longer than all may be together\n", 8);
+        assert_eq!(grow.length().0, 0);
     }
 
     #[tokio::test]

@@ -62,6 +62,7 @@ impl World {
             Request::Instance { .. }
             | Request::Edge { .. }
             | Request::Place { .. }
+            | Request::Renew { .. }
             | Request::Strange { .. }
             | Request::Lock { .. }
             | Request::Over { .. } => Ok(()),
@@ -134,7 +135,13 @@ impl World {
         let held = service.lock.leave(open, now);
         let nothing_left = service.lock.held().is_none() && service.record.is_blank();
         self.touch(name, turn);
-        let Some(held) = held else { return };
+        let Some(held) = held else {
+            // Of one that was cancelled the place stood until now.
+            if nothing_left {
+                self.delete(name, turn);
+            }
+            return;
+        };
         // That it was let go of after an apply is no news: the apply was.
         if !held.used {
             turn.tell(name, format!("lock of {held}: left, nothing applied"));
@@ -148,11 +155,30 @@ impl World {
     /// Takes the lock from its holder, who has had it too long.
     pub(crate) fn unlock(&mut self, name: &str, by: &By, turn: &mut Turn) -> Result {
         let now = When { now: turn.now, stamp: turn.stamp };
+        let after_ms = self.lock_force_ms;
         let Some(service) = self.touch(name, turn) else { return Ok(()) };
-        let held = service.lock.force(by, now).map_err(|refused| refused.to_string())?;
+        let held = service.lock.force(by, now, after_ms).map_err(|refused| refused.to_string())?;
         turn.tell(name, format!("lock of {held}: broken by {}", who(by)));
         self.handed(name, turn);
         Ok(())
+    }
+
+    /// Whether a cancel by that hand is meant for what somebody else does with the lock, before
+    /// anything has come here that could be cancelled.
+    pub(crate) fn cancels_lock(&self, name: &str, hand: Hand) -> bool {
+        let service = self.services.get(name);
+        service.is_some_and(|one| one.begun_by().is_some() && !one.lock.is_held_by(hand))
+    }
+
+    /// Cancels what is prepared with the lock: nothing more of it counts, and its holder is told
+    /// at once where he follows the events.
+    pub(crate) fn cancel_lock(&mut self, name: &str, by: &By, turn: &mut Turn) {
+        let now = When { now: turn.now, stamp: turn.stamp };
+        let Some(service) = self.touch(name, turn) else { return };
+        let Some(held) = service.lock.cancel(by, now) else { return };
+        turn.tell(name, format!("lock of {held}: cancelled by {}", who(by)));
+        self.unprepare(name, "cancelled before anything was started", turn);
+        self.handed(name, turn);
     }
 
     /// Tells who has the lock now, where somebody waited for it.

@@ -15,6 +15,7 @@
 pub mod act;
 pub mod arrival;
 pub mod audit;
+pub mod book;
 pub mod clock;
 pub mod config;
 mod ctl;

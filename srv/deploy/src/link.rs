@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
 /// The shortest rest before a node that ended is started again.
@@ -32,6 +33,8 @@ const START_MAX: Duration = Duration::from_secs(60);
 const LOG_BYTES_MAX: u64 = 4 << 20;
 /// How much of an event line is asked for at once.
 const READ_BYTES: u32 = 64 * 1024;
+/// Statuses that are asked for at once; a connection takes about as many.
+const READS_MAX: usize = 64;
 
 /// Why there is no link.
 #[derive(Debug, Error)]
@@ -271,19 +274,36 @@ async fn capacity(client: &Client) -> Result<(String, Resources), Error> {
 }
 
 async fn containers(client: &Client) -> Result<BTreeMap<String, Container>, Error> {
-    let mut found = BTreeMap::new();
+    let (mut found, mut reads) = (BTreeMap::new(), JoinSet::new());
+    let mut take = |read: Result<(String, Option<Container>), Error>| -> Result<(), Error> {
+        let (name, container) = read?;
+        found.extend(container.map(|container| (name, container)));
+        Ok(())
+    };
+    let lost = |error: JoinError| Error::Process(format!("a status was not read: {error}"));
     for stat in client.list("instances").await? {
-        let name = String::from_utf8_lossy(&stat.name).into_owned();
-        match client.read(&format!("instances/{name}/status")).await {
-            Ok(text) => {
-                found.insert(name, report::container(&String::from_utf8_lossy(&text)));
-            }
-            // It went between the listing and the look, and an event says so.
-            Err(ClientError::Refused(_)) => {}
-            Err(error) => return Err(error.into()),
+        if reads.len() >= READS_MAX
+            && let Some(read) = reads.join_next().await
+        {
+            take(read.map_err(lost)?)?;
         }
+        let name = String::from_utf8_lossy(&stat.name).into_owned();
+        reads.spawn(container(client.clone(), name));
+    }
+    while let Some(read) = reads.join_next().await {
+        take(read.map_err(lost)?)?;
     }
     Ok(found)
+}
+
+/// A container's name and status; none when it went between the listing and the look, and an event
+/// says so.
+async fn container(client: Client, name: String) -> Result<(String, Option<Container>), Error> {
+    match client.read(&format!("instances/{name}/status")).await {
+        Ok(text) => Ok((name, Some(report::container(&String::from_utf8_lossy(&text))))),
+        Err(ClientError::Refused(_)) => Ok((name, None)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The logs of containers that are gone.

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use thiserror::Error;
 
-/// A lock that is older may be taken by force, in milliseconds.
+/// A lock that is older may be taken by force, in milliseconds, unless the server was told another
+/// age.
 pub const FORCE_MS: Millis = 300_000;
 /// Who may wait for one lock, at most.
 pub const WAITING_MAX: usize = 64;
@@ -119,12 +120,22 @@ struct Waiter {
     since: When,
 }
 
-/// An open whose lock was taken by force.
+/// An open that has lost its lock to somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Broken {
     connection: u64,
     by: By,
     at: When,
+    how: Loss,
+}
+
+/// How a holder has lost it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    /// It was taken by force.
+    Taken,
+    /// What he did with it was cancelled.
+    Cancelled,
 }
 
 /// Why something is refused. `Display` is what the user reads.
@@ -149,6 +160,14 @@ pub enum Refused {
         /// When.
         at: String,
     },
+    /// What whoever writes began with it was cancelled.
+    #[error("deploy was cancelled by {by} at {at}; nothing you write counts until you lock again")]
+    Cancelled {
+        /// By whom.
+        by: String,
+        /// When.
+        at: String,
+    },
     /// The open is not one that holds it.
     #[error("lock is not held by this open; open it again")]
     NotHeld,
@@ -167,7 +186,7 @@ pub enum Stands {
     Holds,
     /// It waits for it.
     Waits,
-    /// It held it, and it was taken by force.
+    /// It held it, and lost it to somebody.
     Broken,
 }
 
@@ -241,22 +260,39 @@ impl Lock {
         Some(held)
     }
 
-    /// Takes it from its holder, if he has had it long enough. Gives what he held.
+    /// Takes it from its holder, if he has had it for so many milliseconds. Gives what he held.
     ///
     /// # Errors
     /// [`Refused::Young`], [`Refused::Free`].
-    pub fn force(&mut self, by: &By, at: When) -> Result<Held, Refused> {
+    pub fn force(&mut self, by: &By, at: When, after_ms: Millis) -> Result<Held, Refused> {
         let held = self.held.as_ref().ok_or(Refused::Free)?;
-        let left_ms = (held.since.now + FORCE_MS).saturating_sub(at.now);
+        let left_ms = held.since.now.saturating_add(after_ms).saturating_sub(at.now);
         if left_ms > 0 {
             let (holder, left_s) = (held.to_string(), left_ms.div_ceil(1_000));
             return Err(Refused::Young { holder, left_s });
         }
-        let held = self.held.take().ok_or(Refused::Free)?;
+        self.end(by, at, Loss::Taken).ok_or(Refused::Free)
+    }
+
+    /// Ends what its holder does with it, however long he has had it. Gives what he held.
+    pub fn cancel(&mut self, by: &By, at: When) -> Option<Held> {
+        self.end(by, at, Loss::Cancelled)
+    }
+
+    fn end(&mut self, by: &By, at: When, how: Loss) -> Option<Held> {
+        let held = self.held.take()?;
         let Asker { open, connection, .. } = held.asker;
-        self.broken.insert(open, Broken { connection, by: by.clone(), at });
+        self.broken.insert(open, Broken { connection, by: by.clone(), at, how });
         self.hand_over(at);
-        Ok(held)
+        Some(held)
+    }
+
+    /// Whether that hand is its holder's.
+    #[must_use]
+    pub fn is_held_by(&self, hand: Hand) -> bool {
+        self.held.as_ref().is_some_and(|held| {
+            hand.open == Some(held.asker.open) || hand.connection == held.asker.connection
+        })
     }
 
     fn hand_over(&mut self, now: When) {
@@ -355,7 +391,11 @@ impl fmt::Display for Held {
 
 impl Broken {
     fn refused(&self) -> Refused {
-        Refused::Taken { by: who(&self.by), at: stamp(self.at.stamp) }
+        let (by, at) = (who(&self.by), stamp(self.at.stamp));
+        match self.how {
+            Loss::Taken => Refused::Taken { by, at },
+            Loss::Cancelled => Refused::Cancelled { by, at },
+        }
     }
 }
 

@@ -39,12 +39,18 @@ fn perform(lock: &mut Lock, line: &str) -> String {
             next.map_or("free".to_string(), |name| format!("has it: {name}"))
         }
         [now, "force", who] => {
-            let forced = lock.force(&by(who), at(now));
+            let forced = lock.force(&by(who), at(now), FORCE_MS);
             let next = lock.held().map(|held| format!(", has it: {}", held.by().name));
             match forced {
                 Ok(held) => format!("taken from {}{}", held.by().name, next.unwrap_or_default()),
                 Err(refused) => refused.to_string(),
             }
+        }
+        [now, "cancel", who] => {
+            let ended = lock.cancel(&by(who), at(now));
+            let next = lock.held().map(|held| format!(", has it: {}", held.by().name));
+            let of = ended.map_or("nobody".to_string(), |held| held.by().name.clone());
+            format!("ended {of}{}", next.unwrap_or_default())
         }
         // Over its connection, by another file.
         [_, "writes", who] => {
@@ -221,7 +227,7 @@ fn no_more_than_so_many_wait_and_an_open_is_forgotten_with_its_close() {
     assert_eq!(lock.wait(asker("cyd:1000"), at("1")), Err(Refused::Full));
     assert_eq!(lock.queue().lines().count(), WAITING_MAX);
     assert_eq!(lock.queue().lines().next(), Some("bob (uid 98) since 1970-01-01T00:00:01Z"));
-    lock.force(&by("cyd"), at("400")).unwrap();
+    lock.force(&by("cyd"), at("400"), FORCE_MS).unwrap();
     assert_eq!(lock.stands(1), Some(Stands::Broken));
     lock.leave(1, at("401"));
     assert_eq!(lock.stands(1), None);
@@ -244,4 +250,37 @@ fn its_text_says_everything_that_was_said() {
     let long = format!("message {}", "ü".repeat(10_000));
     lock.say(1, read(&long).unwrap()).unwrap();
     assert!(lock.text().len() < 1_000);
+}
+
+#[test]
+fn a_deploy_that_is_cancelled_while_it_is_prepared_counts_no_more_and_the_next_has_the_lock() {
+    check(
+        "0 take ann:1
+         > done
+         1 ann:1 says build
+         > done
+         1 wait bob:2
+         > waits
+         2 cancel cyd
+         > ended ann, has it: bob
+         3 verb ann:1
+         > deploy was cancelled by cyd (uid 99) at 1970-01-01T00:00:02Z; nothing you write \
+           counts until you lock again
+         3 writes ann:1
+         > deploy was cancelled by cyd (uid 99) at 1970-01-01T00:00:02Z; nothing you write \
+           counts until you lock again
+         3 verb bob:2
+         > done
+         4 leave ann:1
+         > has it: bob
+         5 leave bob:2
+         > free
+         6 cancel cyd
+         > ended nobody",
+    );
+    let mut lock = Lock::default();
+    lock.take(asker("ann:1"), at("0")).unwrap();
+    assert!(lock.is_held_by(Hand { connection: 10, ..Hand::default() }));
+    assert!(lock.is_held_by(Hand { open: Some(1), connection: 99, ..Hand::default() }));
+    assert!(!lock.is_held_by(Hand { connection: 20, open: Some(2), ..Hand::default() }));
 }

@@ -5,6 +5,7 @@ use crate::show;
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// The figures of this server. Names are prefixed `deployfs_`, so that what edges tell can follow.
 #[must_use]
@@ -53,6 +54,15 @@ pub fn text(world: &World) -> String {
     }
     let generation = world.edges.newest().unwrap_or_default();
     one("routes_generation", "gauge", "Generation of the newest table of routes.", generation);
+    let arrived = "Events and requests that the loop has taken since this server started.";
+    one("arrivals_total", "counter", arrived, world.spent.arrivals);
+    let mut seconds = |name, help, value: Duration| {
+        let _ = writeln!(text, "# HELP deployfs_{name} {help}\n# TYPE deployfs_{name} counter");
+        let _ = writeln!(text, "deployfs_{name} {:.6}", value.as_secs_f64());
+    };
+    let looped = "Seconds the loop spent on them, until they were saved.";
+    seconds("loop_seconds_total", looped, world.spent.looped);
+    seconds("save_seconds_total", "Seconds of these for saving.", world.spent.saved);
     text
 }
 
@@ -84,6 +94,8 @@ mod tests {
             "deployfs_updates_total{outcome=\"rolled_back\"} 1",
             "deployfs_events_total 1",
             "deployfs_node_up 0",
+            "deployfs_arrivals_total 0",
+            "deployfs_loop_seconds_total 0.000000",
         ] {
             assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
         }

@@ -173,7 +173,7 @@ impl Routes {
     fn lines_of(&mut self, name: &str, service: &Service) -> Lines {
         let manifest = deployed(service);
         let (backends, ids) = backends(name, service);
-        let hold = service.record.rollout.holding();
+        let hold_ms = hold_ms(service);
         let drain_ms = manifest.map(|manifest| manifest.drain_ms);
         let mut lines = Lines { backends: ids, ..Lines::default() };
         for route in manifest.map(|manifest| manifest.routes.as_slice()).unwrap_or_default() {
@@ -183,12 +183,13 @@ impl Routes {
                 self.denied.insert(name.to_string());
                 continue;
             }
-            let options = options(websocket, drain_ms, hold);
+            let options = options(websocket, drain_ms, hold_ms);
             let _ = writeln!(lines.text, "{place} {name} {options}{backends}");
             lines.places.insert(place);
         }
         if lines.text.is_empty() {
-            let _ = writeln!(lines.text, "- - {name} {}{backends}", options(false, drain_ms, hold));
+            let _ =
+                writeln!(lines.text, "- - {name} {}{backends}", options(false, drain_ms, hold_ms));
         }
         lines
     }
@@ -222,31 +223,54 @@ pub fn conflict(
     manifest: &Manifest,
     services: &BTreeMap<String, Service>,
 ) -> Option<(String, String)> {
-    let wanted: BTreeSet<String> = manifest.routes.iter().map(|route| place(route).0).collect();
-    if wanted.is_empty() {
-        return None;
-    }
+    let wanted = |route: &&Route| manifest.routes.iter().any(|own| same(own, route));
     let others = services.iter().filter(|(other, _)| *other != name);
-    let mut taken = others.flat_map(|(other, service)| {
-        claimed(other, service).into_iter().map(move |place| (place, other.clone()))
+    let mut taken = others.filter_map(|(other, service)| {
+        let all = claimed(other, service);
+        let routes = all.iter().flat_map(|manifest| &manifest.routes);
+        let first = routes.filter(wanted).map(|route| place(route).0).min()?;
+        Some((first, other.clone()))
     });
-    taken.find(|(place, _)| wanted.contains(place))
+    taken.next()
 }
 
-/// Every place a service has, or is about to have.
-fn claimed(name: &str, service: &Service) -> BTreeSet<String> {
+/// Whether two routes begin at one place.
+fn same(one: &Route, other: &Route) -> bool {
+    match (one, other) {
+        (Route::Http { host, path, .. }, Route::Http { host: its, path: below, .. }) => {
+            host == its && path == below
+        }
+        (Route::Tcp { port }, Route::Tcp { port: its }) => port == its,
+        (Route::Http { .. }, Route::Tcp { .. }) | (Route::Tcp { .. }, Route::Http { .. }) => false,
+    }
+}
+
+/// Every manifest whose routes a service has, or is about to have.
+fn claimed(name: &str, service: &Service) -> Vec<Arc<Manifest>> {
     let rollout = &service.record.rollout;
     let versions = [rollout.current(), rollout.target()].into_iter().flatten();
     let known = versions.filter_map(|version| service.manifests.get(&version).cloned());
-    let coming = service.record.preparing.as_ref();
-    let coming = coming.and_then(|coming| manifest::parse(name, &coming.text).manifest);
-    let all = known.chain(coming.map(Arc::new));
-    all.flat_map(|m| m.routes.iter().map(|route| place(route).0).collect::<Vec<_>>()).collect()
+    let coming = service.record.preparing.as_ref().and_then(|coming| match &service.coming {
+        Some((text, manifest)) if *text == coming.text => Some(Arc::clone(manifest)),
+        Some(_) | None => manifest::parse(name, &coming.text).manifest.map(Arc::new),
+    });
+    known.chain(coming).collect()
 }
 
-fn options(websocket: bool, drain_ms: Option<u64>, hold: bool) -> String {
+/// How long edges may keep a request while no instance serves; none where none is on its way.
+/// An edge of an older build takes no table with the number in it. It is renewed before it is
+/// missed: until a process of this build serves the table, no instance is stopped that left it.
+fn hold_ms(service: &Service) -> Option<u64> {
+    let rollout = &service.record.rollout;
+    let ways = [rollout.current(), rollout.target()].into_iter().flatten();
+    let manifests = ways.filter_map(|version| service.manifests.get(&version));
+    rollout.holding().then(|| manifest::hold_ms(manifests.map(|manifest| &**manifest)))
+}
+
+fn options(websocket: bool, drain_ms: Option<u64>, hold_ms: Option<u64>) -> String {
     let drain = drain_ms.map(|ms| format!("drain={ms}"));
-    let words = [websocket.then(|| "websocket".to_string()), drain, hold.then(|| "hold".into())];
+    let hold = hold_ms.map(|ms| format!("hold={ms}"));
+    let words = [websocket.then(|| "websocket".to_string()), drain, hold];
     let words: Vec<String> = words.into_iter().flatten().collect();
     if words.is_empty() { "-".to_string() } else { words.join(",") }
 }

@@ -101,7 +101,9 @@ impl Ground {
         world.routes = Routes::after(100);
         world.services = services
             .into_iter()
-            .map(|(name, service)| (name.clone(), Service::new(&name, service.record)))
+            .map(|(name, service)| {
+                (name.clone(), Service::new(&name, service.record.into_record()))
+            })
             .collect();
         (self.world, self.wake) = (world, None);
     }

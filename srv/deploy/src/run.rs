@@ -3,7 +3,7 @@
 
 use crate::act::Hands;
 use crate::arrival::Arrival;
-use crate::clock::Moment;
+use crate::clock::{Moment, Stopwatch};
 use crate::save::Journal;
 use crate::wheel::Wheel;
 use crate::world::Shared;
@@ -13,8 +13,9 @@ use tokio::time::sleep;
 
 /// Arrivals that may wait for the loop.
 pub const ARRIVALS_MAX: usize = 1_024;
-/// Arrivals taken in one turn, and saved together.
-const BATCH_MAX: usize = 64;
+/// Arrivals taken in one turn, and saved together: a save waits for the disk twice, however much
+/// it saves. Readers wait for a turn to be decided, so that it may not be as long as the queue.
+const BATCH_MAX: usize = 256;
 /// How long a loop sleeps that nothing wakes.
 const REST_MAX: Duration = Duration::from_secs(3600);
 
@@ -59,7 +60,10 @@ impl Loop {
                 let Ok(next) = arrivals.try_recv() else { break };
                 batch.push(next);
             }
-            for order in self.wheel.turn(Moment::now(), batch).await {
+            let watch = Stopwatch::start();
+            let orders = self.wheel.turn(Moment::now(), batch).await;
+            self.wheel.spent(watch.took());
+            for order in orders {
                 self.hands.perform(order);
             }
         }

@@ -2,6 +2,7 @@
 //! it is done (law 7).
 
 use crate::audit::{self, Audit};
+use crate::clock::Stopwatch;
 use crate::past::Failure;
 use crate::record::Record;
 use crate::routes::Routes;
@@ -11,6 +12,7 @@ use rollout::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use store::{Op, Redb, Store};
 use thiserror::Error;
 
@@ -62,6 +64,7 @@ pub struct Journal {
     /// Opened again after an I/O error: a full disk that has room again must not need a restart.
     path: Option<PathBuf>,
     audit: Option<Audit>,
+    spent: Duration,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,7 +82,12 @@ impl Journal {
     pub fn open(state: &Path) -> Result<Journal, Error> {
         let path = state.join("store.redb");
         let audit = Some(Audit::new(state));
-        Ok(Journal { store: Some(Box::new(Redb::open(&path)?)), path: Some(path), audit })
+        Ok(Journal {
+            store: Some(Box::new(Redb::open(&path)?)),
+            path: Some(path),
+            audit,
+            spent: Duration::ZERO,
+        })
     }
 
     /// Whether there is room for what follows when something is begun. A disk that cannot be
@@ -97,7 +105,7 @@ impl Journal {
     /// A journal in any store.
     #[must_use]
     pub fn with(store: Box<dyn Store>) -> Journal {
-        Journal { store: Some(store), path: None, audit: None }
+        Journal { store: Some(store), path: None, audit: None, spent: Duration::ZERO }
     }
 
     /// The world as it was saved.
@@ -164,6 +172,19 @@ impl Journal {
     /// # Errors
     /// The store's words; nothing of the turn may be performed then.
     pub async fn save(&mut self, changes: &[Op], asked: &[audit::Line]) -> Result<(), Error> {
+        let watch = Stopwatch::start();
+        let saved = self.save_all(changes, asked).await;
+        self.spent += watch.took();
+        saved
+    }
+
+    /// Time spent on saving since it was opened.
+    #[must_use]
+    pub fn spent(&self) -> Duration {
+        self.spent
+    }
+
+    async fn save_all(&mut self, changes: &[Op], asked: &[audit::Line]) -> Result<(), Error> {
         if let Some(audit) = &mut self.audit {
             let full = std::io::ErrorKind::StorageFull;
             audit.write(asked).map_err(|error| match error.kind() == full {
@@ -185,21 +206,21 @@ impl Journal {
     async fn save_changes(&mut self, changes: &[Op]) -> Result<(), Error> {
         // A transaction has a limit; a turn that outgrows it is saved in several, records first,
         // which is safe: a record says all that is still to be done, a line says nothing.
-        for part in changes.chunks(store::OPS_MAX) {
-            let Err(error) = self.transact(part).await else { continue };
-            // The file must be let go of before it can be opened again.
-            let Some(path) = &self.path else { return Err(error) };
-            self.store = None;
-            self.store = Some(Box::new(Redb::open(path)?));
-            self.transact(part).await?;
-        }
-        Ok(())
+        let parts = || changes.chunks(store::OPS_MAX).map(<[Op]>::to_vec).collect();
+        let Err(error) = self.write(parts()).await else { return Ok(()) };
+        // The file must be let go of before it can be opened again.
+        let Some(path) = &self.path else { return Err(error) };
+        self.store = None;
+        self.store = Some(Box::new(Redb::open(path)?));
+        self.write(parts()).await
     }
 
-    async fn transact(&self, part: &[Op]) -> Result<(), Error> {
+    async fn write(&self, parts: Vec<Vec<Op>>) -> Result<(), Error> {
+        if parts.is_empty() {
+            return Ok(());
+        }
         let store = self.store.as_ref().ok_or(store::Error::Closed)?;
-        store.transact(Vec::new(), part.to_vec()).await?;
-        Ok(())
+        Ok(store.write(parts).await?)
     }
 }
 
@@ -208,11 +229,15 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
     let mut changes = Vec::new();
     for (name, before) in &turn.touched {
         let key = format!("{SERVICE}{name}");
-        match world.services.get(name).map(|service| serde_json::to_vec(&service.record)) {
+        let now = world.services.get(name).map(|service| &*service.record);
+        // What is as it was lies there as it was: the turn before was saved, or taken back.
+        let differs = now.is_none() || now != before.as_ref();
+        match now.filter(|_| differs).map(serde_json::to_vec) {
             Some(Ok(value)) => changes.push(Op::put(key, value)),
             // A record is plain data with text keys, which always has a JSON form.
             Some(Err(error)) => tracing::error!("{name} has no JSON form: {error}"),
-            None => changes.push(Op::delete(key)),
+            None if differs => changes.push(Op::delete(key)),
+            None => {}
         }
         // Its numbers lie apart only while there is no service of the name.
         let key = format!("{GONE}{name}");
@@ -262,7 +287,7 @@ pub fn restored(world: &World, changes: &[Op]) -> Vec<(String, Op)> {
         let key = key(op);
         let was = if let Some(name) = key.strip_prefix(SERVICE) {
             let service = world.services.get(name)?;
-            put(key, serde_json::to_vec(&service.record))
+            put(key, serde_json::to_vec(&*service.record))
         } else if let Some(name) = key.strip_prefix(GONE) {
             put(key, serde_json::to_vec(world.gone.get(name)?))
         } else if let Some((name, number)) = key.strip_prefix(FAILURE)?.rsplit_once('/') {
@@ -304,7 +329,7 @@ fn failures(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrival::{Arrival, Request};
+    use crate::arrival::{Arrival, Heard, Request};
 
     #[tokio::test]
     async fn what_was_saved_is_there_after_a_restart() {
@@ -328,5 +353,12 @@ mod tests {
         assert_eq!(again.last_event, 1);
         assert_eq!(again.routes.to_reserve(), Some(2 * crate::routes::BLOCK));
         assert_eq!(again.services["web"].events.length().0, 40);
+        world.route(&turn);
+        // What a turn leaves as it was is not written again.
+        let mut turn = Turn::new(8);
+        let service = "web".to_string();
+        world.arrive(Arrival::Heard(Heard::Woke { service }), &mut turn);
+        assert!(turn.touched.contains_key("web"));
+        assert_eq!(super::changes(&mut world, &turn), []);
     }
 }

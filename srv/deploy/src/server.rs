@@ -111,6 +111,7 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
     let signals = [on(SignalKind::terminate())?, on(SignalKind::interrupt())?];
     let state = config.state.display().to_string();
     let mut world = journal.load().await.map_err(|e| e.to_string())?;
+    world.lock_force_ms = config.lock_force_s.saturating_mul(1_000);
     if config.edge.runs {
         world.edges = Edges::with_own(edge::NAME);
     }

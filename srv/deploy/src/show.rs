@@ -243,7 +243,13 @@ pub(crate) fn word(instance: &Instance, container: &str) -> &'static str {
 pub fn edge(world: &World, name: &str) -> String {
     let Some(edge) = world.edges.all().get(name) else { return String::new() };
     let newest = world.edges.newest().unwrap_or_default();
-    format!("name={name}\nstate={}\nserves={}\nnewest={newest}\n", edge.word(), edge.serving())
+    let mut text =
+        format!("name={name}\nstate={}\nserves={}\nnewest={newest}\n", edge.word(), edge.serving());
+    if name == crate::edge::NAME {
+        let asked = world.names_at.as_deref().unwrap_or("the machine's resolvers");
+        let _ = writeln!(text, "instances_ask={asked}");
+    }
+    text
 }
 
 /// The `status` of an instance.

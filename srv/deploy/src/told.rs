@@ -5,7 +5,7 @@ use crate::kept::Kept;
 use crate::record::{Edition, Preparing, spec};
 use crate::report::{Container, Report};
 use crate::turn::{NODE_LOST, Turn};
-use crate::world::{NodeMirror, World, container, split};
+use crate::world::{NodeMirror, Service, World, container, split};
 use place::Resources;
 use rollout::{Event, Id, Version};
 use std::collections::BTreeMap;
@@ -127,9 +127,7 @@ impl World {
     /// An image is there: applies that waited for it go on, and versions that asked for it.
     fn pulled(&mut self, reference: &str, digest: &str, turn: &mut Turn) {
         self.node.images.insert(digest.to_string());
-        for name in self.names() {
-            let Some(service) = self.services.get(&name) else { continue };
-            let waits = service.record.preparing.as_ref().is_some_and(|p| p.reference == reference);
+        for (name, waits) in self.concerned(reference) {
             if waits {
                 self.resolved(&name, digest, turn);
             }
@@ -140,9 +138,7 @@ impl World {
     }
 
     fn pull_failed(&mut self, reference: &str, reason: &str, permanent: bool, turn: &mut Turn) {
-        for name in self.names() {
-            let Some(service) = self.services.get(&name) else { continue };
-            let waits = service.record.preparing.as_ref().is_some_and(|p| p.reference == reference);
+        for (name, waits) in self.concerned(reference) {
             if waits {
                 self.unprepare(&name, &format!("failed: {}", about(reference, reason)), turn);
             }
@@ -153,10 +149,25 @@ impl World {
         }
     }
 
+    /// The services that a pull of that reference means something to: with an apply that waits
+    /// for it, or a version.
+    fn concerned(&self, reference: &str) -> Vec<(String, bool)> {
+        let waits = |service: &Service| {
+            service.record.preparing.as_ref().is_some_and(|p| p.reference == reference)
+        };
+        let all = self.services.iter().map(|(name, service)| (name, waits(service)));
+        let concerned =
+            all.filter(|(name, waits)| *waits || !self.wanting(name, reference).is_empty());
+        concerned.map(|(name, waits)| (name.clone(), waits)).collect()
+    }
+
     /// The versions of a service whose image, pinned, is that reference.
     fn wanting(&self, name: &str, reference: &str) -> Vec<Version> {
         let Some(service) = self.services.get(name) else { return Vec::new() };
-        let versions = service.record.versions.keys().copied();
+        // A pinned reference ends with its digest: most are told apart by that alone.
+        let by_digest = |(_, edition): &(&Version, &Edition)| reference.ends_with(&edition.digest);
+        let versions =
+            service.record.versions.iter().filter(by_digest).map(|(version, _)| *version);
         versions.filter(|v| self.pinned(name, *v).as_deref() == Some(reference)).collect()
     }
 
@@ -164,7 +175,7 @@ impl World {
     pub(crate) fn unprepare(&mut self, name: &str, outcome: &str, turn: &mut Turn) {
         self.pulls.end(name);
         let Some(service) = self.touch(name, turn) else { return };
-        service.record.preparing = None;
+        (service.record.preparing, service.coming) = (None, None);
         service.record.outcome = Some(outcome.to_string());
         turn.tell(name, outcome);
     }
@@ -174,6 +185,7 @@ impl World {
     fn resolved(&mut self, name: &str, digest: &str, turn: &mut Turn) {
         self.pulls.end(name);
         let Some(service) = self.touch(name, turn) else { return };
+        service.coming = None;
         let Some(preparing) = service.record.preparing.take() else { return };
         let Some(manifest) = manifest::parse(name, &preparing.text).manifest else {
             // It parsed when it was applied: another version of this server took it.

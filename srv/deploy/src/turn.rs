@@ -15,11 +15,16 @@ use crate::show;
 use crate::world::{Service, World, container};
 use place::Resources;
 use rollout::{Action, Event, Fact, Id, Version};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is said to who waits for the node when its connection is lost. It may well go on.
 pub(crate) const NODE_LOST: &str = "the node was lost meanwhile; try again";
+
+/// Bytes of the `events` of all services together, shared evenly.
+const SERVICE_EVENTS_BYTES: usize = 16 << 20;
+/// Bytes that each has in any case.
+const EVENTS_BYTES_MIN: usize = 16 << 10;
 
 /// One line of `events`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub struct Turn {
     pub now: Millis,
     /// The same moment by the clock that people have.
     pub stamp: Millis,
+    /// By whose hand comes what is being taken now.
+    pub hand: Hand,
     /// Services to save or, where they are gone, to delete, with their records as they were.
     pub touched: BTreeMap<String, Option<Record>>,
     /// The kept logs of services as they were, where they are changed.
@@ -130,16 +137,27 @@ impl World {
             Request::Unlink { service } => self.unlinked(&service, turn),
             Request::Place { service } => self.placed(&service, turn),
             Request::Lock { service, ask } => self.of_lock(&service, ask, turn),
+            Request::Renew { edge } => self.may_renew(&edge),
             Request::Strange { service, why, .. } => Err(self.refused(service.as_deref(), why)),
             Request::Over { hand, request } => return self.over(hand, *request, answer, turn),
         };
         turn.answers.push((answer, result));
     }
 
+    /// Whether this server can put a new process in the place of an edge's.
+    fn may_renew(&mut self, edge: &str) -> Result<(), String> {
+        if edge == crate::edge::NAME {
+            return Ok(());
+        }
+        let own = crate::edge::NAME;
+        Err(self.refused(None, format!("restart: only {own} is this server's to start")))
+    }
+
     /// A request by somebody's hand, who may be one that does not count; the audit log has it.
     fn over(&mut self, hand: Hand, request: Request, answer: Answer, turn: &mut Turn) {
         let asked = audit::asked(&request);
         let before = turn.answers.len();
+        turn.hand = hand;
         match self.fence(hand, &request) {
             Ok(()) => self.asked(request, answer, turn),
             Err(refused) => turn.answers.push((answer, Err(refused))),
@@ -211,7 +229,7 @@ impl World {
     /// The service to change, with its record kept as it was when the turn first touched it.
     pub fn touch(&mut self, name: &str, turn: &mut Turn) -> Option<&mut Service> {
         let service = self.services.get_mut(name)?;
-        let before = || Some(service.record.clone());
+        let before = || Some(Record::clone(&service.record));
         turn.touched.entry(name.to_string()).or_insert_with(before);
         service.changed = turn.stamp;
         Some(service)
@@ -394,18 +412,20 @@ impl World {
                 service.note_places(turn.stamp);
             }
         }
-        let known: BTreeSet<&str> = self.services.keys().map(String::as_str).collect();
         let mut by_service: BTreeMap<&str, String> = BTreeMap::new();
         let mut all = String::new();
         for line in &turn.lines {
             all.push_str(&line.at_root());
-            if let Some(name) = line.service.as_deref().filter(|name| known.contains(name)) {
+            if let Some(name) =
+                line.service.as_deref().filter(|name| self.services.contains_key(*name))
+            {
                 by_service.entry(name).or_default().push_str(&line.at_service());
             }
         }
+        let bound = (SERVICE_EVENTS_BYTES / self.services.len().max(1)).max(EVENTS_BYTES_MIN);
         for (name, text) in by_service {
             let events = self.services.get(name).map(|service| Arc::clone(&service.events));
-            events.iter().for_each(|events| events.push(&text));
+            events.iter().for_each(|events| events.push_within(&text, bound));
         }
         if !all.is_empty() {
             self.events.push(&all);

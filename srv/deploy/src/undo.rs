@@ -4,6 +4,7 @@
 //! what is not.
 
 use crate::arrival::Order;
+use crate::record::Record;
 use crate::turn::Turn;
 use crate::world::{Numbers, Service, World, container};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ impl World {
             self.gone.insert(name.to_string(), numbers);
         }
         turn.ended.push(Arc::clone(&service.events));
-        let (record, failures) = (service.record.clone(), service.failures.clone());
+        let (record, failures) = (Record::clone(&service.record), service.failures.clone());
         turn.touched.entry(name.to_string()).or_insert(Some(record));
         turn.kept.entry(name.to_string()).or_insert_with(|| service.kept.clone());
         turn.failures.entry(name.to_string()).or_insert(failures);
@@ -52,7 +53,7 @@ impl World {
             }
             let fresh = || Service::new(name, record.clone());
             let service = self.services.entry(name.clone()).or_insert_with(fresh);
-            service.record = record.clone();
+            *service.record = record.clone();
             service.parse_manifests(name);
         }
         // The node was not told to drop any of them.

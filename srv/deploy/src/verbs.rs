@@ -98,7 +98,9 @@ pub const VERBS: &[Row] = &[
     row("apply", "", "make the service what manifests/ says", true, |w| none(w, Verb::Apply)),
     row("pause", "", "hold the update in flight", true, |w| none(w, Verb::Pause)),
     row("resume", "", "go on with a paused update", true, |w| none(w, Verb::Resume)),
-    row("cancel", "", "give up the update in flight", true, |w| none(w, Verb::Cancel)),
+    row("cancel", "", "give up the update in flight, or the build", true, |w| {
+        none(w, Verb::Cancel)
+    }),
     row("rollback", "[version]", "go back to an earlier version", true, |w| match w {
         [] => Some(Verb::Rollback(None)),
         [version] => Some(Verb::Rollback(Some((*version).to_string()))),

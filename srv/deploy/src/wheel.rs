@@ -8,6 +8,7 @@ use crate::save::{self, Journal};
 use crate::turn::{NODE_LOST, Turn};
 use crate::world::Shared;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 use store::Op;
 
 /// How long the loop holds back when the state cannot be saved.
@@ -82,6 +83,11 @@ impl Wheel {
         self.ended
     }
 
+    /// A turn took so long.
+    pub fn spent(&self, looped: Duration) {
+        self.world.lock().spent.looped += looped;
+    }
+
     /// Milliseconds until it has to turn by itself; nothing when it need not.
     #[must_use]
     pub fn rest(&self, at: Moment) -> Option<Millis> {
@@ -131,6 +137,7 @@ impl Wheel {
         let repeatable: Vec<Heard> = batch.iter().filter_map(repeat).collect();
         let (changes, last_event) = {
             let mut world = self.world.lock();
+            world.spent.arrivals += batch.len() as u64;
             // Only a user's verb asks for it.
             if batch.iter().any(|one| matches!(one, Arrival::Asked(..))) {
                 world.full = self.journal.has_room().err().map(|error| error.to_string());
@@ -154,6 +161,7 @@ impl Wheel {
         self.held_back = false;
         let answered = {
             let mut world = self.world.lock();
+            world.spent.saved = self.journal.spent();
             world.publish(&turn);
             world.route(&turn)
         };
@@ -247,3 +255,7 @@ fn repeat(arrival: &Arrival) -> Option<Heard> {
         Arrival::Heard(heard) => Some(heard.clone()),
     }
 }
+
+#[cfg(test)]
+#[path = "wheel_test.rs"]
+mod tests;

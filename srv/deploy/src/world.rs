@@ -2,6 +2,7 @@
 //!
 //! One lock guards it. The loop changes it; reads print it (`show.rs`) and never enter a decision.
 
+use crate::book::{Book, Reserved};
 use crate::clock::Millis;
 use crate::edges::Edges;
 use crate::grow::Grow;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Services a server keeps, at most.
@@ -71,6 +73,8 @@ pub struct World {
     pub ended: BTreeMap<String, u64>,
     /// The lines of the root `events`.
     pub events: Arc<Grow>,
+    /// A lock that is older may be taken by force, in milliseconds.
+    pub lock_force_ms: Millis,
     /// Where the audit log lies; none where there is none.
     pub audit: Option<PathBuf>,
     /// The last refused write, in full.
@@ -89,8 +93,21 @@ pub struct World {
     pub full: Option<String>,
     /// Counts turns that changed something; a file's version is taken from it.
     pub revision: watch::Sender<u64>,
+    /// What the loop has done since this server started.
+    pub spent: Spent,
     /// When this server started, for files that have no better time.
     pub started: Millis,
+}
+
+/// What the loop has done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spent {
+    /// Arrivals taken, those that time brought included.
+    pub arrivals: u64,
+    /// Time for them, until they were saved.
+    pub looped: Duration,
+    /// Time of that in which the state was being saved.
+    pub saved: Duration,
 }
 
 impl Default for World {
@@ -104,6 +121,7 @@ impl Default for World {
             names_at: None,
             ended: BTreeMap::new(),
             events: Arc::default(),
+            lock_force_ms: crate::lock::FORCE_MS,
             audit: None,
             error: String::new(),
             last_event: 0,
@@ -113,6 +131,7 @@ impl Default for World {
             unsaved: false,
             full: None,
             revision: watch::Sender::new(0),
+            spent: Spent::default(),
             started: crate::clock::now(),
         }
     }
@@ -122,7 +141,7 @@ impl Default for World {
 #[derive(Debug)]
 pub struct Service {
     /// What is saved.
-    pub record: Record,
+    pub record: Book,
     /// Its containers as the node last told of them.
     pub containers: BTreeMap<Id, Container>,
     /// Logs the node keeps of its instances that are gone.
@@ -137,6 +156,8 @@ pub struct Service {
     pub lock: Lock,
     /// Its versions' manifests, parsed.
     pub manifests: BTreeMap<Version, Arc<Manifest>>,
+    /// What the apply that waits for its image goes to, by its text.
+    pub coming: Option<(String, Arc<Manifest>)>,
     /// The world's revision when it last changed.
     pub revision: u64,
     /// When it last changed.
@@ -172,7 +193,7 @@ impl Service {
     #[must_use]
     pub fn new(name: &str, record: Record) -> Service {
         let mut service = Service {
-            record,
+            record: Book::new(record),
             containers: BTreeMap::new(),
             kept: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -180,6 +201,7 @@ impl Service {
             error: String::new(),
             lock: Lock::default(),
             manifests: BTreeMap::new(),
+            coming: None,
             revision: 0,
             changed: 0,
             places: BTreeMap::new(),
@@ -191,6 +213,7 @@ impl Service {
 
     /// Brings the parsed manifests in step with the versions of the record.
     pub fn parse_manifests(&mut self, name: &str) {
+        self.record.forget();
         let record = &self.record;
         self.manifests.retain(|version, _| record.versions.contains_key(version));
         for (version, edition) in &record.versions {
@@ -270,20 +293,10 @@ impl Service {
         self.record.outcome.clone().or_else(decided).unwrap_or_else(|| "none".to_string())
     }
 
-    /// What its instances have reserved on the node: `(resources, instances)`. Of an update that
-    /// ends the old ones before it starts new ones, only the new ones count.
-    fn reserved(&self, node: &str, leaving_out: Option<Version>) -> (Resources, u32) {
-        let mut sum = (Resources::default(), 0);
-        for instance in self.record.rollout.instances().values() {
-            let goes = leaving_out.is_some_and(|kept| instance.version != kept);
-            let here = instance.node.as_deref() == Some(node) && !instance.is_gone() && !goes;
-            if let (true, Some(manifest)) = (here, self.manifests.get(&instance.version)) {
-                sum.0.cpu_milli += manifest.cpu_milli;
-                sum.0.memory_bytes += manifest.memory_bytes;
-                sum.1 += 1;
-            }
-        }
-        sum
+    /// What its instances have reserved on a node; see [`Book::reserved`].
+    #[must_use]
+    pub fn reserved(&self, node: &str, leaving_out: Option<Version>) -> Reserved {
+        self.record.reserved(&self.manifests, node, leaving_out)
     }
 }
 
@@ -300,9 +313,9 @@ impl World {
         let mut instances = 0;
         for (name, other) in &self.services {
             let its_own = name == service;
-            let (its, count) = other.reserved(&node.name, replaced_by.filter(|_| its_own));
-            reserved = plus(reserved, its);
-            instances += if its_own { count } else { 0 };
+            let its = other.reserved(&node.name, replaced_by.filter(|_| its_own));
+            reserved = plus(reserved, its.sum);
+            instances += if its_own { its.instances } else { 0 };
         }
         let (name, capacity, accepting) = (node.name.clone(), node.capacity, node.up);
         vec![Node { name, capacity, reserved, instances, accepting }]
@@ -329,7 +342,8 @@ impl World {
     /// What all instances on the node have reserved.
     #[must_use]
     pub fn allocated(&self) -> Resources {
-        let each = self.services.values().map(|service| service.reserved(&self.node.name, None).0);
+        let each =
+            self.services.values().map(|service| service.reserved(&self.node.name, None).sum);
         each.fold(Resources::default(), plus)
     }
 

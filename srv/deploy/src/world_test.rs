@@ -2,7 +2,7 @@
 
 use crate::arrival::{Arrival, Heard, Order, Request};
 use crate::kept::Kept;
-use crate::record::By;
+use crate::record::{By, Record};
 use crate::turn::Turn;
 use crate::world::World;
 use crate::{report, verbs};
@@ -276,13 +276,13 @@ fn a_write_of_several_lines_is_applied_whole_or_not_at_all() {
     let (answer, mut answered) = oneshot::channel();
     let (write, _) = arrival("manifest web image web:1; port 80");
     world.arrive(write, &mut Turn::new(1));
-    let before = world.services["web"].record.clone();
+    let before = Record::clone(&world.services["web"].record);
     let by = By { uid: 0, name: "root".to_string() };
     let mut turn = Turn::new(2);
     world.arrive(Arrival::Asked(Request::Verbs { lines, by }, answer), &mut turn);
     told(&mut world, turn, &mut Vec::new());
     assert!(answered.try_recv().unwrap().is_err());
-    assert_eq!(world.services["web"].record, before);
+    assert_eq!(*world.services["web"].record, before);
 }
 
 #[test]

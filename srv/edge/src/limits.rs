@@ -31,6 +31,9 @@ pub(crate) struct Limits {
     pub(crate) idle_time: Duration,
     /// How long a body, a tunnel's side that is closing, or a user who does not read may rest.
     pub(crate) stall_time: Duration,
+    /// How long an answer may be silent for a user who has ended his side of the connection: he may
+    /// have gone.
+    pub(crate) half_time: Duration,
     /// How long the other side of a stream or tunnel may be silent before it is asked whether it is
     /// there, how often it is asked, and after how many questions it is not.
     pub(crate) keep_alive: KeepAlive,
@@ -71,6 +74,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(15),
             idle_time: Duration::from_secs(75),
             stall_time: Duration::from_secs(60),
+            half_time: Duration::from_secs(10),
             keep_alive: KeepAlive::default(),
             connect_time: Duration::from_secs(3),
             answer_time: Duration::from_secs(60),

@@ -14,13 +14,13 @@ use crate::drain;
 use crate::gate::Gated;
 use crate::limits::Limits;
 use crate::live::Live;
-use crate::metrics::{Cuts, Figures, Flights};
+use crate::metrics::{Cuts, Figures, Flights, Refused};
 use crate::table::Table;
 use crate::tls::Tls;
 use crate::users::Users;
 use crate::worker::{self, Order};
 
-/// What came of an instance that left the table.
+/// What came of an instance that left the table, or is worth a line otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     /// No claim on it is left and no connection to it is open. Said once each time it leaves.
@@ -36,6 +36,11 @@ pub(crate) enum Note {
         count: u64,
         /// Why.
         why: String,
+    },
+    /// Something that whoever looks after the machine should know.
+    Told {
+        /// What, in one line.
+        text: String,
     },
 }
 
@@ -58,12 +63,16 @@ pub(crate) struct Shared {
     pub(crate) unrouted: Figures,
     /// Requests that were ended early, by reason.
     pub(crate) cuts: Cuts,
+    /// Requests that nobody could be found for, by reason.
+    pub(crate) refused: Refused,
     /// Requests on their way, for who comes after this process.
     pub(crate) flights: Flights,
     /// Connections of users.
     pub(crate) users: Arc<Users>,
     /// Certificates, and handshakes by them.
     pub(crate) tls: Arc<Tls>,
+    /// Becomes true when no drain is waited for any more.
+    pub(crate) hurry: watch::Sender<bool>,
     /// Requests that wait for an instance.
     pub(crate) held: AtomicUsize,
 }
@@ -88,9 +97,11 @@ impl Shared {
             unrouted: Figures::new(limits.workers),
             access,
             cuts: Cuts::default(),
+            refused: Refused::default(),
             flights: Flights::new(limits.workers),
             users: Users::new(limits.workers),
             tls: Tls::new()?,
+            hurry: watch::Sender::new(false),
             held: AtomicUsize::new(0),
             limits,
         });
@@ -162,7 +173,7 @@ impl Shared {
         self.access.settle(async { _ = all.recv().await as Option<()> }).await;
     }
 
-    /// Tells what came of an instance.
+    /// Tells it to whoever speaks for the edge.
     pub(crate) fn note(&self, note: Note) {
         // Nobody listens any more when the process ends.
         let _ = self.notes.send(note);

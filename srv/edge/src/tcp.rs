@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::backend::Backend;
 use crate::gate::Claim;
-use crate::http::{TRIES_MAX, Tried, choose};
+use crate::http::{Dialled, TRIES_MAX, Tried, choose};
 use crate::metrics::Class;
 use crate::worker::Worker;
 
@@ -25,9 +25,9 @@ pub(crate) async fn stream(worker: Rc<Worker>, mut user: TcpStream, port: u16) {
         let Some(claim) = choose(&worker, route, &tried) else { return };
         let pool = worker.pool(&claim);
         match pool.connect(&worker.shared.limits).await {
-            Ok((mut instance, open)) => {
+            Ok(Dialled { stream: mut instance, claim: open, .. }) => {
                 let (ended, end) = oneshot::channel::<()>();
-                let flight = Stream { worker: Rc::clone(&worker), claim, began };
+                let flight = Stream::begin(&worker, claim, began);
                 pool.keep(open, async move {
                     let _ended = ended;
                     let _ = copy_bidirectional(&mut user, &mut instance).await;
@@ -52,10 +52,18 @@ struct Stream {
     began: Instant,
 }
 
+impl Stream {
+    fn begin(worker: &Rc<Worker>, claim: Claim<Backend>, began: Instant) -> Stream {
+        claim.figures.begin(worker.number);
+        worker.shared.flights.begin(worker.number);
+        Stream { worker: Rc::clone(worker), claim, began }
+    }
+}
+
 impl Drop for Stream {
     fn drop(&mut self) {
-        let figures = &self.claim.figures;
-        figures.begin(self.worker.number);
-        figures.end(self.worker.number, Class::Switched, self.began.elapsed());
+        let (figures, number) = (&self.claim.figures, self.worker.number);
+        figures.end(number, Class::Switched, self.began.elapsed());
+        self.worker.shared.flights.end(number);
     }
 }

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use tokio::process::Child;
@@ -23,6 +24,11 @@ use crate::record;
 pub(crate) const NETNS_FD: i32 = 3;
 /// How long a reap or a sweep may take: it kills and waits for a whole cgroup.
 const REAP_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How often a copy may be found busy: whoever looks through memory, as for pages to move, has one
+/// in hand for a moment. The kernel itself waits for a part of a second each time (memfd_create(2),
+/// `F_SEAL_WRITE` in fcntl(2)).
+const SEAL_TRIES: usize = 20;
 
 /// The sealed copy.
 #[derive(Debug)]
@@ -42,8 +48,13 @@ impl Exe {
                 | SealFlag::F_SEAL_SHRINK
                 | SealFlag::F_SEAL_GROW
                 | SealFlag::F_SEAL_WRITE;
-            fcntl(&copy, FcntlArg::F_ADD_SEALS(seals))?;
-            Ok(copy)
+            for more in (0..SEAL_TRIES).rev() {
+                match fcntl(&copy, FcntlArg::F_ADD_SEALS(seals)) {
+                    Err(Errno::EBUSY) if more > 0 => {}
+                    sealed => return sealed.map(|_| copy).map_err(io::Error::from),
+                }
+            }
+            Err(Errno::EBUSY.into())
         };
         Ok(Exe { copy: all().map_err(Error::io("copy", path))? })
     }

@@ -27,6 +27,9 @@ const VICTIMS: [Victim; 3] = [Victim::Server, Victim::Node, Victim::Both];
 /// the victims, so that all of them get their turn.
 const SHORT_STEP: u32 = 5;
 
+/// Instances of updates that failed whose logs are kept.
+const FAILED_KEPT_MAX: u32 = 3;
+
 /// How the lines begin that say how something ended.
 const ENDS: [&str; 4] = ["done ", "failed update", "rolled back", "cancelled"];
 const CTL: &str = "active/web/ctl";
@@ -227,11 +230,11 @@ impl Scene {
         (running, others)
     }
 
-    /// How many instances have failed by themselves.
+    /// How many instances that have failed by themselves are kept.
     fn failed(&self) -> u32 {
         match self.case {
-            Case::UpdateFails => self.rounds,
-            Case::ReplaceFails => 3 * self.rounds,
+            Case::UpdateFails => self.rounds.min(FAILED_KEPT_MAX),
+            Case::ReplaceFails => FAILED_KEPT_MAX,
             Case::Update | Case::Replace | Case::Rollback => 0,
         }
     }

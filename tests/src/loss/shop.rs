@@ -26,7 +26,7 @@ impl Shop {
         shop
     }
 
-    fn manifest(&self, version: &str, health: &str) -> String {
+    pub(crate) fn manifest(&self, version: &str, health: &str) -> String {
         format!(
             "image target:v1\nreplicas 3\nport 8080\nmemory 128M\nhealth http {health}\n\
              route {HOST} / websocket\ndrain 20\nstop_timeout 1\nhealth_deadline 20\n\

@@ -24,10 +24,10 @@ fn instances_are_never_more_than_old_or_new_and_batch_after_a_restart_that_faile
         > '0: out of the routes: timeout'; publish 4: 1
         well
         > '0: stopped'; '2: stopped'; 'instances renumbered'
-        > 'failed restart v1 (60s): no progress for 60s'
+        > 'failed restart v1 (60s): no progress for 60s, phase route'
         ? failed idle v1→v1 1/1: 0=v1#1 serving
         outcome
-        > failed restart v1 (60s): no progress for 60s
+        > failed restart v1 (60s): no progress for 60s, phase route
         ",
     );
 }
@@ -49,7 +49,7 @@ fn the_surge_of_an_update_that_failed_leaves() {
         served
         > drain 2
         well
-        > '2: stopped'; 'failed update v1→v2 (60s): no progress for 60s'
+        > '2: stopped'; 'failed update v1→v2 (60s): no progress for 60s, phase route'
         ? failed idle v1→v2 0/2: 0=v1#0 serving, 1=v1#1 serving
         ",
     );
@@ -77,7 +77,7 @@ fn who_fails_its_probes_beside_its_successor_is_not_wanted_after_an_update_that_
         > '0: out of the routes: timeout'; publish 3: 1
         well
         > '0: stopped'; 'instances renumbered'
-        > 'failed update v1→v2 (60s): no progress for 60s'
+        > 'failed update v1→v2 (60s): no progress for 60s, phase health'
         ? failed idle v1→v2 0/3: 0=v1#1 serving, 2=v2#2 kept
         ",
     );

@@ -1,6 +1,7 @@
 //! Updates that fail: what is stopped, what stays, what is told.
 
-use super::script::check;
+use super::script::{self, check};
+use super::world::World;
 
 #[test]
 fn a_new_instance_that_exits_is_stopped_and_nothing_that_works_is_touched() {
@@ -143,7 +144,7 @@ fn no_room_is_told_once_and_fails_the_update_in_the_end() {
         > place 1
         no-room 1 n1: memory
         +1000
-        > place 1; 'failed update v1→v2 (1s): no progress for 1s: n1: memory'; forget 1
+        > place 1; 'failed update v1→v2 (1s): no progress for 1s, phase place: n1: memory'; forget 1
         ? failed idle v1→v2 0/1: 0=v1#0 serving, 1=v2#1 forgetting
         ",
     );
@@ -352,4 +353,25 @@ fn a_never_healthy_instance_of_a_superseded_version_is_replaced_at_once() {
         ? none idle v3 3/3: 0=v3#7 serving, 1=v3#8 serving, 2=v3#9 serving
         ",
     );
+}
+
+#[test]
+fn of_many_updates_that_failed_the_logs_of_the_last_three_instances_are_kept() {
+    let mut world = World::new();
+    script::run(&mut world, "! apply v1\n! well");
+    for id in 1..=9 {
+        let update = format!(
+            "! apply v2\n! placed {id}\n! pulled v2\n! started {id}\n! exited {id} 1\n! well"
+        );
+        script::run(&mut world, &update);
+    }
+    script::run(
+        &mut world,
+        "? failed idle v1→v2 0/1: 0=v1#0 serving, 1=v2#7 kept, 1=v2#8 kept, 1=v2#9 kept",
+    );
+    // A repair's log is its place's, and not one of those.
+    script::run(&mut world, "! exited 0 1\n! +1000\n! well");
+    let kept: Vec<u64> =
+        world.service.instances().values().filter(|i| i.is_gone()).map(|i| i.id.0).collect();
+    assert_eq!(kept, [0, 7, 8, 9]);
 }

@@ -183,7 +183,7 @@ fn without_a_step_forward_the_update_fails_at_its_deadline_and_a_pause_stops_tha
         +1
         > stop 1
         exited 1
-        > 'failed update v1→v2 (60s): no progress for 10s'
+        > 'failed update v1→v2 (60s): no progress for 10s, phase health'
         ? failed idle v1→v2 0/1: 0=v1#0 serving, 1=v2#1 kept
         ",
     );

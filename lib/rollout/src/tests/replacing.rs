@@ -15,7 +15,7 @@ fn all_old_ones_stop_before_a_new_one_starts_and_requests_are_held() {
         pulled v2
         placed 3
         > '3: scheduled on n1'; publish 3: hold
-        ? rolling pull v1→v2 0/2: 0=v1#0 leaving, 1=v1#1 leaving, 2=v2#2 ready, 3=v2#3 ready
+        ? rolling drain v1→v2 0/2: 0=v1#0 leaving, 1=v1#1 leaving, 2=v2#2 ready, 3=v2#3 ready
         served
         > drain 0; drain 1
         drained 0
@@ -67,7 +67,7 @@ fn when_new_ones_fail_the_old_ones_are_started_again() {
         > '3: scheduled on n1'
         placed 5
         > '4: scheduled on n1'
-        ? rolling pull v1→v2 0/2: 0=v1#0 forgetting, 1=v1#1 forgetting, 2=v2#2 stopping,
+        ? rolling stop v1→v2 0/2: 0=v1#0 forgetting, 1=v1#1 forgetting, 2=v2#2 stopping,
         ? 3=v2#3 kept, 3=v1#4 ready, 4=v1#5 ready
         exited 2
         > '2: stopped'; '3: starting'; '4: starting'; start 4 v1 at 3; start 5 v1 at 4
@@ -115,7 +115,7 @@ fn a_pause_holds_before_the_old_ones_leave_and_never_in_the_gap() {
         placed 1
         > '1: scheduled on n1'; 'pulling image of v2'; pull v2
         pulled v2
-        ? paused pull v1→v2 0/1: 0=v1#0 serving, 1=v2#1 ready
+        ? paused idle v1→v2 0/1: 0=v1#0 serving, 1=v2#1 ready
         resume
         > 'update resumed'; publish 3: hold
         pause

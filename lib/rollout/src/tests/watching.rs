@@ -1,6 +1,9 @@
 //! After an update: exits of the new version are counted for a while.
 
-use super::script::check;
+use super::script::{self, check};
+use super::world::World;
+use crate::instance::Stage;
+use crate::{Action, Instance, Version, resume};
 
 #[test]
 fn three_exits_soon_after_the_update_take_it_back() {
@@ -235,4 +238,23 @@ fn what_is_validated_is_not_in_flight() {
         refuse pause update to v2 has ended and is being validated; rollback goes back
         ",
     );
+}
+
+#[test]
+fn a_loop_that_is_found_while_a_paused_restart_stands_wakes_nobody_until_that_ends() {
+    let mut world = World::new();
+    script::run(
+        &mut world,
+        "! apply v1\n! well\n! apply v2 validate=60000 max-restarts=99\n! well\n\
+         ! restart\n! pause\n! well\n",
+    );
+    for _ in 0..3 {
+        let serves = |i: &&Instance| i.version == Version(2) && i.stage == Stage::Serving;
+        let id = world.service.instances().values().find(serves).expect("one serves").id;
+        script::run(&mut world, &format!("! exited {id} 1\n! +1000\n! well\n"));
+    }
+    let (version, exits, until) = world.service.watch().expect("it is kept until then");
+    assert_eq!((version, exits), (Version(2), 3));
+    let waits = resume(&world.service, world.now);
+    assert!(!waits.contains(&Action::Wake { at: until }), "{waits:?}");
 }

@@ -59,7 +59,7 @@ fn cancel_ends_in_bounded_time_whatever_the_node_does() {
         cancel
         > 'cancelling'; stop 2
         +15000
-        > 'cancelled update v1→v2 (15s)'
+        > 'cancelled update v1→v2 (14.5s)'
         ? none idle v1 2/2: 0=v1#0 serving, 1=v1#1 serving, 2=v2#2 stopping
         exited 2 KILL
         > '2: stopped'; forget 2
@@ -237,7 +237,7 @@ fn what_works_does_not_leave_for_a_place_that_was_given_up() {
         > '3: failed: no such file: /bin/app'; '3: gave up: no such file: /bin/app'
         ? rolling idle v1→v2 1/2: 1=v1#1 serving, 2=v2#2 serving, 3=v1#3 gave-up
         +1000000
-        > 'cancelled update v1→v2 (15s)'
+        > 'cancelled update v1→v2 (14.5s)'
         ? failed idle v1 1/2: 1=v1#1 serving, 2=v2#2 serving, 3=v1#3 gave-up
         ",
     );

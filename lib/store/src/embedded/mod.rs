@@ -29,6 +29,10 @@ use writer::Ask;
 /// every one holds the values that were written.
 pub const LOG_REVISIONS_MAX: u64 = 10_000;
 
+/// How many bytes of changes it holds that were written since the store was opened; a change may be
+/// as long as a value.
+pub const LOG_BYTES_MAX: u64 = 8 << 20;
+
 /// A store in one file, for one process.
 #[derive(Debug)]
 pub struct Redb {
@@ -149,6 +153,13 @@ impl Store for Redb {
         Box::pin(async move {
             crate::plan::admit(&conditions, &changes)?;
             self.ask(|reply| Ask::Transact { conditions, ops: changes, reply }).await?
+        })
+    }
+
+    fn write(&self, parts: Vec<Vec<Op>>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            parts.iter().try_for_each(|part| crate::plan::admit(&[], part))?;
+            self.ask(|reply| Ask::Write { parts, reply }).await?
         })
     }
 

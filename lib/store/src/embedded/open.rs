@@ -9,6 +9,9 @@ use ::redb::{Database, Durability, WriteTransaction};
 use super::tables::{COMPACTED, FORM, LEASE, REVISION, Tables};
 use crate::{Error, Lease, Revision};
 
+/// Bytes of the file that are held in memory: everything is read once, when a server starts, and
+/// what is written is not read again.
+const CACHE_BYTES_MAX: usize = 4 << 20;
 /// The form of the tables; another one is another version's.
 const FORM_NOW: u64 = 1;
 
@@ -28,7 +31,13 @@ pub(super) fn database(path: &Path) -> Result<Database, Error> {
     if !path.try_exists().map_err(failed)? {
         make(path)?;
     }
-    Database::builder().open(path).map_err(|why| refused(path, why.into()))
+    builder().open(path).map_err(|why| refused(path, why.into()))
+}
+
+fn builder() -> ::redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES_MAX);
+    builder
 }
 
 fn make(path: &Path) -> Result<(), Error> {
@@ -41,7 +50,7 @@ fn make(path: &Path) -> Result<(), Error> {
     {
         return Err(failed(why));
     }
-    let database = Database::builder().create(&new).map_err(|why| refused(path, why.into()))?;
+    let database = builder().create(&new).map_err(|why| refused(path, why.into()))?;
     prepare(&database, path)?;
     drop(database);
     std::fs::rename(&new, path).map_err(failed)?;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::open::{State, begin, refused};
 use super::tables::{COMPACTED, REVISION, Tables};
-use super::{LOG_REVISIONS_MAX, Shared};
+use super::{LOG_BYTES_MAX, LOG_REVISIONS_MAX, Shared};
 use crate::plan::{self, Plan, View};
 use crate::{Change, Clock, Condition, Error, Kv, Lease, Op, Outcome, Revision};
 
@@ -29,6 +29,10 @@ pub(super) enum Ask {
         conditions: Vec<Condition>,
         ops: Vec<Op>,
         reply: oneshot::Sender<Result<Outcome, Error>>,
+    },
+    Write {
+        parts: Vec<Vec<Op>>,
+        reply: oneshot::Sender<Result<(), Error>>,
     },
     Grant {
         ttl_s: u32,
@@ -61,6 +65,9 @@ pub(super) struct Writer {
     /// When each lease ends, by the clock, and its time to live. In memory alone: a renewal is
     /// not worth a sync.
     leases: HashMap<Lease, (u64, u32)>,
+    /// The revisions since the store was opened that the log holds, and their bytes.
+    written: VecDeque<(Revision, u64)>,
+    written_bytes: u64,
 }
 
 /// What a decision sees: the tables with the group's earlier changes, and the leases.
@@ -91,7 +98,8 @@ impl Writer {
         let now_ms = clock.now_ms();
         let full = |&(lease, ttl_s): &(Lease, u32)| (lease, (end_ms(now_ms, ttl_s), ttl_s));
         let leases = state.leases.iter().map(full).collect();
-        Writer { shared, clock, queue, state, leases }
+        let (written, written_bytes) = (VecDeque::new(), 0);
+        Writer { shared, clock, queue, state, leases, written, written_bytes }
     }
 
     /// Writes until nobody can ask any more or something breaks.
@@ -154,6 +162,11 @@ impl Writer {
         if self.state.revision - self.state.compacted > LOG_REVISIONS_MAX + LOG_SLACK {
             self.cut(&mut tables, self.state.revision - LOG_REVISIONS_MAX)?;
         }
+        if self.written_bytes > LOG_BYTES_MAX
+            && let Some(first) = self.newest_half()
+        {
+            self.cut(&mut tables, first)?;
+        }
         drop(tables);
         if self.state == before {
             transaction.abort()?;
@@ -175,6 +188,7 @@ impl Writer {
             Ask::Transact { conditions, ops, reply } => {
                 keep(replies, reply, self.transact(tables, &conditions, ops))
             }
+            Ask::Write { parts, reply } => keep(replies, reply, self.write_all(tables, parts)),
             Ask::Grant { ttl_s, reply } => keep(replies, reply, self.grant(tables, ttl_s, now_ms)),
             Ask::Keepalive { lease, reply } => keep(replies, reply, Ok(self.renew(lease, now_ms))),
             Ask::Revoke { lease, reply } => keep(replies, reply, self.end(tables, lease)),
@@ -237,12 +251,33 @@ impl Writer {
         })
     }
 
+    /// All parts in one commit, up to one that is refused.
+    fn write_all(
+        &mut self,
+        tables: &mut Tables<'_>,
+        parts: Vec<Vec<Op>>,
+    ) -> Result<Result<(), Error>, ::redb::Error> {
+        for part in parts {
+            if let Err(why) = self.transact(tables, &[], part)? {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(()))
+    }
+
     /// Writes the changes of one new revision.
     fn write(&mut self, tables: &mut Tables<'_>, changes: &[Change]) -> Result<(), ::redb::Error> {
         self.state.revision += 1;
+        let mut bytes = 0;
         for (place, change) in (0u32..).zip(changes) {
             tables.write(self.state.revision, place, change)?;
+            bytes += match change {
+                Change::Put(kv) => kv.key.len() + kv.value.len(),
+                Change::Deleted(key) => key.len(),
+            } as u64;
         }
+        self.written.push_back((self.state.revision, bytes));
+        self.written_bytes += bytes;
         tables.set(REVISION, self.state.revision)
     }
 
@@ -257,8 +292,22 @@ impl Writer {
         if bound.is_empty() { Ok(()) } else { self.write(tables, &bound) }
     }
 
+    /// The first of the newest revisions that have half of the bytes which the log may hold.
+    fn newest_half(&self) -> Option<Revision> {
+        let mut bytes = 0;
+        let newest = self.written.iter().rev().take_while(|(_, its)| {
+            bytes += its;
+            bytes <= LOG_BYTES_MAX / 2
+        });
+        // One that is longer by itself stays as well.
+        newest.last().or(self.written.back()).map(|(revision, _)| *revision)
+    }
+
     fn cut(&mut self, tables: &mut Tables<'_>, before: u64) -> Result<(), ::redb::Error> {
         tables.cut(before)?;
+        while let Some((_, bytes)) = self.written.pop_front_if(|(revision, _)| *revision < before) {
+            self.written_bytes -= bytes;
+        }
         self.state.compacted = before;
         tables.set(COMPACTED, before)
     }

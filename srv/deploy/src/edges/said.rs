@@ -24,13 +24,15 @@ pub enum Word {
         /// Why.
         reason: String,
     },
+    /// `told TEXT`: something that whoever looks after the machine should know.
+    Told(String),
 }
 
 /// A line that is none of these.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error(
     "invalid argument: \"{0}\": say: serves GENERATION | began GENERATION | drained INSTANCE | \
-     cut INSTANCE COUNT REASON"
+     cut INSTANCE COUNT REASON | told TEXT"
 )]
 pub struct Strange(String);
 
@@ -55,10 +57,16 @@ fn read(line: &str) -> Option<Word> {
         ["cut", container, requests, reason] => Some(Word::Cut {
             container: (*container).to_string(),
             requests: requests.parse().ok()?,
-            reason: reason.replace(|c: char| c.is_control(), "?"),
+            reason: plain(reason),
         }),
+        ["told", ..] => line.strip_prefix("told ").map(|text| Word::Told(plain(text))),
         _ => None,
     }
+}
+
+/// Somebody else's words as a part of one line.
+fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), "?")
 }
 
 #[cfg(test)]
@@ -76,7 +84,11 @@ mod tests {
             reason: "drain of 15s has passed".to_string(),
         };
         assert_eq!(Word::parse("cut web-17 3 drain of 15s has passed"), Ok(cut));
-        for line in ["", "serves", "serves -1", "serves 1 2", "drained ", "cut web-17 x y", "hi"] {
+        let told = Word::Told("certificate for a.b: no".to_string());
+        assert_eq!(Word::parse("told certificate for a.b: no"), Ok(told));
+        for line in
+            ["", "told", "serves", "serves -1", "serves 1 2", "drained ", "cut web-17 x y", "hi"]
+        {
             let told = Word::parse(line).unwrap_err().to_string();
             assert!(told.starts_with(&format!("invalid argument: \"{line}\"")), "{told}");
         }

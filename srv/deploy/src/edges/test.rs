@@ -139,6 +139,22 @@ fn one_that_comes_back_is_not_drained_until_that_is_said_of_its_second_time() {
 }
 
 #[test]
+fn what_an_edge_has_to_say_is_told_and_counts_as_a_sign_of_life() {
+    let script = format!(
+        "{AT_7}
+         table 8
+         publish web 2
+         +4000
+         main told certificate for a.b cannot be obtained: no proof
+         > edge main: certificate for a.b cannot be obtained: no proof
+         +4000
+         main serves 8
+         > served web 2"
+    );
+    check(Edges::with_own("main"), &script);
+}
+
+#[test]
 fn requests_that_were_cut_are_told() {
     let script = format!(
         "{AT_7}

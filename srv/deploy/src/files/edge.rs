@@ -1,10 +1,11 @@
 //! The files of an edge: its stream of tables, its `ack` and its `ctl`.
 
-use crate::arrival::Arrival;
-use crate::edge::{EdgeLink, NAME};
+use super::open::{over, taken};
+use crate::arrival::{Arrival, Request};
+use crate::edge::EdgeLink;
 use crate::edges::{Deed, LINE_BYTES_MAX, Word};
+use crate::lock::Hand;
 use crate::routes::Table;
-use crate::world::Shared;
 use bytes::Bytes;
 use ninep::{Answer, Error, Open};
 use std::sync::Arc;
@@ -131,24 +132,33 @@ impl Open for Ack {
 /// `ctl` of an edge.
 #[derive(Debug)]
 pub(super) struct EdgeCtl {
-    pub(super) world: Shared,
+    pub(super) hand: Hand,
+    pub(super) arrivals: mpsc::Sender<Arrival>,
     pub(super) link: EdgeLink,
-    pub(super) name: Option<Arc<str>>,
+    pub(super) name: String,
 }
 
 impl Open for EdgeCtl {
     fn write(&mut self, _offset: u64, data: &[u8]) -> Answer<u32> {
-        let text = String::from_utf8_lossy(data).trim().to_string();
-        let (own, world) = (self.name.as_deref() == Some(NAME), self.world.clone());
-        let (link, written) = (self.link.clone(), data.len());
+        let what = String::from_utf8_lossy(data).trim().to_string();
+        let (arrivals, link, written) = (self.arrivals.clone(), self.link.clone(), data.len());
+        let (hand, edge) = (self.hand, self.name.clone());
         Answer::later(async move {
-            let done = match text.as_str() {
-                "restart" if own => link.restart().await.map_err(|error| format!("edge: {error}")),
-                "restart" => Err(format!("restart: only {NAME} is this server's to start")),
-                _ => Err(format!("invalid argument: \"{text}\": say: restart")),
-            };
-            done.map_err(|text| Error::invalid(world.lock().refused(None, text)))?;
-            u32::try_from(written).map_err(|_| Error::Length)
+            let file = format!("edges/{edge}/ctl");
+            let strange =
+                |what: String, why| over(hand, Request::Strange { service: None, file, what, why });
+            if what != "restart" {
+                let why = format!("invalid argument: \"{what}\": say: restart");
+                return taken(&arrivals, strange(what, why), 0).await;
+            }
+            taken(&arrivals, over(hand, Request::Renew { edge }), 0).await?;
+            match link.restart().await {
+                Ok(()) => u32::try_from(written).map_err(|_| Error::Length),
+                Err(error) => {
+                    // It was accepted, and came to nothing: both are in the audit log.
+                    taken(&arrivals, strange(what, format!("edge: {error}")), 0).await
+                }
+            }
         })
     }
 }
@@ -180,6 +190,44 @@ mod tests {
         let next = async { sender.send_replace(table(10)) };
         let (got, _) = tokio::join!(read(&mut tables, 100), next);
         assert_eq!(got, "generation 10\n");
+    }
+
+    /// What was asked of the loop for a write, each answered like that, and what the writer got.
+    async fn asked(what: &str, answer: Result<(), String>) -> (Vec<(String, String)>, String) {
+        let (sender, mut arrivals) = mpsc::channel(1);
+        let hand = Hand { uid: 7, connection: 3, open: None };
+        let (link, name) = (EdgeLink::none(), "main".to_string());
+        let mut ctl = EdgeCtl { hand, arrivals: sender, link, name };
+        let Answer::Later(written) = ctl.write(0, what.as_bytes()) else { panic!("at once") };
+        drop(ctl);
+        let loops = async {
+            let mut lines = Vec::new();
+            while let Some(Arrival::Asked(request, back)) = arrivals.recv().await {
+                lines.extend(crate::audit::asked(&request));
+                let Request::Over { request, .. } = request else { panic!("nobody's") };
+                let strange =
+                    if let Request::Strange { why, .. } = *request { Some(why) } else { None };
+                let refused = strange.map_or(answer.clone(), Err);
+                back.send(refused).unwrap();
+            }
+            lines
+        };
+        let (got, lines) = tokio::join!(written, loops);
+        (lines, got.unwrap_err().to_string())
+    }
+
+    #[tokio::test]
+    async fn what_is_written_to_the_ctl_of_an_edge_is_in_the_audit_log_before_it_is_done() {
+        let line = |what: &str| ("edges/main/ctl".to_string(), what.to_string());
+        let (lines, told) = asked("dance\n", Ok(())).await;
+        assert_eq!((lines, told.contains("say: restart")), (vec![line("dance")], true), "{told}");
+        // What cannot be written down is not done.
+        let (lines, told) = asked("restart\n", Err("disk full".to_string())).await;
+        assert_eq!((lines, told.contains("disk full")), (vec![line("restart")], true), "{told}");
+        // Here is no edge to be restarted.
+        let (lines, told) = asked("restart\n", Ok(())).await;
+        assert_eq!(lines, [line("restart"), line("restart")]);
+        assert!(told.contains("--no-edge"), "{told}");
     }
 
     #[tokio::test]

@@ -117,7 +117,7 @@ fn a_replacement_holds_requests_while_nothing_serves() {
              manifest web image web:2; port 80; drain 2; replicas 2; route shop /; update replace
              ctl apply web
              node pulled web:2 digest={B}
-             > 6: shop / web drain=2000,hold
+             > 6: shop / web drain=2000,hold=52000
              edge main serves 6
              edge main drained web-0
              > do stop web-0
@@ -286,6 +286,53 @@ fn a_place_that_another_service_has_is_refused_with_its_name() {
              ctl apply api
              > refused: apply api: route shop / is web's already; take it from there first, or \
                write another",
+            serving("")
+        ),
+    );
+}
+
+#[test]
+fn a_replacement_that_is_stopped_in_the_gap_keeps_nobody_waiting() {
+    let next = "image web:2; port 80; drain 2; replicas 2; route shop /; update replace";
+    for way in ["stop web", "scale web 0"] {
+        let refused =
+            "> refused: scale web 0: update to v2 in flight; wait for it, or cancel it first";
+        let after = if way == "stop web" { "> 7: shop / web drain=2000" } else { refused };
+        check(
+            main_edge(),
+            &format!(
+                "{}
+                 manifest web {next}
+                 ctl apply web
+                 node pulled web:2 digest={B}
+                 > 6: shop / web drain=2000,hold=52000
+                 edge main serves 6
+                 ctl {way}
+                 {after}",
+                serving("")
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_service_that_is_stopped_is_not_scaled_and_it_is_said_what_to_do() {
+    check(
+        main_edge(),
+        &format!(
+            "{}
+             ctl stop web
+             > 6: shop / web drain=2000
+             edge main serves 6
+             edge main drained web-0
+             > do stop web-0
+             edge main drained web-1
+             > do stop web-1
+             node exited web-0 code=0
+             node exited web-1 code=0
+             ctl scale web 3
+             > refused: scale web 3: service is stopped; write replicas 3 into its manifest, and \
+               apply starts it",
             serving("")
         ),
     );

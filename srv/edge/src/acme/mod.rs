@@ -9,6 +9,7 @@
 #[path = "../../tests/authority/mod.rs"]
 mod authority;
 mod hosts;
+mod news;
 mod order;
 mod plan;
 mod proofs;

@@ -13,11 +13,12 @@ use tokio::time::sleep;
 
 use super::Settings;
 use super::hosts::{self, Hosts};
+use super::news::News;
 use super::order::{About, Authority, Failed, Issued};
 use super::plan::{Held, Outcome, Pace, Plan, Time, Tried};
 use super::store::Store;
 use super::told;
-use crate::swap::Shared;
+use crate::swap::{Note, Shared};
 use crate::tls;
 
 /// The longest sleep: a clock may be set meanwhile.
@@ -49,6 +50,7 @@ impl Orders {
                     let text = format!("certificates cannot be kept: {why}");
                     tracing::warn!("{text}");
                     shared.tls.told(format!("acme={}\nacme_wrong={text}\n", settings.url));
+                    shared.note(Note::Told { text });
                 }
             }
         });
@@ -69,6 +71,7 @@ struct Desk {
     store: Store,
     authority: Arc<Authority>,
     plan: Plan,
+    news: News,
     orders: JoinSet<(String, Result<Issued, Failed>)>,
     /// What cannot be written; empty: nothing.
     wrong: String,
@@ -85,8 +88,9 @@ impl Desk {
         let salt = RandomState::new().hash_one(0);
         let proofs = Arc::clone(&shared.tls.proofs);
         let authority = Arc::new(Authority::new(settings.clone(), store.clone(), proofs));
+        let news = News::new(&hosts, &all);
         let (plan, orders) = (Plan::new(pace, salt, hosts, all), JoinSet::new());
-        Desk { shared, settings, store, authority, plan, orders, wrong: String::new() }
+        Desk { shared, settings, store, authority, plan, news, orders, wrong: String::new() }
     }
 
     async fn work(mut self, mut stop: watch::Receiver<bool>) {
@@ -99,6 +103,7 @@ impl Desk {
             looks.mark_unchanged();
             let now = now();
             let hosts = self.hosts(now);
+            self.news.look(&hosts.all, now).into_iter().for_each(|line| self.tell(Some(line)));
             let due = self.plan.due(&hosts.all, now);
             if !due.orders.is_empty() {
                 self.begin(&due.orders, now).await;
@@ -164,8 +169,19 @@ impl Desk {
         if let Outcome::Refused { why, .. } | Outcome::Unreached { why, .. } = &outcome {
             tracing::warn!("certificate for {host}: {why}");
         }
+        let line = match &outcome {
+            Outcome::Got(valid) => Some(self.news.got(&host, *valid)),
+            Outcome::Refused { why, .. } => self.news.refused(&host, why),
+            Outcome::Unreached { why, .. } => self.news.unreached(&self.settings.url, why),
+        };
+        self.tell(line);
         self.plan.end(&host, outcome, now());
         self.keep().await;
+    }
+
+    /// Tells a line to whoever follows the events.
+    fn tell(&self, line: Option<String>) {
+        line.into_iter().for_each(|text| self.shared.note(Note::Told { text }));
     }
 
     /// Serves what was got, and keeps it for the next process.
@@ -217,6 +233,8 @@ impl Desk {
             Ok(()) => String::new(),
             Err(why) => format!("what was tried cannot be kept, so nothing is ordered: {why}"),
         };
+        let line = self.news.wrong(&self.wrong);
+        self.tell(line);
     }
 }
 

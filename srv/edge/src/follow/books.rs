@@ -9,13 +9,15 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::glance;
 use super::keep::Keep;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Order};
 use crate::error::Error;
 use crate::process::front::Front;
 use crate::swap::Note;
 
-/// Lines about requests that were cut that wait to be told; the oldest go.
+/// Lines that wait to be told once; the oldest go.
 const CUTS_MAX: usize = 1024;
+/// Bytes of what is told in a line: less than a server takes as one.
+const TOLD_BYTES_MAX: usize = 900;
 
 /// What is known, for whoever has to tell it.
 pub(crate) struct Books {
@@ -119,6 +121,7 @@ impl Books {
     /// Serves no route any more: what is in flight has its drain's time left.
     pub(crate) async fn close(&self) {
         let _turn = self.taking.lock().await;
+        self.front.close_all();
         if let Err(error) = self.swap(format!("generation {}\n", u64::MAX)) {
             tracing::warn!("{error}");
         }
@@ -149,17 +152,26 @@ impl Books {
             match note {
                 Note::Drained { id } => self.open().ledger.drained(&id),
                 Note::Cut { id, count, why } => {
-                    let line = format!("cut {id} {count} {why}");
-                    // Nobody newer may be there.
-                    let _ = self.cut.send(line.clone());
-                    self.cut(line);
+                    self.once(format!("cut {id} {count} {why}"));
+                }
+                Note::Told { text } => {
+                    let text = text.replace(|c: char| c.is_control(), "?");
+                    let end = text.floor_char_boundary(TOLD_BYTES_MAX);
+                    self.once(format!("told {}", &text[..end]));
                 }
             }
             self.bump();
         }
     }
 
-    /// What an older process has cut, or this one.
+    /// Has a line told once, by whoever speaks for the edge then.
+    fn once(&self, line: String) {
+        // Nobody newer may be there.
+        let _ = self.cut.send(line.clone());
+        self.cut(line);
+    }
+
+    /// What an older process has cut or tells otherwise, or this one.
     pub(crate) fn cut(&self, line: String) {
         let mut open = self.open();
         if open.cuts.len() == CUTS_MAX {
@@ -181,9 +193,25 @@ impl Books {
         self.bump();
     }
 
-    /// Older processes that have not ended.
-    pub(crate) fn olders(&self) -> Vec<u32> {
+    /// Older processes that have not ended, what each has on its way, and whether it answers.
+    pub(crate) fn olders(&self) -> Vec<(u32, u64, bool)> {
         self.open().ledger.older().collect()
+    }
+
+    /// What an older process is to be told.
+    pub(crate) fn order(&self, pid: u32) -> Option<Order> {
+        self.open().ledger.order(pid)
+    }
+
+    /// An older process has ended, and holds nothing; what it had counted stays.
+    pub(crate) fn older_gone(&self, pid: u32) {
+        self.front.fold(pid);
+        self.older(|ledger| ledger.older_gone(pid));
+    }
+
+    /// What processes that are gone had counted stays: all but these.
+    pub(crate) fn older_are(&self, there: &[u32]) {
+        self.front.fold_but(there);
     }
 
     /// Lines that can be told now and were not told before.
@@ -219,12 +247,13 @@ impl Books {
         self.table().as_deref().map(glance::ports).unwrap_or_default()
     }
 
-    /// The line that says what this process holds, for a newer one.
+    /// The lines that say what this process holds, for a newer one.
     pub(crate) fn holds(&self) -> String {
+        let streams = self.front.flights();
         let generation = self.generation().unwrap_or(0);
         let open = self.open();
         let ids: String = open.ledger.holds().flat_map(|id| [" ", id]).collect();
-        format!("holds {generation}{ids}\n")
+        format!("streams {streams}\nholds {generation}{ids}\n")
     }
 
     /// Why the last table was not taken; empty: it was.

@@ -13,6 +13,9 @@ pub(crate) const TOLD_MS_MAX: u64 = 600_000;
 /// Instances that are remembered after they were told of.
 const TOLD_MAX: usize = 8_192;
 
+/// Older processes with anything on its way: one more, and the oldest ends what it has.
+pub(crate) const OLDER_MAX: usize = 8;
+
 /// The instances that left, and who still holds them.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -36,10 +39,27 @@ struct Left {
 /// What an older process said last.
 #[derive(Debug, Default)]
 struct Older {
+    /// When it began, to be compared.
+    since: u64,
+    /// Requests, tunnels and streams it has on their way.
+    streams: u64,
     /// The table it has taken.
     generation: u64,
     /// What it still has in flight to instances that are not in that table.
     holds: BTreeSet<String>,
+    /// It did not answer: nothing waits for it.
+    silent: bool,
+    /// What it is told.
+    told: Option<Order>,
+}
+
+/// What an older process is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The edge ends: so does it, when what it has on its way has had its drain.
+    End,
+    /// There are too many: it ends at once.
+    Crowd,
 }
 
 impl Ledger {
@@ -70,16 +90,50 @@ impl Ledger {
         }
     }
 
-    /// There is an older process; nothing is known of it yet.
-    pub(crate) fn older_came(&mut self, pid: u32) {
-        self.older.insert(pid, Older::default());
+    /// There is an older process, which began then; nothing else is known of it yet.
+    pub(crate) fn older_came(&mut self, pid: u32, since: u64) {
+        self.older.insert(pid, Older { since, ..Older::default() });
     }
 
     /// It has taken that table, and holds these.
     pub(crate) fn older_holds(&mut self, pid: u32, generation: u64, holds: BTreeSet<String>) {
         if let Some(older) = self.older.get_mut(&pid) {
-            *older = Older { generation, holds };
+            (older.generation, older.holds, older.silent) = (generation, holds, false);
         }
+    }
+
+    /// It has so much on its way. When there are too many that have, the oldest is told to end.
+    pub(crate) fn older_streams(&mut self, pid: u32, streams: u64) {
+        if let Some(older) = self.older.get_mut(&pid) {
+            older.streams = streams;
+        }
+        let busy = |older: &&mut Older| older.streams > 0 && older.told.is_none();
+        let mut busy: Vec<&mut Older> = self.older.values_mut().filter(busy).collect();
+        busy.sort_by_key(|older| older.since);
+        let many = busy.len().saturating_sub(OLDER_MAX);
+        busy.into_iter().take(many).for_each(|older| older.told = Some(Order::Crowd));
+    }
+
+    /// It does not answer: nothing waits for it until it does.
+    pub(crate) fn older_silent(&mut self, pid: u32) {
+        if let Some(older) = self.older.get_mut(&pid) {
+            older.silent = true;
+        }
+    }
+
+    /// The edge ends, and all of them with it.
+    pub(crate) fn older_end(&mut self) {
+        self.older.values_mut().for_each(|older| older.told = older.told.or(Some(Order::End)));
+    }
+
+    /// What it is to be told.
+    pub(crate) fn order(&self, pid: u32) -> Option<Order> {
+        self.older.get(&pid)?.told
+    }
+
+    /// Another process hears them now.
+    pub(crate) fn older_left(&mut self) {
+        self.older.clear();
     }
 
     /// It has ended, and holds nothing.
@@ -87,9 +141,9 @@ impl Ledger {
         self.older.remove(&pid);
     }
 
-    /// Older processes there are.
-    pub(crate) fn older(&self) -> impl Iterator<Item = u32> {
-        self.older.keys().copied()
+    /// Older processes there are, what each has on its way, and whether it answers.
+    pub(crate) fn older(&self) -> impl Iterator<Item = (u32, u64, bool)> {
+        self.older.iter().map(|(pid, older)| (*pid, older.streams, !older.silent))
     }
 
     /// What this process has in flight to instances that left: for a newer process.
@@ -102,8 +156,10 @@ impl Ledger {
         let (own, older) = (&self.own, &self.older);
         let mut news = Vec::new();
         for (id, left) in self.left.iter_mut().filter(|(_, left)| left.told_ms.is_none()) {
-            let free =
-                |older: &Older| older.generation >= left.generation && !older.holds.contains(id);
+            let free = |older: &Older| {
+                let current = older.generation >= left.generation;
+                older.silent || (current && !older.holds.contains(id))
+            };
             if !own.contains_key(id) && older.values().all(free) {
                 left.told_ms = Some(now_ms);
                 news.push(format!("drained {id}"));
@@ -166,7 +222,8 @@ mod tests {
                     table = now;
                 }
                 "drained" => ledger.drained(words[1]),
-                "older" => ledger.older_came(number(1) as u32),
+                "older" => ledger.older_came(number(1) as u32, 0),
+                "silent" => ledger.older_silent(number(1) as u32),
                 "holds" => {
                     let holds = words[3..].iter().map(|id| (*id).to_owned()).collect();
                     ledger.older_holds(number(1) as u32, number(2), holds);
@@ -224,6 +281,42 @@ mod tests {
              gone 8
              > drained web-2",
         );
+    }
+
+    #[test]
+    fn one_that_does_not_answer_holds_nobody_up_until_it_does() {
+        check(
+            "took 1 web-1 web-2
+             older 7
+             took 2 web-2
+             drained web-1
+             silent 7
+             > drained web-1
+             holds 7 2
+             took 3
+             drained web-2
+             holds 7 3 web-2
+             silent 7
+             > drained web-2",
+        );
+    }
+
+    #[test]
+    fn of_too_many_older_processes_the_oldest_that_has_something_ends() {
+        let mut ledger = Ledger::default();
+        let last = OLDER_MAX as u32 + 1;
+        // Numbers of processes come again: they say nothing of an age.
+        (0..=last).for_each(|pid| ledger.older_came(pid, u64::from(last - pid)));
+        let told = |ledger: &Ledger| (0..=last).find(|pid| ledger.order(*pid).is_some());
+        (0..last - 1).for_each(|pid| ledger.older_streams(pid, 3));
+        assert_eq!(told(&ledger), None, "two of them have nothing");
+        ledger.older_streams(last - 1, 1);
+        assert_eq!((told(&ledger), ledger.order(last - 1)), (Some(last - 1), Some(Order::Crowd)));
+        ledger.older_streams(0, 4);
+        assert_eq!((0..=last).filter(|pid| ledger.order(*pid).is_some()).count(), 1);
+        ledger.older_end();
+        assert_eq!(ledger.order(last - 1), Some(Order::Crowd));
+        assert_eq!(ledger.order(0), Some(Order::End));
     }
 
     #[test]

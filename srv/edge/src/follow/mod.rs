@@ -1,9 +1,10 @@
 //! Following `deployfs`: its tables in, what became of them out.
 
+pub(crate) mod ahead;
 pub(crate) mod books;
 mod glance;
 pub(crate) mod keep;
-mod ledger;
+pub(crate) mod ledger;
 pub(crate) mod older;
 mod stream;
 
@@ -16,6 +17,7 @@ use ninep::dial::Address;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use ahead::Ahead;
 use books::Books;
 use stream::Tables;
 
@@ -49,6 +51,7 @@ pub(crate) struct Follower {
 impl Follower {
     /// Begins to follow, as the edge `name`; `state` says how it goes.
     pub(crate) fn start(
+        ahead: &Ahead,
         books: Arc<Books>,
         servers: Vec<Address>,
         name: String,
@@ -56,7 +59,7 @@ impl Follower {
     ) -> Follower {
         let stop = watch::Sender::new(false);
         let follow = Follow { books: books.clone(), servers, name, state };
-        let task = tokio::spawn(follow.run(stop.subscribe()));
+        let task = ahead.spawn(follow.run(stop.subscribe()));
         Follower { books, stop, task }
     }
 

@@ -1,25 +1,31 @@
-//! Processes of one edge beside each other: one that was followed by another still ends what it
+//! Processes of one edge beside each other: one that was followed by another goes on with what it
 //! began, and the newer one speaks for both.
 //!
 //! Each process has a socket `STATE/edge/PID.sock`. A newer one that begins to speak for the edge
 //! connects to all there are and says `table GENERATION` whenever it has kept a table; the older
-//! one takes that table from the disk and says `holds GENERATION ID…`: what it still has in flight
-//! to instances that are not in it, then and whenever that changes, and `cut …` for its `ack`.
-//! The end of the connection is the end of all it held, however it came to that.
+//! one takes that table from the disk and says `streams COUNT`, what it has on its way, and `holds
+//! GENERATION ID…`: to which instances that are not in that table, then and whenever either
+//! changes; and `cut …` and `told …` for the `ack`. `end` ends it as the edge ends, `end crowd` at
+//! once: there are too many. The end of the connection is the end of all it held, however it came
+//! to that.
+
+mod tell;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use super::books::Books;
-use crate::process::leave::{Leave, Leaving};
+use super::ledger::Order;
+
+pub(crate) use tell::{Teller, Why, tell};
 
 /// The directory's entries are sockets by their ends.
 const SOCKET: &str = ".sock";
@@ -31,141 +37,71 @@ fn path(dir: &Path, pid: u32) -> PathBuf {
 /// How long an older process may be silent when it was asked: as long as a server waits for an
 /// edge.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long the last lines may take to be written.
-const FINISH_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Tells newer processes what this one holds.
-pub(crate) fn tell(dir: &Path, books: Arc<Books>) -> io::Result<Teller> {
-    let path = path(dir, std::process::id());
-    // Another process had this number before, and is gone.
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)?;
-    let finish = Leaving::new();
-    let finished = finish.hear();
-    let task = tokio::spawn(async move {
-        let mut told = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = finished.said() => break,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    told.spawn(tell_one(stream, books.clone(), finished.clone()));
-                }
-                Err(why) => {
-                    tracing::warn!("a newer process is not told anything: {why}");
-                    break;
-                }
-            }
-        }
-        while told.join_next().await.is_some() {}
-    });
-    Ok(Teller { path, finish, task })
-}
+/// Hears the older processes, until it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Olders(JoinSet<()>);
 
-/// Tells; its socket goes with it.
-#[derive(Debug)]
-pub(crate) struct Teller {
-    path: PathBuf,
-    finish: Leaving,
-    task: JoinHandle<()>,
-}
-
-impl Teller {
-    /// Tells what there still is to tell, and ends.
-    pub(crate) async fn finish(mut self) {
-        self.finish.say();
-        // Who does not read is not waited for.
-        let _ = timeout(FINISH_TIME_MAX, &mut self.task).await;
-    }
-}
-
-impl Drop for Teller {
-    fn drop(&mut self) {
-        self.task.abort();
-        // It is gone with the directory, or stays until its number is used again.
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-async fn tell_one(stream: UnixStream, books: Arc<Books>, finish: Leave) {
-    let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read).lines();
-    let (mut changes, mut cuts) = (books.changes(), books.cuts());
-    let mut said = String::new();
-    loop {
-        let said_now = tokio::select! {
-            biased;
-            // What was cut is told before its instance is let go.
-            line = cuts.recv() => line.map_or(String::new(), |line| line + "\n"),
-            line = lines.next_line() => {
-                let Ok(Some(line)) = line else { return };
-                let table = line.strip_prefix("table ").and_then(|text| text.parse().ok());
-                if let Some(generation) = table
-                    && let Err(error) = books.catch_up(generation).await
-                {
-                    tracing::warn!("{error}");
-                }
-                books.holds()
-            }
-            _ = changes.changed() => {
-                let holds = books.holds();
-                if holds == said {
-                    continue;
-                }
-                holds
-            }
-            () = finish.said() => return,
-        };
-        if write.write_all(said_now.as_bytes()).await.is_err() {
-            return;
-        }
-        said = said_now;
+impl Olders {
+    /// Ends when none of them is there any more.
+    pub(crate) async fn gone(mut self) {
+        while self.0.join_next().await.is_some() {}
     }
 }
 
 /// Finds the older processes and hears them to their ends.
-pub(crate) async fn hear_all(dir: &Path, books: &Arc<Books>) {
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
-    for entry in entries.flatten() {
+pub(crate) async fn hear_all(dir: &Path, books: &Arc<Books>) -> Olders {
+    let (mut olders, mut there) = (Olders::default(), Vec::new());
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_suffix(SOCKET)?.parse().ok());
         let Some(pid) = pid.filter(|pid| *pid != std::process::id()) else { continue };
-        if books.olders().contains(&pid) {
-            continue;
-        }
         match UnixStream::connect(entry.path()).await {
             Ok(stream) => {
-                books.older(|ledger| ledger.older_came(pid));
-                tokio::spawn(hear(stream, pid, books.clone()));
+                there.push(pid);
+                let since = entry.metadata().and_then(|found| found.modified());
+                let since = since.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+                let since = since.map_or(0, |since| since.as_nanos() as u64);
+                books.older(|ledger| ledger.older_came(pid, since));
+                olders.0.spawn(hear(stream, pid, books.clone()));
             }
             // It was killed.
             Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => {
                 let _ = std::fs::remove_file(entry.path());
             }
-            Err(why) => tracing::warn!("older process {pid} is not heard: {why}"),
+            Err(why) => {
+                there.push(pid);
+                tracing::warn!("older process {pid} is not heard: {why}");
+            }
         }
     }
+    books.older_are(&there);
+    olders
 }
 
 async fn hear(stream: UnixStream, pid: u32, books: Arc<Books>) {
     if let Err(why) = hear_until_end(stream, pid, &books).await {
         tracing::debug!("older process {pid}: {why}");
     }
-    books.older(|ledger| ledger.older_gone(pid));
+    books.older_gone(pid);
 }
 
 async fn hear_until_end(stream: UnixStream, pid: u32, books: &Arc<Books>) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
-    let (mut kept, mut asked) = (books.kept(), None);
-    let mut answer_due = None;
+    let (mut kept, mut changes) = (books.kept(), books.changes());
+    let (mut asked, mut told, mut answer_due) = (None, None, None);
     loop {
         let generation = *kept.borrow_and_update();
         if asked != Some(generation) {
             write.write_all(format!("table {generation}\n").as_bytes()).await?;
             asked = Some(generation);
+            answer_due = answer_due.or_else(|| Some(Instant::now() + ANSWER_TIME_MAX));
+        }
+        let order = books.order(pid);
+        if let Some(order) = order.filter(|_| order != told) {
+            write.write_all(line(order).as_bytes()).await?;
+            told = Some(order);
             answer_due = answer_due.or_else(|| Some(Instant::now() + ANSWER_TIME_MAX));
         }
         let late = async {
@@ -175,20 +111,40 @@ async fn hear_until_end(stream: UnixStream, pid: u32, books: &Arc<Books>) -> io:
             }
         };
         let line = tokio::select! {
-            _ = kept.changed() => continue,
             line = lines.next_line() => line?,
+            _ = kept.changed() => continue,
+            _ = changes.changed() => continue,
             () = late => {
                 tracing::warn!("older process {pid} does not answer: nothing waits for it");
-                return Err(io::ErrorKind::TimedOut.into());
+                books.older(|ledger| ledger.older_silent(pid));
+                if told == Some(Order::End) {
+                    // Nor does the end of the edge.
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                answer_due = None;
+                continue;
             }
         };
-        answer_due = None;
         let Some(line) = line else { return Ok(()) };
-        if line.starts_with("cut ") {
-            books.cut(line);
-        } else if let Some((generation, holds)) = read_holds(&line) {
-            books.older(|ledger| ledger.older_holds(pid, generation, holds));
-        }
+        answer_due = None;
+        take(line, pid, books);
+    }
+}
+
+fn line(order: Order) -> &'static str {
+    match order {
+        Order::End => "end\n",
+        Order::Crowd => "end crowd\n",
+    }
+}
+
+fn take(line: String, pid: u32, books: &Books) {
+    if line.starts_with("cut ") || line.starts_with("told ") {
+        books.cut(line);
+    } else if let Some((generation, holds)) = read_holds(&line) {
+        books.older(|ledger| ledger.older_holds(pid, generation, holds));
+    } else if let Some(Ok(streams)) = line.strip_prefix("streams ").map(str::parse) {
+        books.older(|ledger| ledger.older_streams(pid, streams));
     }
 }
 

@@ -21,6 +21,10 @@ const PART_BYTES_MAX: usize = 16 * 1024;
 pub(crate) struct Progress {
     /// All of it has been handed on.
     pub(crate) done: Cell<bool>,
+    /// It broke off, or what came is no body.
+    pub(crate) failed: Cell<bool>,
+    /// Whoever hands it on waits for the user; else it is the instance that takes no more.
+    pub(crate) waits: Cell<bool>,
     /// When the last part was.
     pub(crate) last: Cell<Instant>,
 }
@@ -39,8 +43,9 @@ impl Upload {
         match body.is_end_stream() {
             true => Self::None,
             false => {
-                let (done, last) = (Cell::new(false), Cell::new(Instant::now()));
-                Self::Streaming(body, Rc::new(Progress { done, last }))
+                let (done, failed, waits) = Default::default();
+                let last = Cell::new(Instant::now());
+                Self::Streaming(body, Rc::new(Progress { done, failed, waits, last }))
             }
         }
     }
@@ -66,8 +71,10 @@ impl Body for Upload {
             Self::None => Poll::Ready(None),
             Self::Streaming(body, progress) => {
                 let polled = Pin::new(&mut *body).poll_frame(context);
+                progress.waits.set(polled.is_pending());
                 if polled.is_ready() {
                     progress.last.set(Instant::now());
+                    progress.failed.set(matches!(polled, Poll::Ready(Some(Err(_)))));
                     let ended = matches!(polled, Poll::Ready(None)) || body.is_end_stream();
                     progress.done.set(ended);
                 }
@@ -93,11 +100,13 @@ impl Body for Upload {
 
 /// An answer's body on its way to the user.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a text of ours is rare, and all others are large")]
 pub(crate) enum Download {
     /// A text of ours, or nothing.
     Text(Option<Bytes>),
-    /// As the instance sends it, and what of it is still to be handed on; the flight ends when the
-    /// instance has sent all.
+    /// As the instance sends it, and what of it is still to be handed on. The flight ends when the
+    /// instance has sent all; over HTTP/2, where every answer has room of its own, when all of it
+    /// has found some.
     Streaming(Incoming, Flight, Bytes),
 }
 
@@ -107,20 +116,28 @@ impl Download {
             Self::Text(text) => {
                 return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
             }
-            Self::Streaming(_, _, rest) if !rest.is_empty() => return first(rest),
+            Self::Streaming(_, flight, rest) if !rest.is_empty() => return first(rest, flight),
+            Self::Streaming(_, flight, _) if flight.is_released() => {
+                // What was handed on before this has found room.
+                flight.land();
+                return Poll::Ready(None);
+            }
             Self::Streaming(body, flight, rest) => (body, flight, rest),
         };
         let polled = flight.poll_for(context, |context| Pin::new(&mut *body).poll_frame(context));
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 flight.moved(frame.data_ref().map_or(0, Bytes::len));
-                if body.is_end_stream() {
-                    flight.land();
+                let parts = flight.alone && frame.is_data();
+                match body.is_end_stream() {
+                    true if parts => flight.release(),
+                    true => _ = flight.land(),
+                    false => {}
                 }
                 match frame.into_data() {
-                    Ok(data) if flight.alone && data.len() > PART_BYTES_MAX => {
+                    Ok(data) if parts => {
                         *rest = data;
-                        first(rest)
+                        first(rest, flight)
                     }
                     Ok(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
                     Err(frame) => Poll::Ready(Some(Ok(frame))),
@@ -141,10 +158,16 @@ impl Download {
 
 type Polled = Poll<Option<Result<Frame<Bytes>, hyper::Error>>>;
 
-/// The first part of this.
-fn first(rest: &mut Bytes) -> Polled {
-    let part = rest.split_to(rest.len().min(PART_BYTES_MAX));
-    Poll::Ready(Some(Ok(Frame::data(part))))
+/// The first part of this. A part is taken when there is room for its first byte: the last byte of
+/// a long answer is one of its own, so that the answer ends when there is room for all of it.
+fn first(rest: &mut Bytes, flight: &Flight) -> Polled {
+    let last = flight.is_released() && flight.sent_bytes() > PART_BYTES_MAX as u64;
+    let part = match rest.len() {
+        len if len > PART_BYTES_MAX => PART_BYTES_MAX,
+        len @ 2.. if last => len - 1,
+        len => len,
+    };
+    Poll::Ready(Some(Ok(Frame::data(rest.split_to(part)))))
 }
 
 impl Body for Download {
@@ -164,7 +187,9 @@ impl Body for Download {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Text(text) => text.is_none(),
-            Self::Streaming(body, _, rest) => rest.is_empty() && body.is_end_stream(),
+            Self::Streaming(body, flight, rest) => {
+                rest.is_empty() && body.is_end_stream() && !flight.is_released()
+            }
         }
     }
 

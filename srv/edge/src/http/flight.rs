@@ -2,16 +2,20 @@
 //! that is.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use hyper::StatusCode;
 
-use super::head::Peer;
+use super::answer::Refusal;
+use super::body::Progress;
+use super::head::{Begun, Peer};
 use super::lent::Lent;
+use super::streams;
 use crate::backend::Backend;
 use crate::gate::Claim;
-use crate::metrics::{Class, Reason};
+use crate::metrics::{Class, Reason, Want};
 use crate::worker::{Line, View, Worker};
 
 /// From the head of a request to the end of its answer.
@@ -25,8 +29,14 @@ pub(crate) struct Flight {
     began: Instant,
     claim: Option<Claim<Backend>>,
     claimed: Option<Instant>,
+    /// Who has answered it, when the claim is let go before its end.
+    served: Option<Arc<Backend>>,
+    /// Its body, if it has one.
+    pub(crate) upload: Option<Rc<Progress>>,
     /// It was begun before in another way, which has failed.
     pub(crate) again: bool,
+    /// Since when an answer is waited for, from whomever.
+    asked: Option<Instant>,
     /// The connection it uses, to be given back.
     pub(crate) lent: Option<Lent>,
     /// Nobody looks after it from time to time: it needs a timer of its own.
@@ -58,7 +68,10 @@ impl Flight {
             began,
             claim: None,
             claimed: None,
+            served: None,
+            upload: None,
             again: false,
+            asked: None,
             lent: None,
             alone: true,
             status: None,
@@ -72,7 +85,7 @@ impl Flight {
     pub(crate) fn reroute(&mut self, view: Rc<View>, route: usize) {
         let figures = |view: &View, route: usize| {
             let live = &view.live;
-            std::sync::Arc::clone(&live.routes[route].figures)
+            Arc::clone(&live.routes[route].figures)
         };
         figures(&self.view, self.route).leave(self.worker.number);
         figures(&view, route).begin(self.worker.number);
@@ -89,12 +102,22 @@ impl Flight {
         self.claim = Some(claim);
     }
 
+    /// It was begun before in another way.
+    pub(crate) fn follows(&mut self, before: Begun) {
+        (self.again, self.asked) = (true, before.asked);
+    }
+
+    /// An answer is waited for from now on, or has been for a while: since when.
+    pub(crate) fn ask(&mut self, now: Instant) -> Instant {
+        *self.asked.get_or_insert(now)
+    }
+
     /// It goes elsewhere.
     pub(crate) fn unclaim(&mut self) {
-        self.lent = None;
         if let Some(claim) = self.claim.take() {
             claim.figures.leave(self.worker.number);
         }
+        self.lent = None;
     }
 
     /// When it was sent to the instance it goes to, about.
@@ -133,14 +156,39 @@ impl Flight {
         self.sent_bytes += bytes as u64;
     }
 
+    /// So many have by now.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// The instance has sent all of its answer: it may leave, whether or not the user has room for
+    /// that.
+    pub(crate) fn release(&mut self) {
+        let now = Instant::now();
+        if let Some(lent) = self.lent.take() {
+            lent.give_back(now);
+        }
+        if let Some(claim) = self.let_go(self.class(), now) {
+            self.served = Some(Arc::clone(&claim));
+        }
+    }
+
+    /// Whether all of its answer is there, and the user has not taken it yet.
+    pub(crate) fn is_released(&self) -> bool {
+        self.served.is_some() && !self.ended
+    }
+
+    fn class(&self) -> Class {
+        self.status.map_or(Class::Edge, |status| Class::of(status.as_u16()))
+    }
+
     /// The whole answer has gone; the connection serves the next. Says when.
     pub(crate) fn land(&mut self) -> Instant {
         let now = Instant::now();
         if let Some(lent) = self.lent.take() {
             lent.give_back(now);
         }
-        let class = self.status.map_or(Class::Edge, |status| Class::of(status.as_u16()));
-        self.end_at(class, now);
+        self.end_at(self.class(), now);
         now
     }
 
@@ -150,27 +198,48 @@ impl Flight {
         self.view.live.routes[self.route].figures.leave(self.worker.number);
         self.worker.shared.flights.end(self.worker.number);
         self.peer.end(Instant::now());
-        self.peer.begun.set(Some(self.began));
+        self.peer.begun.set(Some(Begun { at: self.began, asked: self.asked }));
         self.ended = true;
     }
 
-    /// The edge itself answers.
-    pub(crate) fn refused(&mut self, status: StatusCode) {
-        self.status = Some(status);
-        self.end(Class::Edge);
+    /// Name of the service it is for.
+    pub(crate) fn service(&self) -> &str {
+        &self.view.live.routes[self.route].service
     }
 
-    /// The instance broke off in the middle of its answer.
+    /// Nobody could be found for it.
+    pub(crate) fn wanted(&self, want: Want) {
+        self.worker.shared.refused.add(want);
+    }
+
+    /// The edge itself answers.
+    pub(crate) fn refused(&mut self, refusal: Refusal) {
+        if let Some(why) = refusal.cuts() {
+            self.cut(why);
+        }
+        self.status = Some(refusal.status());
+        self.end(refusal.class());
+    }
+
+    /// The answer broke off in the middle.
     pub(crate) fn broke(&mut self) {
-        self.lost();
+        if self.is_spoilt() {
+            // The connection to the instance ended with what the user sent there.
+            return self.end(Class::User);
+        }
+        self.cut(Reason::Instance);
         self.end(Class::Instance);
     }
 
-    /// The instance is gone, and what it was sent with it.
-    pub(crate) fn lost(&self) {
+    /// Whether its body broke off, or is none.
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.failed.get())
+    }
+
+    /// It is ended early. What the drain has cut, it has counted.
+    fn cut(&self, why: Reason) {
         if !self.backend().is_some_and(Backend::is_cut) {
-            // What the drain cut, it has counted.
-            self.worker.shared.cuts.add(Reason::Instance, 1);
+            self.worker.shared.cuts.add(why, 1);
         }
     }
 
@@ -186,23 +255,33 @@ impl Flight {
         }
         let took = now.duration_since(self.began);
         self.peer.end(now);
-        self.lent = None;
         self.view.live.routes[self.route].figures.end(self.worker.number, class, took);
         self.worker.shared.flights.end(self.worker.number);
-        let claim = self.claim.take();
-        if let (Some(claim), Some(claimed)) = (&claim, self.claimed) {
-            claim.figures.end(self.worker.number, class, now.duration_since(claimed));
-        }
+        let claim = self.let_go(class, now);
         if let Some(line) = self.line.take() {
             let service = &self.view.live.routes[self.route].service;
-            let backend = claim.as_deref().map(|backend| &**backend);
+            let backend = claim.as_deref().or(self.served.as_ref()).map(|backend| &**backend);
             self.worker.log(&line, service, backend, self.status, self.sent_bytes, took);
         }
+        // The last: whoever sees this end finds all of it counted.
+        self.lent = None;
+        drop(claim);
+    }
+
+    /// Ends what the instance has of it; the claim is still to be dropped.
+    fn let_go(&mut self, class: Class, now: Instant) -> Option<Claim<Backend>> {
+        let claim = self.claim.take()?;
+        let took = now.duration_since(self.claimed());
+        claim.figures.end(self.worker.number, class, took);
+        Some(claim)
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if !self.ended && (self.peer.late.get() || streams::is_stalled()) {
+            self.cut(Reason::Stall);
+        }
         self.end(Class::Gone);
     }
 }

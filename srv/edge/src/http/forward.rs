@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -36,8 +36,11 @@ pub(crate) async fn forward(
     request: Request<Incoming>,
 ) -> Response<Download> {
     let begun = peer.begun.take();
-    let began = begun.unwrap_or_else(Instant::now);
+    let began = begun.map_or_else(Instant::now, |begun| begun.at);
     let (mut head, body) = request.into_parts();
+    if head::is_coded(&head.headers) {
+        return unrouted(&worker, &peer, &head, Refusal::Coded, began);
+    }
     let name = match host::of(&head) {
         Ok(name) => name,
         Err(why) => return unrouted(&worker, &peer, &head, Refusal::Bad(why), began),
@@ -63,8 +66,10 @@ pub(crate) async fn forward(
     let switch = outgoing::prepare(&worker, &peer, &mut head, options, http2);
     let line = target.map(|line| Box::new(line.with(&head.headers)));
     let mut flight = Flight::begin(&worker, &peer, view, route, began, line);
-    (flight.alone, flight.again) = (alone, begun.is_some());
+    flight.alone = alone;
+    begun.into_iter().for_each(|begun| flight.follows(begun));
     let request = Request::from_parts(head, Upload::of(body));
+    flight.upload = request.body().progress();
     fly(&worker, flight, &name, request, http2, switch).await
 }
 
@@ -98,7 +103,11 @@ async fn fly(
         fresh = true;
         request = match sent {
             Sent::Answered(answer) => return finish(worker, flight, &pool, answer, switch),
-            Sent::Late => return refuse(flight, Refusal::TooSlow),
+            Sent::Late => {
+                let refusal = late(&flight);
+                return refuse(flight, refusal);
+            }
+            Sent::Senseless => return refuse(flight, Refusal::Senseless),
             Sent::Unsent(request) => request,
             Sent::Unreached(request) => {
                 worker.doubt(&pool);
@@ -106,7 +115,11 @@ async fn fly(
                 count += 1;
                 request
             }
-            Sent::Broken if cut => return refuse(flight, Refusal::Cut),
+            Sent::Broken if flight.is_spoilt() => return refuse(flight, SPOILT),
+            Sent::Broken if cut => {
+                let refusal = if has_all(&flight) { Refusal::Cut } else { Refusal::CutEarly };
+                return refuse(flight, refusal);
+            }
             Sent::Broken => {
                 why = Refusal::Broken;
                 match &copy {
@@ -126,6 +139,23 @@ async fn fly(
     refuse(flight, why)
 }
 
+/// What is said of a body that its user did not send as he should.
+const SPOILT: Refusal = Refusal::Bad("the body breaks off, or its chunks are none");
+
+/// Whether all of the request has been handed on.
+fn has_all(flight: &Flight) -> bool {
+    flight.upload.as_ref().is_none_or(|upload| upload.done.get())
+}
+
+/// What took too long.
+fn late(flight: &Flight) -> Refusal {
+    match &flight.upload {
+        Some(upload) if !upload.done.get() && upload.waits.get() => Refusal::Stalled,
+        Some(upload) if !upload.done.get() => Refusal::Untaken,
+        Some(_) | None => Refusal::TooSlow,
+    }
+}
+
 /// A claim on an instance, by the newest table if the one at hand has none to give; a request
 /// that may be held waits for one.
 async fn claim(
@@ -143,23 +173,42 @@ async fn claim(
             break;
         }
     }
-    let options = &flight.view.live.routes[flight.route].options;
-    if !options.hold || tried[0] != 0 {
+    if hold(flight).is_none() || tried[0] != 0 {
         return Err(Refusal::NoInstance);
     }
-    let deadline = tokio::time::Instant::now() + options.drain;
+    wait(worker, flight, name, path, tried).await
+}
+
+/// How long a request may wait for an instance by the table at hand; none: it may not.
+fn hold(flight: &Flight) -> Option<Duration> {
+    flight.view.live.routes[flight.route].options.hold
+}
+
+/// Waits for a claim for as long as one is on its way: a table that does not hold any more has
+/// given it up.
+async fn wait(
+    worker: &Rc<Worker>,
+    flight: &mut Flight,
+    name: &Name,
+    path: &str,
+    tried: &Tried,
+) -> Result<Claim<Backend>, Refusal> {
+    let began = tokio::time::Instant::now();
     let _place = Place::take(worker).ok_or(Refusal::TooManyHeld)?;
     let mut generations = worker.shared.generations();
     loop {
         // Marked as seen first: a table that comes after the look wakes this up.
         generations.borrow_and_update();
-        newer(worker, flight, name, path)?;
+        // Who waited for a service that is removed now is told that it is not there any more.
+        newer(worker, flight, name, path).map_err(|_| Refusal::NoInstance)?;
         if let Some(claim) = choose(worker, &flight.view.live.routes[flight.route], tried) {
             return Ok(claim);
         }
-        match timeout_at(deadline, generations.changed()).await {
+        let hold = hold(flight).ok_or(Refusal::NoInstance)?;
+        match timeout_at(began + hold, generations.changed()).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Err(Refusal::NoInstance),
+            Ok(Err(_)) => return Err(Refusal::NoInstance),
+            Err(_) => return Err(Refusal::HeldTooLong(hold)),
         }
     }
 }
@@ -209,7 +258,7 @@ fn finish(
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return match switch {
             Some(switch) => tunnel::open(worker, flight, pool, answer, switch),
-            None => refuse(flight, Refusal::Broken),
+            None => refuse(flight, Refusal::Senseless),
         };
     }
     flight.answered(status);
@@ -227,11 +276,12 @@ fn finish(
 }
 
 fn refuse(mut flight: Flight, refusal: Refusal) -> Response<Download> {
-    if refusal == Refusal::Broken {
-        flight.lost();
+    if let Some(want) = refusal.want() {
+        flight.wanted(want);
     }
-    flight.refused(refusal.status());
-    refusal.answer()
+    let answer = refusal.answer_for(flight.service());
+    flight.refused(refusal);
+    answer
 }
 
 /// Answers what no route is for.
@@ -255,9 +305,6 @@ fn logged(
     answer: Response<Download>,
     began: Instant,
 ) -> Response<Download> {
-    // Asked and answered, it may rest as long as any.
-    peer.begin();
-    peer.end(Instant::now());
     if worker.shared.access.is_kept() {
         let line = Line::of(peer.ip, head).with(&head.headers);
         worker.log(&line, "-", None, Some(answer.status()), 0, began.elapsed());

@@ -4,8 +4,8 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,14 +23,19 @@ pub(super) struct Pulse {
     made: Instant,
     head: AtomicU64,
     write: AtomicU64,
+    /// Since the user ended his side: when something was written last, or else that.
+    half: AtomicU64,
     /// All that has come was whole requests of HTTP/1.1.
     whole: AtomicBool,
+    /// Requests that are on their way.
+    busy: Arc<AtomicU32>,
 }
 
 impl Pulse {
-    pub(super) fn new() -> Arc<Self> {
-        let (head, write) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { made: Instant::now(), head, write, whole: AtomicBool::new(false) })
+    pub(super) fn new(busy: &Arc<AtomicU32>) -> Arc<Self> {
+        let (head, write, half) = Default::default();
+        let (whole, busy) = (AtomicBool::new(false), Arc::clone(busy));
+        Arc::new(Self { made: Instant::now(), head, write, half, whole, busy })
     }
 
     fn now(&self) -> u64 {
@@ -57,14 +62,41 @@ impl Pulse {
     pub(super) fn wrote(&self, all: bool) {
         if !all {
             self.begin(&self.write);
-        } else if self.write.load(Ordering::Relaxed) != 0 {
+        } else if self.is_writing() {
             self.write.store(0, Ordering::Relaxed);
         }
     }
 
+    /// Something went to the user.
+    pub(super) fn moved(&self) {
+        if self.is_half() {
+            self.half.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something waits for the user to take it.
+    pub(super) fn is_writing(&self) -> bool {
+        self.write.load(Ordering::Relaxed) != 0
+    }
+
+    /// The user has ended his side. He may have gone, or wait for what he has asked for.
+    pub(super) fn ends_half(&self) {
+        self.begin(&self.half);
+    }
+
+    /// Whether he has.
+    pub(super) fn is_half(&self) -> bool {
+        self.half.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether there is something to be answered.
+    fn answers(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0 || self.is_writing()
+    }
+
     /// Whether the parser holds nothing that would be lost with it, once no request is on its way.
     pub(super) fn is_whole(&self) -> bool {
-        self.whole.load(Ordering::Relaxed) && self.write.load(Ordering::Relaxed) == 0
+        self.whole.load(Ordering::Relaxed) && !self.is_writing()
     }
 
     /// When the connection has to be given up unless something happens; `rested` is since when
@@ -78,7 +110,10 @@ impl Pulse {
             false => since + limits.idle_time,
         });
         let quiet = head.or(idle).filter(|_| rested.is_some());
-        [write, quiet].into_iter().flatten().min()
+        // While something waits to be taken, that tells whether he is there.
+        let half = self.at(&self.half).filter(|_| rested.is_none() && write.is_none());
+        let half = half.map(|since| since + limits.half_time);
+        [write, quiet, half].into_iter().flatten().min()
     }
 }
 
@@ -96,6 +131,8 @@ pub(super) struct Guard<S> {
     end: &'static [u8],
     /// Bytes that are still thrown away after the end.
     left: usize,
+    /// The parser, which is not told yet that the user has ended his side.
+    untold: Option<Waker>,
 }
 
 impl<S> Guard<S> {
@@ -116,6 +153,34 @@ impl<S> Guard<S> {
             pulse: Arc::clone(pulse),
             end: b"\0\r\n\r\n",
             left: AWAY_BYTES_MAX,
+            untold: None,
+        }
+    }
+
+    /// The user has ended his side. The parser would take him for gone: it is told when all that he
+    /// has asked for is answered.
+    fn half_ended(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        self.pulse.ends_half();
+        if !(self.scan.is_whole() && self.pulse.answers()) {
+            return Poll::Ready(Ok(()));
+        }
+        self.untold = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Something was written, or could not be.
+    fn wrote(&mut self, polled: &Poll<io::Result<usize>>) {
+        self.pulse.wrote(polled.is_ready());
+        if polled.is_ready() {
+            self.pulse.moved();
+            self.tell();
+        }
+    }
+
+    /// Lets the parser look again whether the user has ended his side.
+    fn tell(&mut self) {
+        if let Some(untold) = self.untold.take() {
+            untold.wake();
         }
     }
 
@@ -162,8 +227,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         let before = to.filled().len();
         let polled = match this.give(to) {
             true => Poll::Ready(Ok(())),
+            false if this.pulse.is_half() => return this.half_ended(context),
             false => this.stream()?.poll_read(context, to),
         };
+        if let Poll::Ready(Ok(())) = polled
+            && to.filled().len() == before
+            && to.remaining() > 0
+        {
+            return this.half_ended(context);
+        }
         if let Poll::Ready(Ok(())) = polled {
             let came = &mut to.filled_mut()[before..];
             match this.scan.look(came, Instant::now()) {
@@ -197,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         if let Poll::Ready(Ok(count)) = polled {
             this.scan.wrote(&bytes[..count.min(bytes.len())]);
         }
-        this.pulse.wrote(polled.is_ready());
+        this.wrote(&polled);
         polled
     }
 
@@ -215,7 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
                 left -= now.len();
             }
         }
-        this.pulse.wrote(polled.is_ready());
+        this.wrote(&polled);
         polled
     }
 
@@ -224,7 +296,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream()?.poll_flush(context)
+        let this = self.get_mut();
+        let polled = this.stream()?.poll_flush(context);
+        let waited = this.pulse.is_writing();
+        // Over TLS what was taken may not have gone.
+        this.pulse.wrote(polled.is_ready());
+        if waited && polled.is_ready() {
+            this.tell();
+        }
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -259,7 +339,8 @@ mod tests {
     async fn who_floods_is_ended_without_a_byte_that_he_did_not_send() {
         let (near, mut far) = tokio::io::duplex(1 << 20);
         let scan = Scan::new(1000, true);
-        let mut guard = Guard::new(near, &Slot::default(), Vec::new(), scan, &Pulse::new());
+        let mut guard =
+            Guard::new(near, &Slot::default(), Vec::new(), scan, &Pulse::new(&Arc::default()));
         let begin = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(0, 3000, b"body")[..]].concat();
         far.write_all(&begin).await.expect("the beginning");
         let mut got = vec![0; begin.len()];

@@ -2,19 +2,24 @@
 
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use hyper::HeaderMap;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
+
+use super::serve::Taken;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -68,6 +73,13 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a body is coded in a way of which we know nothing: all but chunks.
+pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
+    let mut fields = headers.get_all(TRANSFER_ENCODING).iter();
+    let chunks = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    fields.next().is_some_and(|value| !chunks(value)) || fields.next().is_some()
+}
+
 /// Says once how long an answer's body is: the parser has seen that it is the same every time.
 pub(crate) fn say_length_once(headers: &mut HeaderMap) {
     let Some(value) = headers.get(CONTENT_LENGTH) else { return };
@@ -100,12 +112,25 @@ pub(crate) struct Peer {
     pub(crate) shown: HeaderValue,
     /// Over TLS or not.
     pub(crate) scheme: Scheme,
-    /// Its requests that are on their way.
-    busy: Cell<u32>,
+    /// Its requests that are on their way; only this thread writes.
+    busy: Arc<AtomicU32>,
     /// When the last of them ended.
     rested: Cell<Instant>,
-    /// When the next request began that comes, if that was tried before in another way.
-    pub(crate) begun: Cell<Option<Instant>>,
+    /// The connection's place: a tunnel that goes on has it, too.
+    _taken: Taken,
+    /// The next request that comes was tried before in another way.
+    pub(crate) begun: Cell<Option<Begun>>,
+    /// Nothing has moved for too long: what is still on its way is given up for that.
+    pub(crate) late: Cell<bool>,
+}
+
+/// A request that is begun once more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    /// When it came.
+    pub(crate) at: Instant,
+    /// Since when an answer is waited for, if it was sent to anybody.
+    pub(crate) asked: Option<Instant>,
 }
 
 /// How a user reaches the edge.
@@ -128,38 +153,58 @@ impl Scheme {
 }
 
 impl Peer {
-    pub(crate) fn new(ip: IpAddr, scheme: Scheme) -> Self {
-        let ip = ip.to_canonical();
+    pub(crate) fn new(taken: Taken, scheme: Scheme) -> Self {
+        let ip = taken.ip().to_canonical();
         let shown = HeaderValue::try_from(ip.to_string());
         // An address is printed in letters that a head may have.
         let shown = shown.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        let (busy, rested) = (Cell::new(0), Cell::new(Instant::now()));
-        Self { ip, shown, scheme, busy, rested, begun: Cell::new(None) }
+        let (busy, rested) = (Arc::default(), Cell::new(Instant::now()));
+        let (begun, late) = (Cell::new(None), Cell::new(false));
+        Self { ip, shown, scheme, busy, rested, begun, late, _taken: taken }
     }
 
     /// A request begins.
     pub(crate) fn begin(&self) {
-        self.busy.set(self.busy.get() + 1);
+        self.busy.store(self.busy.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// A request has ended.
     pub(crate) fn end(&self, now: Instant) {
-        self.busy.set(self.busy.get().saturating_sub(1));
+        self.busy.store(self.busy.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
         self.rested.set(now);
     }
 
     /// Since when no request is on its way, if none is.
     pub(crate) fn rested(&self) -> Option<Instant> {
-        (self.busy.get() == 0).then(|| self.rested.get())
+        (self.busy.load(Ordering::Relaxed) == 0).then(|| self.rested.get())
+    }
+
+    /// How many requests are on their way, for who looks at the connection.
+    pub(crate) fn busy(&self) -> &Arc<AtomicU32> {
+        &self.busy
     }
 }
 
-/// Says for whom the request is made. What the user says of himself is replaced, unless he is
-/// trusted; then it is kept and, for addresses, added to.
+/// Whether this field, in small letters or not, says for whom a request is made. Instances that
+/// believe it believe whoever wrote it last.
+pub(super) fn is_claim(name: &str) -> bool {
+    let begins =
+        |with: &str| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
+    match name.len() {
+        9 => begins("forwarded") || begins("x-real-ip"),
+        12.. => begins("x-forwarded-"),
+        _ => false,
+    }
+}
+
+/// Says for whom the request is made. What the user says of himself is replaced or taken away,
+/// unless he is trusted; then it is kept and, for addresses, added to.
 pub(crate) fn forwarded(head: &mut Parts, peer: &Peer, trusted: bool) {
     let headers = &mut head.headers;
-    if !trusted {
-        headers.remove(FORWARDED);
+    if !trusted && headers.keys().any(|name| is_claim(name.as_str())) {
+        let claims = headers.keys().filter(|name| is_claim(name.as_str()));
+        let claims: Vec<HeaderName> = claims.cloned().collect();
+        claims.iter().for_each(|name| _ = headers.remove(name));
     }
     let before = headers.get(X_FORWARDED_FOR).filter(|_| trusted);
     let for_whom = match before.and_then(|value| value.to_str().ok()) {
@@ -170,6 +215,7 @@ pub(crate) fn forwarded(head: &mut Parts, peer: &Peer, trusted: bool) {
         None => peer.shown.clone(),
     };
     headers.insert(X_FORWARDED_FOR, for_whom);
+    headers.entry(X_REAL_IP).or_insert_with(|| peer.shown.clone());
     if !(trusted && headers.contains_key(X_FORWARDED_PROTO)) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(peer.scheme.word()));
     }

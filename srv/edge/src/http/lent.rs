@@ -11,7 +11,7 @@ use std::time::Instant;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::task::spawn_local;
+use tokio::task::{AbortHandle, spawn_local};
 
 use super::body::Upload;
 use super::pool::{Held, Pool};
@@ -70,11 +70,25 @@ pub(crate) struct Lent {
     link: Link,
     /// It has served before, so the instance may be closing it right now.
     pub(crate) reused: bool,
+    own: Own,
+}
+
+/// The task of a connection that has one. A request that is given up ends it: what it waits for may
+/// never come.
+#[derive(Debug, Default)]
+struct Own(Option<AbortHandle>);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
 }
 
 impl Lent {
     pub(super) fn new(pool: &Rc<Pool>, link: Link, reused: bool) -> Self {
-        Self { pool: Rc::clone(pool), link, reused }
+        Self { pool: Rc::clone(pool), link, reused, own: Own::default() }
     }
 
     /// What sends on it.
@@ -86,10 +100,11 @@ impl Lent {
     pub(crate) fn detach(&mut self) {
         if let Some(drive) = self.link.drive.take() {
             let (connection, held) = *drive;
-            spawn_local(async move {
+            let task = spawn_local(async move {
                 let _ = connection.with_upgrades().await;
                 drop(held);
             });
+            self.own = Own(Some(task.abort_handle()));
         }
     }
 
@@ -116,7 +131,8 @@ impl Lent {
     }
 
     /// It rests until the next request, unless it cannot serve one.
-    pub(crate) fn give_back(self, now: Instant) {
+    pub(crate) fn give_back(mut self, now: Instant) {
+        self.own.0 = None;
         self.pool.rest(self.link, now);
     }
 }

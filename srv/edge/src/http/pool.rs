@@ -19,6 +19,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::body::Upload;
+use super::dial::dial;
 use super::lent::{Lent, Link};
 use super::plain::Wire;
 use crate::backend::{Backend, Connections};
@@ -58,6 +59,16 @@ enum Open {
     Socket { again: std::net::TcpStream, _claim: Claim<Connections> },
     /// The work that has it.
     Work(AbortHandle),
+}
+
+/// A stream to an instance.
+#[derive(Debug)]
+pub(crate) struct Dialled {
+    pub(crate) stream: TcpStream,
+    /// Whether it takes bytes before the runtime knows of it.
+    there: bool,
+    /// What says that it is open.
+    pub(crate) claim: Claim<Connections>,
 }
 
 /// Says that something is open, for as long as this lives.
@@ -113,7 +124,7 @@ impl Pool {
         if !fresh && let Some(lent) = self.rested(limits, now) {
             return Ok(lent);
         }
-        let (stream, held) = self.socket(limits).await?;
+        let (stream, _, held) = self.socket(limits).await?;
         let mut client = http1::Builder::new();
         client.max_buf_size(limits.head_bytes.max(64 * 1024)).writev(false);
         let handshake = client.handshake(TokioIo::new(stream)).await;
@@ -129,12 +140,12 @@ impl Pool {
     }
 
     /// A stream to the instance that can be cut.
-    async fn socket(self: &Rc<Self>, limits: &Limits) -> io::Result<(TcpStream, Held)> {
-        let (stream, claim) = self.connect(limits).await?;
+    async fn socket(self: &Rc<Self>, limits: &Limits) -> io::Result<(TcpStream, bool, Held)> {
+        let Dialled { stream, there, claim } = self.connect(limits).await?;
         let again = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
         let held = self.hold();
         self.open.borrow_mut().insert(held.number, Open::Socket { again, _claim: claim });
-        Ok((stream, held))
+        Ok((stream, there, held))
     }
 
     /// A connection for plain requests that rests, the one that has rested shortest.
@@ -151,8 +162,8 @@ impl Pool {
 
     /// A new connection for plain requests.
     pub(super) async fn wire(self: &Rc<Self>, limits: &Limits) -> io::Result<Wire> {
-        let (stream, held) = self.socket(limits).await?;
-        Ok(Wire::new(stream, held))
+        let (stream, there, held) = self.socket(limits).await?;
+        Ok(Wire::new(stream, there, held))
     }
 
     /// One rests until the next request, unless its instance leaves.
@@ -183,7 +194,7 @@ impl Pool {
         {
             return Ok(sender);
         }
-        let (stream, claim) = self.connect(limits).await?;
+        let Dialled { stream, claim, .. } = self.connect(limits).await?;
         let mut client = http2::Builder::new(Local);
         client.timer(TokioTimer::new()).adaptive_window(true);
         let handshake = client.handshake(TokioIo::new(stream)).await;
@@ -196,21 +207,17 @@ impl Pool {
         Ok(sender)
     }
 
-    /// A stream to the instance, and what says that it is open.
-    pub(crate) async fn connect(
-        &self,
-        limits: &Limits,
-    ) -> io::Result<(TcpStream, Claim<Connections>)> {
+    /// A stream to the instance.
+    pub(crate) async fn connect(&self, limits: &Limits) -> io::Result<Dialled> {
         let claim = self.claim()?;
-        let connecting = TcpStream::connect(self.backend.is.address);
-        let stream = timeout(limits.connect_time, connecting).await??;
+        let dialling = dial(self.backend.is.address);
+        let (stream, there) = timeout(limits.connect_time, dialling).await??;
         if self.backend.is_cut() {
             // What is open has been cut already, and this was not among it.
             return Err(left());
         }
-        stream.set_nodelay(true)?;
         limits.keep_alive.set(&stream)?;
-        Ok((stream, claim))
+        Ok(Dialled { stream, there, claim })
     }
 
     /// A claim on the right to have something open.

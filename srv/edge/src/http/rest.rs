@@ -67,7 +67,7 @@ mod tests {
         user.write_all(b"GET / HTTP/1.1\r\n").await.expect("room");
         let first = rest(&mut stream, &mut leave, end).await.expect("first bytes");
         user.write_all(b"Host: a\r\n\r\n").await.expect("room");
-        let (back, pulse) = (Slot::default(), Pulse::new());
+        let (back, pulse) = (Slot::default(), Pulse::new(&Arc::default()));
         let mut guard = Guard::new(stream, &back, first, Scan::new(1000, true), &pulse);
         let mut came = Vec::new();
         while !pulse.is_whole() {

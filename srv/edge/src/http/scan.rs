@@ -168,6 +168,8 @@ impl Scan {
             Some(Framing::Length(bytes)) => At::Body(bytes),
             Some(Framing::Chunks) => At::Chunks(Chunks::new()),
             Some(Framing::Switch) => At::Off,
+            // The head is answered; of what is behind it nobody knows where it ends.
+            Some(Framing::Coded) => At::Spoilt,
             None => return false,
         };
         true
@@ -232,6 +234,9 @@ mod tests {
             format!("{chunked}3\r\nabcd\r\n"),
             format!("{chunked}3;a\nb\r\nabc\r\n"),
             format!("{chunked}11111111111111111\r\n"),
+            "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(),
+            "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_owned(),
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked,\r\n\r\n".to_owned(),
         ];
         for part in [1, 2, 3, 7, 1000] {
             for text in &good {

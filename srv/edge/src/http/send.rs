@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -27,6 +26,8 @@ pub(crate) enum Sent {
     Unsent(Request<Upload>),
     /// The connection was closed after something had been sent.
     Broken,
+    /// What came is no answer.
+    Senseless,
     /// No answer began in time.
     Late,
 }
@@ -44,10 +45,12 @@ pub(crate) async fn send(
 ) -> Sent {
     let progress = request.body().progress();
     let alone = flight.alone;
+    let since = Instant::from_std(flight.ask(Instant::now().into_std()));
     if http2 {
         return match pool.share(limits).await {
             Ok(mut sender) => {
-                told(wait(sender.try_send_request(request), alone, progress, limits).await)
+                let sending = sender.try_send_request(request);
+                told(wait(sending, alone, progress, since, limits).await)
             }
             Err(_) => Sent::Unreached(request),
         };
@@ -63,7 +66,7 @@ pub(crate) async fn send(
             let driven = poll_fn(|context| {
                 flight.poll_for(context, |context| sending.as_mut().poll(context))
             });
-            told(wait(driven, alone, progress, limits).await)
+            told(wait(driven, alone, progress, since, limits).await)
         }
         Err(_) => Sent::Unreached(request),
     }
@@ -74,21 +77,29 @@ type Outcome = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
 fn told(outcome: Option<Outcome>) -> Sent {
     match outcome {
         Some(Ok(answer)) => Sent::Answered(answer),
-        Some(Err(mut failed)) => failed.take_message().map_or(Sent::Broken, Sent::Unsent),
+        Some(Err(mut failed)) => match failed.take_message() {
+            Some(request) => Sent::Unsent(request),
+            None if failed.error().is_parse() => Sent::Senseless,
+            None => Sent::Broken,
+        },
         None => Sent::Late,
     }
 }
 
-/// Waits for the answer's head: for so long after the request has gone out, and while it goes
-/// out for as long as it moves.
+/// Waits for the answer's head: for so long after the request has gone out, to this instance or
+/// to one before, and while it goes out for as long as it moves.
 async fn wait<F: Future>(
     sending: F,
     alone: bool,
     progress: Option<Rc<Progress>>,
+    since: Instant,
     limits: &Limits,
 ) -> Option<F::Output> {
     let mut sending = std::pin::pin!(sending);
-    let mut deadline = Instant::now() + first(&progress, limits);
+    let mut deadline = match &progress {
+        None => since + limits.answer_time,
+        Some(_) => Instant::now() + limits.answer_time.min(limits.stall_time),
+    };
     loop {
         let outcome = match alone {
             true => timeout_at(deadline, &mut sending).await.ok(),
@@ -117,11 +128,4 @@ async fn until<F: Future>(deadline: Instant, mut sending: Pin<&mut F>) -> Option
         Poll::Pending => Poll::Pending,
     })
     .await
-}
-
-fn first(progress: &Option<Rc<Progress>>, limits: &Limits) -> Duration {
-    match progress {
-        None => limits.answer_time,
-        Some(_) => limits.answer_time.min(limits.stall_time),
-    }
 }

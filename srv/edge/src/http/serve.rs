@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -131,8 +131,15 @@ pub(crate) struct Taken {
     _seat: Seat,
     /// Becomes true when this process is to go.
     leave: watch::Receiver<bool>,
-    /// Is dropped when the connection has ended.
+    /// Is dropped when the connection has ended, and what it became.
     _done: mpsc::Sender<()>,
+}
+
+impl Taken {
+    /// The user's address.
+    pub(super) fn ip(&self) -> IpAddr {
+        self.from.ip()
+    }
 }
 
 /// Serves a connection.
@@ -142,14 +149,13 @@ pub(crate) fn begin(worker: &Rc<Worker>, stream: TcpStream, taken: Taken) {
     let _ = stream.set_nodelay(true);
     match taken.kind {
         Kind::Http(scheme) => {
-            let peer = Peer::new(taken.from.ip(), scheme);
+            let leave = taken.leave.clone();
+            let peer = Peer::new(taken, scheme);
             spawn_local(async move {
-                let leave = taken.leave.clone();
                 match scheme {
                     Scheme::Http => self::stream(worker, stream, peer, leave).await,
                     Scheme::Https => secure(worker, stream, peer, leave).await,
                 }
-                drop(taken);
             });
         }
         Kind::Tcp(port) => {
@@ -183,7 +189,8 @@ pub(crate) async fn stream<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &worker.shared.limits;
-    let (peer, pulse) = (Rc::new(peer), Pulse::new());
+    let pulse = Pulse::new(peer.busy());
+    let peer = Rc::new(peer);
     let fresh = Cell::new(true);
     loop {
         let end = pulse.deadline(peer.rested(), limits);
@@ -245,11 +252,11 @@ where
     }
     match woken {
         Woken::Rests => plain::After::Other(Vec::new()),
-        Woken::Late if peer.rested().is_none() => {
-            worker.shared.cuts.add(Reason::Stall, 1);
+        Woken::Late => {
+            give_up(worker, peer, pulse);
             plain::After::Over
         }
-        Woken::Ended | Woken::Late | Woken::Leave => after.replace(plain::After::Over),
+        Woken::Ended | Woken::Leave => after.replace(plain::After::Over),
     }
 }
 
@@ -268,8 +275,8 @@ where
     let (leaves, http2) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     let service = service_fn(|request: Request<Incoming>| {
         http2.set(request.version() == Version::HTTP_2);
-        let (worker, peer, leaves) = (Rc::clone(worker), Rc::clone(peer), Rc::clone(&leaves));
-        async move { Ok::<_, Infallible>(answer(worker, peer, request, &leaves).await) }
+        let (worker, peer, leaves) = (Rc::clone(worker), Asked::by(peer), Rc::clone(&leaves));
+        async move { Ok::<_, Infallible>(answer(worker, &peer, request, &leaves).await) }
     });
     let streams = Streams::default();
     let builder = builder(limits, streams.clone());
@@ -277,7 +284,7 @@ where
     let mut serving = std::pin::pin!(serving);
     let look = |now| {
         let next = look(now, peer, pulse, !leaves.get(), limits)?;
-        worker.shared.cuts.add(Reason::Stall, streams.end_stalled(now, limits.stall_time));
+        streams.end_stalled(now, limits.stall_time);
         Ok(next)
     };
     match attend(serving.as_mut(), leave, look).await {
@@ -290,7 +297,7 @@ where
             return After::Over;
         }
         Woken::Late => {
-            stalled(worker, peer, streams.count());
+            give_up(worker, peer, pulse);
             return After::Over;
         }
         Woken::Leave => leaves.set(true),
@@ -306,15 +313,34 @@ where
     // Its sender is kept: a word that nobody can say any more is not waited for a second time.
     let (_silent, mut never) = watch::channel(false);
     if let Woken::Late = attend(serving, &mut never, look).await {
-        stalled(worker, peer, streams.count());
+        give_up(worker, peer, pulse);
     }
     After::Over
 }
 
-/// Counts what is on its way on a connection that is given up: so many streams, or one request.
-fn stalled(worker: &Worker, peer: &Peer, streams: u64) {
-    if peer.rested().is_none() {
-        worker.shared.cuts.add(Reason::Stall, streams.max(1));
+/// A connection is given up on which nothing has moved for too long. What is on its way on it is
+/// counted as it ends, unless its user has just gone; an answer that was all there, here.
+fn give_up(worker: &Worker, peer: &Peer, pulse: &Pulse) {
+    match peer.rested() {
+        None => peer.late.set(!pulse.is_half() || pulse.is_writing()),
+        Some(_) if pulse.is_writing() => worker.shared.cuts.add(Reason::Stall, 1),
+        Some(_) => {}
+    }
+}
+
+/// A request has come and is not answered: for as long as this lives, the connection does not rest.
+struct Asked(Rc<Peer>);
+
+impl Asked {
+    fn by(peer: &Rc<Peer>) -> Self {
+        peer.begin();
+        Self(Rc::clone(peer))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.end(Instant::now());
     }
 }
 
@@ -360,15 +386,18 @@ async fn attend<S: Future>(
     let seen = leave.clone();
     let mut left = std::pin::pin!(leave.wait_for(|leaves| *leaves));
     let mut late = std::pin::pin!(sleep(REST_AFTER));
-    let mut first = true;
+    let (mut first, mut deaf) = (true, false);
     poll_fn(|context| {
         if serving.as_mut().poll(context).is_ready() {
             return Poll::Ready(Woken::Ended);
         }
-        if (std::mem::take(&mut first) || seen.has_changed().unwrap_or(true))
-            && let Poll::Ready(Ok(_)) = left.as_mut().poll(context)
-        {
-            return Poll::Ready(Woken::Leave);
+        if !deaf && (std::mem::take(&mut first) || seen.has_changed().unwrap_or(true)) {
+            match left.as_mut().poll(context) {
+                Poll::Ready(Ok(_)) => return Poll::Ready(Woken::Leave),
+                // Nobody can say so any more.
+                Poll::Ready(Err(_)) => deaf = true,
+                Poll::Pending => {}
+            }
         }
         // Armed for a long time; what happens in between is told by the look then.
         while late.as_mut().poll(context).is_ready() {
@@ -384,13 +413,13 @@ async fn attend<S: Future>(
 
 async fn answer(
     worker: Rc<Worker>,
-    peer: Rc<Peer>,
+    Asked(peer): &Asked,
     request: Request<Incoming>,
     leaves: &Cell<bool>,
 ) -> Response<Download> {
     let old = request.version() < Version::HTTP_2;
     let offered = old && request.headers().contains_key(UPGRADE);
-    let mut answer = forward(worker, peer, request).await;
+    let mut answer = forward(worker, Rc::clone(peer), request).await;
     // What follows an offer to speak something else was not looked at as requests are.
     let last = offered && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
     if old && (last || leaves.get()) {

@@ -23,6 +23,8 @@ pub(super) struct Streams(Rc<RefCell<Vec<Rc<Stream>>>>);
 struct Stream {
     /// Since when a part of its answer waits for room, if one does.
     waits: Cell<Option<Instant>>,
+    /// It is ended because that took too long.
+    stalled: Cell<bool>,
     /// Its place among all.
     at: Cell<usize>,
     task: OnceCell<AbortHandle>,
@@ -34,26 +36,24 @@ pub(super) fn asked(handed: bool) {
     let _ = OWN.try_with(|stream| stream.waits.set(handed.then(Instant::now)));
 }
 
-impl Streams {
-    /// How many are under way.
-    pub(super) fn count(&self) -> u64 {
-        self.0.borrow().len() as u64
-    }
+/// Whether the stream that is served here is ended because its user took nothing.
+pub(super) fn is_stalled() -> bool {
+    OWN.try_with(|stream| stream.stalled.get()).unwrap_or(false)
+}
 
-    /// Resets those of which the user has taken nothing for so long, though there was something;
-    /// gives how many. One that has nothing to send is not among them.
-    pub(super) fn end_stalled(&self, now: Instant, stall_time: Duration) -> u64 {
-        let mut ended = 0;
+impl Streams {
+    /// Resets those of which the user has taken nothing for so long, though there was something.
+    /// One that has nothing to send is not among them.
+    pub(super) fn end_stalled(&self, now: Instant, stall_time: Duration) {
         for stream in self.0.borrow().iter() {
             let since = stream.waits.get().filter(|since| *since + stall_time <= now);
             if let (Some(_), Some(task)) = (since, stream.task.get()) {
                 // What is dropped before its end is reset, and lets go of its instance.
-                task.abort();
+                stream.stalled.set(true);
                 stream.waits.set(None);
-                ended += 1;
+                task.abort();
             }
         }
-        ended
     }
 }
 

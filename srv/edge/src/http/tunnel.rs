@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
+use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
-use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
@@ -26,7 +26,7 @@ pub(crate) fn open(
     switch: Switch,
 ) -> Response<Download> {
     let Ok(claim) = pool.claim() else {
-        flight.refused(StatusCode::GATEWAY_TIMEOUT);
+        flight.refused(Refusal::Cut);
         return Refusal::Cut.answer();
     };
     let instance = hyper::upgrade::on(&mut answer);

@@ -12,14 +12,16 @@ pub(crate) enum Reason {
     Instance,
     /// Nothing moved for too long.
     Stall,
-    /// The process that served was killed, and this one was started in its place. One that was
-    /// killed after a take-over, ending what it had begun, is only warned of.
+    /// The process that served it was killed.
     Killed,
+    /// Its process was the oldest of too many that end what they began.
+    Older,
 }
 
 impl Reason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 4] = [Self::Drain, Self::Instance, Self::Stall, Self::Killed];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Drain, Self::Instance, Self::Stall, Self::Killed, Self::Older];
 
     /// As it stands in figures.
     pub(crate) fn word(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Reason {
             Self::Instance => "instance",
             Self::Stall => "stall",
             Self::Killed => "killed",
+            Self::Older => "older",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The figures of one route or one instance.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::histogram::{Counted, Histogram, bump};
@@ -15,7 +15,7 @@ pub(crate) enum Class {
     Good,
     /// 300 to 399.
     Moved,
-    /// 400 to 499, from the instance.
+    /// 400 to 499, from the instance, or for a body that its user did not send as he should.
     User,
     /// 500 to 599, from the instance.
     Instance,
@@ -74,7 +74,11 @@ struct Shard {
 
 /// Counts of requests, a shard a worker; a shard is made by its first request.
 #[derive(Debug)]
-pub(crate) struct Figures(Box<[OnceLock<Box<Shard>>]>);
+pub(crate) struct Figures {
+    shards: Box<[OnceLock<Box<Shard>>]>,
+    /// What other processes of this edge have counted.
+    others: Mutex<Option<Box<Sum>>>,
+}
 
 /// All shards together.
 #[derive(Clone, Debug, Default)]
@@ -87,9 +91,24 @@ pub(crate) struct Sum {
     pub(crate) took: Counted,
 }
 
+impl Sum {
+    /// Whether nothing was counted.
+    pub(crate) fn is_none(&self) -> bool {
+        self.in_flight == 0 && self.classes.iter().all(|count| *count == 0)
+    }
+
+    /// Adds what others have counted.
+    pub(crate) fn add(&mut self, more: &Sum) {
+        more.classes.iter().zip(&mut self.classes).for_each(|(more, to)| *to += more);
+        self.in_flight += more.in_flight;
+        self.took.add(&more.took);
+    }
+}
+
 impl Figures {
     pub(crate) fn new(workers: usize) -> Self {
-        Self((0..workers).map(|_| OnceLock::new()).collect())
+        let shards = (0..workers).map(|_| OnceLock::new()).collect();
+        Self { shards, others: Mutex::default() }
     }
 
     /// A request begins; called by this worker only.
@@ -111,13 +130,27 @@ impl Figures {
     }
 
     fn shard(&self, worker: usize) -> &Shard {
-        self.0[worker].get_or_init(Box::default)
+        self.shards[worker].get_or_init(Box::default)
     }
 
-    /// What all workers have counted.
+    /// What other processes have counted is this from now on.
+    pub(crate) fn show(&self, others: Option<Box<Sum>>) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = others;
+    }
+
+    /// What all workers have counted, and those of other processes.
     pub(crate) fn sum(&self) -> Sum {
+        let mut sum = self.own();
+        if let Some(others) = &*self.others.lock().unwrap_or_else(PoisonError::into_inner) {
+            sum.add(others);
+        }
+        sum
+    }
+
+    /// What the workers of this process have counted.
+    pub(crate) fn own(&self) -> Sum {
         let mut sum = Sum::default();
-        for shard in self.0.iter().filter_map(OnceLock::get) {
+        for shard in self.shards.iter().filter_map(OnceLock::get) {
             for (of, to) in shard.classes.iter().zip(&mut sum.classes) {
                 *to += of.load(Ordering::Relaxed);
             }

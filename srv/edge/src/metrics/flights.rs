@@ -54,6 +54,11 @@ impl Flights {
         now.store(now.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
 
+    /// Requests that are on their way now.
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().map(|count| count.now.load(Ordering::Relaxed)).sum()
+    }
+
     /// This worker has nothing to do: what it has on its way is written, if that has changed.
     pub(crate) fn rest(&self, worker: usize) {
         let (Some(count), Some(file)) = (self.counts.get(worker), self.file.get()) else { return };

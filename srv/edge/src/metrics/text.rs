@@ -2,14 +2,11 @@
 
 use std::fmt::Write;
 
-use super::Reason;
 use super::figures::{Class, Sum};
-use super::histogram::{BUCKETS, ends_us};
+use super::histogram::{ROWS, ends_us, middle_ns};
+use super::{Reason, Want};
 use crate::swap::Shared;
 use crate::table::{Host, Place};
-
-/// Every how many buckets one is told: each that ends a doubling.
-const TOLD: usize = 4;
 
 /// The text of `metrics`.
 pub(crate) fn text(shared: &Shared) -> String {
@@ -43,6 +40,13 @@ pub(crate) fn text(shared: &Shared) -> String {
     out.took("deploy_request_seconds", &backends);
     out.rest(shared);
     shared.tls.metrics(&mut out.0);
+    out.0
+}
+
+/// The part of it that is of no route and no instance.
+pub(crate) fn rest(shared: &Shared) -> String {
+    let mut out = Text(String::new());
+    out.rest(shared);
     out.0
 }
 
@@ -92,10 +96,9 @@ impl Text {
         self.head(name, "histogram", "From a request's head to the end of its answer.");
         for (labels, sum) in sums {
             let mut below = 0;
-            for at in 0..BUCKETS {
-                below += sum.took.buckets[at];
-                let told = at % TOLD == 0;
-                if let Some(end) = ends_us(at).filter(|_| told) {
+            for row in 0..ROWS {
+                below += sum.took.of_row(row);
+                if let Some(end) = ends_us(row) {
                     let le = end as f64 / 1e6;
                     let _ = writeln!(self.0, "{name}_bucket{{{labels},le=\"{le}\"}} {below}");
                 }
@@ -104,6 +107,7 @@ impl Text {
             let seconds = sum.took.sum_us as f64 / 1e6;
             let _ = writeln!(self.0, "{name}_sum{{{labels}}} {seconds}");
             let _ = writeln!(self.0, "{name}_count{{{labels}}} {below}");
+            self.fine(name, labels, sum);
         }
         let quantiles = format!("{name}_quantile");
         self.head(&quantiles, "gauge", "What so many of all requests did not exceed.");
@@ -118,11 +122,33 @@ impl Text {
         }
     }
 
+    /// A comment with every bucket that counts something, as `MIDDLE:COUNT` in microseconds: a
+    /// bound each would be far too many for who gathers them.
+    fn fine(&mut self, name: &str, labels: &str, sum: &Sum) {
+        if sum.took.count() == 0 {
+            return;
+        }
+        let _ = write!(self.0, "# FINE {name}{{{labels}}}");
+        for (row, at, count) in sum.took.buckets() {
+            let _ = match middle_ns(row, at) {
+                Some(ns) => write!(self.0, " {}:{count}", ns / 1000),
+                None => write!(self.0, " +Inf:{count}"),
+            };
+        }
+        self.0.push('\n');
+    }
+
     fn rest(&mut self, shared: &Shared) {
         let cut = "deploy_requests_cut_total";
         self.head(cut, "counter", "Requests that were ended early; none in an update.");
         for why in Reason::ALL {
             let _ = writeln!(self.0, "{cut}{{reason=\"{}\"}} {}", why.word(), shared.cuts.of(why));
+        }
+        let refused = "deploy_requests_refused_total";
+        self.head(refused, "counter", "Requests that nobody was there for.");
+        for why in Want::ALL {
+            let count = shared.refused.of(why);
+            let _ = writeln!(self.0, "{refused}{{reason=\"{}\"}} {count}", why.word());
         }
         let held = shared.held.load(std::sync::atomic::Ordering::Relaxed) as u64;
         let (failed, refused) = shared.tls.unshaken();

@@ -5,16 +5,14 @@
 //! socket PLACE     with its descriptor  ready             it serves, and speaks for the edge
 //! missing PLACE: WHY                    bind PORT         a route wants to be listened on
 //! flights          with the file for    close PORT        no route does any more
-//!                  its counts
-//! killed COUNT     requests of killed   socket tcp PORT   one that came with a take-over
-//!                  workers before it
-//! begin            that was all         yielded           it does not speak for the edge now
-//! take             the same, with a     end               end the edge
-//!                  talk: take over from
+//!                  its count
+//! begin            that was all         socket tcp PORT   one that came with a take-over
+//! take             the same, with a     yielded           it does not speak for the edge now
+//!                  talk: take over from end               end the edge
 //!                  that edge
 //! yield            a newer one comes
 //! lead             it did not come
-//! leave            it did: end slowly
+//! leave            it did: go on with what was begun, alone
 //! end              end slowly
 //! ```
 
@@ -40,6 +38,8 @@ const TELL_TIME_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Worker {
     /// Its process.
     pub(crate) child: Child,
+    /// The number of that, which stays known.
+    pub(crate) pid: u32,
     /// The talk with it.
     pub(crate) talk: Talk,
     /// Where it writes how many requests it has on their way.
@@ -47,13 +47,11 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts one and gives it the sockets, and how many requests workers before it took along
-    /// when they were killed. With `from` it takes over from the edge at the other end of that
-    /// talk; else it serves and speaks for the edge at once.
+    /// Starts one and gives it the sockets. With `from` it takes over from the edge at the other
+    /// end of that talk; else it serves and speaks for the edge at once.
     pub(crate) async fn start(
         options: &Options,
         sockets: &Sockets,
-        killed: u64,
         from: Option<Talk>,
     ) -> io::Result<Worker> {
         let (talk, theirs) = Talk::pair()?;
@@ -63,11 +61,11 @@ impl Worker {
         command.arg0("deployfs").arg("edge").args(options.words(true));
         command.stdin(theirs).stdout(options.access.output()?);
         let child = Command::from(command).spawn()?;
-        let worker = Worker { child, talk, flights };
+        let pid = child.id().unwrap_or_default();
+        let worker = Worker { child, pid, talk, flights };
         let told = async {
             tell(&worker.talk, sockets).await?;
             worker.talk.give("flights", &worker.flights).await?;
-            worker.talk.say(&format!("killed {killed}")).await?;
             match &from {
                 Some(from) => worker.talk.give("take", from).await,
                 None => worker.talk.say("begin").await,

@@ -14,13 +14,15 @@ use tokio::task::JoinSet;
 
 use super::leave::Leave;
 use super::sockets::{Place, Sockets};
+use super::totals::Totals;
 use crate::access::Access;
 use crate::acme;
 use crate::dns;
 use crate::error::Error;
 use crate::http::{self, Scheme};
 use crate::limits::Limits;
-use crate::metrics::{self, Reason};
+use crate::live::Live;
+use crate::metrics::{self, Counts};
 use crate::swap::{Note, Shared};
 use crate::tls;
 use crate::worker::Kind;
@@ -32,6 +34,9 @@ const NAMES_LEAVE_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Front {
     shared: Arc<Shared>,
     inside: Mutex<Inside>,
+    totals: Totals,
+    /// The last table before none was served any more: its figures go on.
+    last: Mutex<Option<Arc<Live>>>,
 }
 
 #[derive(Default)]
@@ -43,12 +48,21 @@ struct Inside {
 }
 
 impl Front {
-    /// Serves no route yet, and nowhere. To be made in the runtime that drains are waited for in.
+    /// Serves no route yet, and nowhere; what it counts is kept in `dir`. To be made in the
+    /// runtime that drains are waited for in.
     pub(crate) fn new(
         access: Access,
+        dir: PathBuf,
     ) -> Result<(Arc<Front>, mpsc::UnboundedReceiver<Note>), Error> {
         let (shared, notes) = Shared::new(Limits::default(), access)?;
-        Ok((Arc::new(Front { shared, inside: Mutex::default() }), notes))
+        let front = Front {
+            shared,
+            inside: Mutex::default(),
+            totals: Totals::new(dir),
+            last: Mutex::default(),
+        };
+        front.count();
+        Ok((Arc::new(front), notes))
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -107,11 +121,69 @@ impl Front {
         acme::Orders::start(self.shared.clone(), from, dir, acme::Pace::default())
     }
 
-    /// Writes how many requests are on their way to `file`, and tells of those that earlier
-    /// processes took along when they were killed.
-    pub(crate) fn count_flights(&self, file: OwnedFd, killed: u64) {
+    /// Writes how many requests are on their way to `file`.
+    pub(crate) fn count_flights(&self, file: OwnedFd) {
         self.shared.flights.keep(file);
-        self.shared.cuts.add(Reason::Killed, killed);
+    }
+
+    /// Requests, tunnels and streams that are on their way.
+    pub(crate) fn flights(&self) -> u64 {
+        self.shared.flights.count()
+    }
+
+    /// Figures that belong to no route and no instance.
+    fn rest(&self) -> String {
+        let mut text = metrics::rest(&self.shared);
+        if let Some(names) = &self.inside().names {
+            names.figures().print(&mut text);
+        }
+        text
+    }
+
+    /// What is served, or was last.
+    fn counted_by(&self) -> Arc<Live> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.unwrap_or_else(|| self.shared.live().clone())
+    }
+
+    /// Writes what this process has counted, if that has changed.
+    pub(crate) fn count(&self) {
+        self.totals.write(&self.counted_by(), &self.rest(), self.flights());
+    }
+
+    /// The process ends: writes what it has counted for the last time.
+    pub(crate) fn counted(&self) {
+        self.totals.end(&self.counted_by(), &self.rest());
+    }
+
+    /// No route is served any more after this; figures stay those of the table there is.
+    pub(crate) fn close_all(&self) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.get_or_insert_with(|| self.shared.live().clone());
+    }
+
+    /// A process is gone, and what it had counted is part of what this one tells.
+    pub(crate) fn fold(&self, pid: u32) {
+        self.totals.fold(pid, &self.shared.live());
+    }
+
+    /// The same for all but this and those.
+    pub(crate) fn fold_but(&self, there: &[u32]) {
+        self.totals.fold_but(there, &self.shared.live());
+    }
+
+    /// The edge ends, and its figures with it.
+    pub(crate) fn forget_counts(&self) {
+        self.totals.forget();
+    }
+
+    /// What other processes have counted, which figures of routes and instances have beside their
+    /// own from now on. What this one has is on disk before it is told.
+    fn others(&self) -> Counts {
+        self.count();
+        let others = self.totals.others();
+        others.show(&self.shared.live());
+        others
     }
 
     /// Lines of `status` about certificates.
@@ -162,6 +234,7 @@ impl Front {
 
     /// Lines of `status` about routes and instances.
     pub(crate) fn figures(&self) -> String {
+        self.others();
         metrics::lines(&self.shared)
     }
 
@@ -179,16 +252,22 @@ impl Front {
 
     /// Figures, as Prometheus reads them.
     pub(crate) fn metrics(&self) -> String {
+        let others = self.others();
         let mut text = metrics::text(&self.shared);
         if let Some(names) = &self.inside().names {
             names.figures().print(&mut text);
         }
-        text
+        others.added_to(&text)
     }
 
-    /// Connections of users that are open.
+    /// Connections of users that are open, at all processes.
     pub(crate) fn connections(&self) -> u64 {
-        self.shared.connections()
+        self.shared.connections() + self.others().plain("deploy_connections")
+    }
+
+    /// Ends at once what is on its way to instances that leave the table, or have left it.
+    pub(crate) fn hurry(&self) {
+        self.shared.hurry.send_replace(true);
     }
 
     /// Instances that left the table and have not drained, and what is in flight to each.

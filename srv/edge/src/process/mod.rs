@@ -23,4 +23,5 @@ pub(crate) mod sockets;
 mod state;
 pub(crate) mod supervisor;
 mod talk;
+mod totals;
 pub(crate) mod worker;

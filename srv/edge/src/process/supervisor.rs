@@ -25,6 +25,9 @@ use crate::error::Error;
 
 /// How long a worker may take until it serves.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long one that was followed is kept: most have nothing left to do by then. Who has streams
+/// without an end needs nobody beside him.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
 /// What it has beyond its own limit to end, before it is killed.
 const END_SPARE: Duration = Duration::from_secs(2);
 
@@ -37,7 +40,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         tracing::warn!("without {place}: {why}");
     }
     let took_over = from.is_some();
-    let worker = Worker::start(&options, &sockets, 0, from).await;
+    let worker = Worker::start(&options, &sockets, from).await;
     let worker = worker.map_err(Error::io("start the worker"))?;
     let (steps, asked) = mpsc::channel(4);
     let signals = (SignalKind::terminate(), SignalKind::interrupt());
@@ -47,7 +50,6 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         options,
         sockets,
         worker: Some(worker),
-        killed: 0,
         since: Instant::now(),
         restart: None,
         rest_ms: 0,
@@ -77,7 +79,7 @@ enum Phase {
     Serving,
     /// A new edge is about to take over.
     Yielded,
-    /// It did: the worker ends what it began.
+    /// It did: the worker goes on with what it began, and is left alone with it soon.
     Leaving,
     /// Everything ends.
     Ending,
@@ -88,8 +90,6 @@ struct Supervisor {
     options: Options,
     sockets: Sockets,
     worker: Option<Worker>,
-    /// Requests that workers took along when they were killed.
-    killed: u64,
     /// When it was started.
     since: Instant,
     /// When it is started again.
@@ -140,6 +140,7 @@ impl Supervisor {
                     }
                 }
                 Event::RestWasLong => self.start().await,
+                Event::TookTooLong if self.phase == Phase::Leaving => return Ok(()),
                 Event::TookTooLong => {
                     self.deadline = None;
                     tracing::warn!("the worker takes too long: it is killed");

@@ -5,16 +5,16 @@
 
 mod alone;
 mod given;
+mod going;
 mod ports;
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::front::Front;
 use super::handover::{Step, ask_to_yield, give};
@@ -22,38 +22,37 @@ use super::leave::Leaving;
 use super::sockets::{Place, Sockets};
 use super::state::State;
 use super::talk::{Door, Said, Talk};
+use super::totals::WRITE_EVERY;
 use super::{orphan, served};
 use crate::access::Access;
 use crate::acme::Orders;
 use crate::args::Options;
 use crate::error::Error;
+use crate::follow::ahead::Ahead;
 use crate::follow::books::Books;
 use crate::follow::keep::Keep;
+use crate::follow::ledger::Ledger;
+use crate::follow::older::Olders;
 use crate::follow::{Follower, older};
 use crate::tls::Places;
 use crate::tree::desk::{Desk, Shown};
 
 use given::Given;
+use going::Going;
 
-/// How long everything that is in flight may take when the edge ends for good.
-pub(crate) const END_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long resting connections may take to be closed: each is answered for a while, so that it
-/// can be told to close, and an answer may be late on a busy machine. After it nobody comes any
-/// more, and what is in flight has its drain.
-const LINGER: Duration = Duration::from_secs(3);
-/// How long who wrote `end` may take to close `ctl` and hear that all is well.
-const TOLD: Duration = Duration::from_millis(100);
+pub(crate) use going::END_TIME_MAX;
 
 /// `deployfs edge --worker`: serves until it is told to go.
 pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let input = std::io::stdin().as_fd().try_clone_to_owned();
     let talk = input.and_then(Talk::over).map_err(Error::io("talk to the supervisor"))?;
-    let Given { mut sockets, flights, killed, from } = Given::hear(&talk).await?;
+    let Given { mut sockets, flights, from } = Given::hear(&talk).await?;
     let state = State::open(&options.state)?;
-    let (front, notes) = Front::new(Access::at(&options.access, &state.edge())?)?;
+    let (front, notes) = Front::new(Access::at(&options.access, &state.edge())?, state.edge())?;
     if let Some(flights) = flights {
-        front.count_flights(flights, killed);
+        front.count_flights(flights);
     }
+    tokio::spawn(count(front.clone()));
     if options.wanted.https.is_some() {
         let ordered = options.acme.as_ref().map(|from| from.place(&state.edge()));
         front.keep_certificates(Places { given: options.certs.clone(), ordered }).await;
@@ -64,7 +63,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     // Read here, so that it is warm when the one before has yielded.
     books.refresh().await;
     let teller = older::tell(&state.edge(), books.clone());
-    let teller = teller.map_err(Error::io("listen for newer processes"))?;
+    let mut teller = teller.map_err(Error::io("listen for newer processes"))?;
     if let Some(from) = &from {
         let all = ask_to_yield(from).await.map_err(Error::io("take over"))?;
         for (place, socket) in all.there().filter(|(place, _)| matches!(place, Place::Tcp(_))) {
@@ -81,7 +80,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         from.say("took").await.map_err(Error::io("take over"))?;
     }
     worker.say("ready").await;
-    worker.work().await;
+    let going = worker.work().await;
+    worker.go(going, &mut teller).await;
     teller.finish().await;
     // Whoever waits for the lock waits for the process.
     std::mem::forget(worker.sockets);
@@ -100,7 +100,11 @@ struct Worker {
     leaving: Leaving,
     /// Said when the tree is to be found with the next process.
     tree_leaving: Leaving,
+    /// Where it follows.
+    ahead: Ahead,
     follower: Option<Follower>,
+    /// Who was followed by this process, for as long as it speaks for the edge.
+    olders: Olders,
     /// Certificates that are ordered.
     orders: Option<Orders>,
     connected: watch::Sender<String>,
@@ -124,15 +128,6 @@ enum Event {
     Came(Talk),
     Asked(Step),
     EndWanted,
-}
-
-/// Why it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Going {
-    /// Another edge serves.
-    Leave,
-    /// Nobody is to serve any more.
-    End,
 }
 
 impl Worker {
@@ -161,7 +156,9 @@ impl Worker {
             talk: Some(talk),
             leaving: Leaving::new(),
             tree_leaving: Leaving::new(),
+            ahead: Ahead::start()?,
             follower: None,
+            olders: Olders::default(),
             orders: None,
             connected,
             changes,
@@ -200,9 +197,10 @@ impl Worker {
 
     /// Speaks for the edge from now on.
     async fn lead(&mut self) {
-        older::hear_all(&self.state.edge(), &self.books).await;
+        self.olders = older::hear_all(&self.state.edge(), &self.books).await;
         let (servers, name) = (self.options.servers.clone(), self.options.name.clone());
-        let follower = Follower::start(self.books.clone(), servers, name, self.connected.clone());
+        let (books, connected) = (self.books.clone(), self.connected.clone());
+        let follower = Follower::start(&self.ahead, books, servers, name, connected);
         self.follower = Some(follower);
         self.orders = self.options.acme.clone().map(|from| {
             let dir = from.place(&self.state.edge());
@@ -212,8 +210,16 @@ impl Worker {
         self.show();
     }
 
-    /// Stops speaking for the edge.
+    /// Stops speaking for the edge; the next one hears those before it.
     async fn yield_to_newer(&mut self) {
+        self.stop_following().await;
+        self.olders = Olders::default();
+        self.books.older(Ledger::older_left);
+        // The next one begins with this.
+        self.front.count();
+    }
+
+    async fn stop_following(&mut self) {
         if let Some(follower) = self.follower.take() {
             follower.stop().await;
         }
@@ -223,8 +229,8 @@ impl Worker {
         self.connected.send_replace("a newer process follows".to_owned());
     }
 
-    async fn work(&mut self) {
-        let going = loop {
+    async fn work(&mut self) -> Going {
+        loop {
             match self.next().await {
                 Event::Said(Some(said)) => {
                     if let Some(going) = self.said(said).await {
@@ -249,8 +255,7 @@ impl Worker {
                 }
             }
             self.show();
-        };
-        self.go(going).await;
+        }
     }
 
     async fn next(&mut self) -> Event {
@@ -286,36 +291,6 @@ impl Worker {
         None
     }
 
-    /// No new connections, the present ones to their end. Whoever still holds an instance when
-    /// its drain has passed is cut.
-    async fn go(&mut self, going: Going) {
-        tracing::info!("going: {going:?}");
-        self.yield_to_newer().await;
-        (self.door, self.revival) = (None, None);
-        self.leaving.say();
-        if going == Going::Leave {
-            self.tree_leaving.say();
-        }
-        self.sockets.retain(|place| going == Going::End && *place == Place::Lock);
-        let front = self.front.clone();
-        let books = self.books.clone();
-        let rest = async move {
-            let mut left = std::pin::pin!(front.left());
-            tokio::select! {
-                () = &mut left => return,
-                () = tokio::time::sleep(LINGER) => books.close().await,
-            }
-            left.await;
-        };
-        let longest = self.front.longest_drain() + LINGER + LINGER;
-        let limit = if going == Going::End { longest.min(END_TIME_MAX) } else { longest };
-        let told = tokio::time::sleep(if going == Going::End { TOLD } else { Duration::ZERO });
-        if tokio::join!(timeout(limit, rest), told).0.is_err() {
-            tracing::warn!("connections do not end: they are closed");
-        }
-        self.front.logged().await;
-    }
-
     fn show(&self) {
         self.desk.show(Shown::of(&self.sockets, self.talk.is_some()));
     }
@@ -325,5 +300,15 @@ async fn hear(talk: &Option<Talk>) -> Option<Said> {
     match talk {
         Some(talk) => talk.hear().await.unwrap_or_default(),
         None => std::future::pending().await,
+    }
+}
+
+/// Writes what was counted now and then, so that one that is killed loses little of it.
+async fn count(front: Arc<Front>) {
+    let mut every = interval(WRITE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        front.count();
     }
 }

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 /// How long requests to a backend that is gone may go on when the table does not say.
 pub(crate) const DRAIN_DEFAULT: Duration = Duration::from_millis(30_000);
-/// The longest drain that a table may ask for: a day.
-pub(crate) const DRAIN_MS_MAX: u64 = 86_400_000;
+/// The longest drain or hold that a table may ask for: a day.
+pub(crate) const TIME_MS_MAX: u64 = 86_400_000;
 
 /// A whole table of one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,8 +81,9 @@ pub(crate) enum Host {
 pub(crate) struct Options {
     /// Connections may be upgraded: `websocket`.
     pub(crate) websocket: bool,
-    /// New requests wait while there is no backend: `hold`.
-    pub(crate) hold: bool,
+    /// New requests wait while there is no backend, each for so long at most: `hold=MS`; `hold`
+    /// alone, of a server that says no more, is as long as the drain.
+    pub(crate) hold: Option<Duration>,
     /// Backends speak HTTP/2 without TLS: `h2`.
     pub(crate) h2: bool,
     /// How long requests to a backend that is gone may go on: `drain=MS`.
@@ -91,7 +92,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { websocket: false, hold: false, h2: false, drain: DRAIN_DEFAULT }
+        Self { websocket: false, hold: None, h2: false, drain: DRAIN_DEFAULT }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Backend, DRAIN_MS_MAX, Host, Options, Place, Route, Table};
+use super::{Backend, Host, Options, Place, Route, TIME_MS_MAX, Table};
 use crate::Error;
 
 /// Routes a table may have.
@@ -131,21 +131,38 @@ fn name(text: &str) -> Result<&str, String> {
     }
 }
 
+/// What the words ask for. A word that is not known is left alone: a newer server may have sent it,
+/// and a table that is refused for it would leave requests with instances that are gone.
 fn options(text: &str) -> Result<Options, String> {
-    let mut options = Options::default();
+    let (mut options, mut holds) = (Options::default(), false);
     for word in text.split(',').filter(|_| text != "-") {
-        match (word, word.strip_prefix("drain=")) {
-            ("websocket", _) => options.websocket = true,
-            ("hold", _) => options.hold = true,
-            ("h2", _) => options.h2 = true,
-            (_, Some(ms)) => match ms.parse() {
-                Ok(ms) if ms <= DRAIN_MS_MAX => options.drain = Duration::from_millis(ms),
-                _ => return Err(format!("`{word}`: milliseconds, at most {DRAIN_MS_MAX}")),
-            },
-            _ => return Err(format!("`{word}` is no option: websocket, hold, h2, drain=MS")),
+        let (key, value) = word.split_once('=').map_or((word, None), |(k, v)| (k, Some(v)));
+        match (key, value) {
+            ("websocket", None) => options.websocket = true,
+            ("hold", None) => holds = true,
+            ("hold", Some(ms)) => options.hold = Some(time(word, ms)?),
+            ("h2", None) => options.h2 = true,
+            ("drain", Some(ms)) => options.drain = time(word, ms)?,
+            _ if is_option(word) => {}
+            _ => return Err(format!("`{word}` is no option: KEY or KEY=VALUE")),
         }
     }
+    if holds {
+        options.hold = options.hold.or(Some(options.drain));
+    }
     Ok(options)
+}
+
+fn time(word: &str, ms: &str) -> Result<Duration, String> {
+    match ms.parse() {
+        Ok(ms) if ms <= TIME_MS_MAX => Ok(Duration::from_millis(ms)),
+        _ => Err(format!("`{word}`: milliseconds, at most {TIME_MS_MAX}")),
+    }
+}
+
+fn is_option(word: &str) -> bool {
+    let fine = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_=".contains(&c);
+    word.bytes().all(fine) && word.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 fn backend(text: &str) -> Result<Backend, String> {

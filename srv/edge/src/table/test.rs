@@ -39,9 +39,9 @@ fn a_table_is_what_its_lines_say() {
         ]
     );
     let first = &table.routes[0].options;
-    assert_eq!((first.websocket, first.hold, first.drain), (true, false, Duration::from_secs(15)));
+    assert_eq!((first.websocket, first.hold, first.drain), (true, None, Duration::from_secs(15)));
     assert_eq!(table.routes[1].options, Options::default());
-    assert!(table.routes[2].options.hold && table.routes[2].options.h2);
+    assert!(table.routes[2].options.hold.is_some() && table.routes[2].options.h2);
     let backend = &table.backends["web-18"];
     assert_eq!((backend.number, &*backend.version), (1, "ab12cd34ef56"));
     assert_eq!(backend.address.to_string(), "[fd00::1]:80");
@@ -59,7 +59,8 @@ fn a_broken_line_spoils_the_table_and_is_named() {
          tcp 0 db - > `0` is no port: 1 to 65535
          tcp 65536 db - > `65536` is no port: 1 to 65535
          shop / we/b - > `we/b` is no name
-         shop / web fast > `fast` is no option: websocket, hold, h2, drain=MS
+         shop / web FAST > `FAST` is no option: KEY or KEY=VALUE
+         shop / web hold=x > `hold=x`: milliseconds, at most 86400000
          shop / web drain=x > `drain=x`: milliseconds, at most 86400000
          shop / web drain=86400001 > `drain=86400001`: milliseconds, at most 86400000
          s / w - 0/a=1.2.3.4:5 > `0/a=1.2.3.4:5` is no backend: NUMBER/ID/VERSION=ADDRESS:PORT
@@ -92,4 +93,27 @@ fn a_table_says_its_generation_first() {
         assert!(told.starts_with("table line 1: "), "{told}");
     }
     assert_eq!(Table::parse("generation 3").expect("no routes").routes, []);
+}
+
+/// The options of a line.
+fn options(words: &str) -> Options {
+    let text = format!("generation 1\nshop / web {words}\n");
+    Table::parse(&text).expect("a table").routes.remove(0).options
+}
+
+#[test]
+fn a_line_says_how_long_requests_are_held_and_else_it_is_as_long_as_the_drain() {
+    let held = |words: &str| options(words).hold.map(|hold| hold.as_millis());
+    assert_eq!(held("drain=20,hold=65000"), Some(65_000));
+    assert_eq!(held("hold=65000,hold,drain=20"), Some(65_000));
+    assert_eq!(held("hold,drain=20"), Some(20));
+    assert_eq!(held("hold"), Some(DRAIN_DEFAULT.as_millis()));
+    assert_eq!(held("drain=20"), None);
+}
+
+#[test]
+fn an_option_of_a_newer_server_is_left_alone_and_the_table_is_served() {
+    let newer = options("websocket,drain=20,sticky=cookie_1,fast");
+    let drain = Duration::from_millis(20);
+    assert_eq!(newer, Options { websocket: true, drain, ..Options::default() });
 }

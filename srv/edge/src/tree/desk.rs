@@ -121,8 +121,9 @@ impl Desk {
         for (id, count) in self.front.draining() {
             line("draining", &format!("{id} {count}"));
         }
-        for pid in self.books.olders() {
-            line("older", &pid);
+        for (pid, streams, answers) in self.books.olders() {
+            let silent = if answers { "" } else { " silent" };
+            line("older", &format!("{pid} streams={streams}{silent}"));
         }
         line("deployfs", &*self.connected.borrow());
         line("last_error", &self.books.refused());

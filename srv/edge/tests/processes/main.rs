@@ -10,14 +10,17 @@ mod acme;
 #[path = "../authority/mod.rs"]
 mod authority;
 mod backend;
+mod figures;
 mod floods;
 mod handing;
+mod holding;
 mod keeping;
 mod logging;
 mod naming;
 mod secure;
 mod server;
 mod stalls;
+mod streams;
 mod trial;
 mod users;
 
@@ -46,9 +49,11 @@ fn main() {
     let mut failed = Vec::new();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
     let mut all = [keeping::ALL, handing::ALL, secure::ALL, acme::ALL].concat();
-    all.extend([logging::ALL, naming::ALL, floods::ALL].concat());
+    all.extend([logging::ALL, naming::ALL, floods::ALL, holding::ALL].concat());
+    all.extend([streams::ALL, figures::ALL].concat());
     let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
-    let beside: Vec<&trial::Case> = stalls::ALL.iter().filter(|(name, _)| wanted(name)).collect();
+    let slow = [stalls::ALL, streams::BESIDE].concat();
+    let beside: Vec<&trial::Case> = slow.iter().filter(|(name, _)| wanted(name)).collect();
     let none = chosen.is_empty() && beside.is_empty();
     assert!(!none, "no case has {:?} in its name", part.unwrap_or_default());
     // Who waits for a minute lets the others go on meanwhile.

@@ -19,9 +19,9 @@ const SIP_EVERY: Duration = Duration::from_millis(500);
 pub(crate) const ALL: &[Case] =
     &[("a stream of HTTP/2 that is not taken is reset and its instance is free", not_taken)];
 
-const DATA: u8 = 0;
+pub(crate) const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-const RESET: u8 = 3;
+pub(crate) const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
@@ -62,8 +62,14 @@ fn ask(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, 5, stream, &fields)
 }
 
+/// What a user says who asks for one thing and takes all of it.
+pub(crate) fn listen(path: &str) -> Vec<u8> {
+    let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    [hello, frame(SETTINGS, 0, 0, &[]), ask(1, path)].concat()
+}
+
 /// The next frame but those that keep the connection up: its kind, its stream and what it says.
-fn next(user: &mut TcpStream) -> (u8, u32, Vec<u8>) {
+pub(crate) fn next(user: &mut TcpStream) -> (u8, u32, Vec<u8>) {
     loop {
         let mut head = [0; 9];
         user.read_exact(&mut head).unwrap();

@@ -62,7 +62,12 @@ impl Trial {
 
     /// Starts an edge and waits until it serves.
     pub(crate) fn start(&self) -> Edge {
-        let mut child = self.command().spawn().unwrap();
+        self.start_by(self.command())
+    }
+
+    /// The same, by this command.
+    pub(crate) fn start_by(&self, mut command: Command) -> Edge {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         let stdout = child.stdout.take().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::rig::{Ordering, QUICK};
 use crate::acme::Pace;
+use crate::swap::Note;
 use crate::tls::test::rig::{ask, make};
 
 #[tokio::test]
@@ -46,6 +47,28 @@ async fn a_host_of_the_table_gets_a_certificate_and_its_users_are_sent_there() {
     edge.has("new.example").await;
     let seen = edge.authority.seen();
     assert_eq!((seen.accounts, seen.orders, seen.faults), (1, 2, 0), "the account is the same");
+}
+
+/// What is told next to whoever follows the events.
+async fn told(edge: &mut Ordering) -> String {
+    match edge.rig.note().await {
+        Note::Told { text } => text,
+        other @ (Note::Cut { .. } | Note::Drained { .. }) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_told_once_however_often_it_is_tried_and_so_is_the_certificate() {
+    let mut edge = Ordering::new(&["shop.example"]).await;
+    edge.authority.behave(|ways| ways.refusals = 3);
+    edge.order(QUICK);
+    let refused = told(&mut edge).await;
+    let begins = "certificate for shop.example cannot be obtained: ";
+    assert!(refused.starts_with(begins), "{refused}");
+    let got = told(&mut edge).await;
+    let begins = "certificate for shop.example obtained, valid until 2";
+    assert!(got.starts_with(begins), "{got}");
+    assert_eq!(edge.authority.seen().orders, 4);
 }
 
 #[tokio::test]

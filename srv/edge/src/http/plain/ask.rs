@@ -8,7 +8,7 @@ use httparse::{Header, Request, Status};
 use hyper::header::HeaderValue;
 
 use super::FIELDS_MAX;
-use crate::http::head::{Peer, is_id};
+use crate::http::head::{Peer, is_claim, is_id};
 use crate::http::host::Name;
 use crate::http::scan;
 
@@ -70,6 +70,7 @@ pub(super) fn read(
     let host = host?;
     let name = Name::of(str::from_utf8(host).ok()?)?;
     put("x-forwarded-for", peer.shown.as_bytes(), out);
+    put("x-real-ip", peer.shown.as_bytes(), out);
     put("x-forwarded-proto", peer.scheme.word().as_bytes(), out);
     put("x-forwarded-host", host, out);
     if !known {
@@ -115,13 +116,10 @@ impl Kind {
         match name.len() {
             4 if is("host") => Self::Host,
             6 if is("cookie") => Self::Cookie,
-            9 if is("forwarded") => Self::Claim,
             10 if is("connection") => Self::Connection,
             12 if is("x-request-id") => Self::Id,
-            15 if is("x-forwarded-for") => Self::Claim,
-            16 if is("x-forwarded-host") => Self::Claim,
-            17 if is("x-forwarded-proto") => Self::Claim,
             2 | 6 | 7 | 10 | 14 | 16 | 17 | 18 | 19 if odd(ODD) => Self::Odd,
+            9 | 12.. if is_claim(name) => Self::Claim,
             _ => Self::Any,
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct User<'a, S> {
     pub(super) out: Vec<u8>,
     pub(super) peer: &'a Rc<Peer>,
     pulse: &'a Pulse,
+    /// He has ended his side. What he asked for before that, he may wait for.
+    ended: bool,
     /// Becomes true when the edge leaves.
     pub(super) leaves: &'a Cell<bool>,
 }
@@ -51,7 +53,7 @@ pub(in crate::http) async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     fresh: &Cell<bool>,
 ) -> After {
     pulse.holds_nothing();
-    let mut user = User { stream, came, out: Vec::new(), peer, pulse, leaves };
+    let mut user = User { stream, came, out: Vec::new(), peer, pulse, ended: false, leaves };
     loop {
         if user.came.is_empty() || leaves.get() {
             match poll_fn(|context| user.poll_next(context)).await {
@@ -97,10 +99,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> User<'_, S> {
 
     /// Whether he has gone away. What he asks in the meantime is kept, and so much only.
     pub(super) fn is_gone(&mut self, context: &mut Context<'_>) -> bool {
-        while self.came.len() < ASKED_BYTES_MAX {
+        while !self.ended && self.came.len() < ASKED_BYTES_MAX {
             match self.poll_read(context) {
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(Ok(0) | Err(_)) => return true,
+                Poll::Ready(Ok(0)) => {
+                    // Who attends to the connection knows for how long he may be silent.
+                    self.ended = true;
+                    self.pulse.ends_half();
+                }
+                Poll::Ready(Err(_)) => return true,
                 Poll::Pending => return false,
             }
         }
@@ -118,6 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> User<'_, S> {
                     0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     some => written += some,
                 }
+                self.pulse.moved();
             }
             // Over TLS what was taken may not have gone.
             let flushed = Pin::new(&mut *self.stream).poll_flush(context);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::{Just, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
@@ -151,6 +152,8 @@ fn both_ways_tell_the_instance_the_same() {
         "X-Request-Id",
         "Via",
         "x-a",
+        "X-Real-IP",
+        "X-Forwarded-Port",
         "Connection",
         "Max-Forwards",
     ];
@@ -330,6 +333,45 @@ async fn a_request_that_goes_over_to_the_long_way_is_no_longer_on_its_way_in_the
     rig.shared.flights.keep(file.try_clone().expect("the same file").into());
     rig.shared.flights.rest(0);
     assert_eq!(flights::written(&file).expect("a count"), 0);
+}
+
+/// An instance that closes its first connection when it has been asked for so long, and says
+/// nothing on any other.
+async fn sulky(breaks: Duration) -> (String, AbortHandle) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let line = format!("0/a/v={}", listener.local_addr().expect("its address"));
+    let work = tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.expect("a connection");
+        first.read_u8().await.expect("a request");
+        // How long it takes to fail.
+        tokio::time::sleep(breaks).await;
+        drop(first);
+        let mut kept = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            kept.push(stream);
+        }
+    });
+    (line, work.abort_handle())
+}
+
+#[tokio::test]
+async fn a_request_that_goes_over_to_the_long_way_waits_no_longer_for_that() {
+    // The end of it is looked for every second.
+    let (answer_time, look) = (Duration::from_secs(2), Duration::from_secs(1));
+    let breaks = answer_time - Duration::from_millis(100);
+    let limits = Limits { workers: 1, answer_time, ..Limits::default() };
+    let mut rig = Rig::with(limits, Access::none()).await;
+    let (line, work) = sulky(breaks).await;
+    rig.table(&format!("* / a - {line}"));
+    let began = Instant::now();
+    let answer = rig.ask(GET).await;
+    let took = began.elapsed();
+    assert_eq!((answer.status, &*answer.body), (504, "504 the instance did not answer in time\n"));
+    assert!((breaks..breaks + answer_time).contains(&took), "{took:?}");
+    assert!(breaks + answer_time > answer_time + look, "what is measured is longer than a look");
+    let text = crate::metrics::text(&rig.shared);
+    assert!(text.contains("deploy_requests_cut_total{reason=\"stall\"} 1\n"), "{text}");
+    work.abort();
 }
 
 #[tokio::test]

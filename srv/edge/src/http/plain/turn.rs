@@ -102,7 +102,7 @@ async fn fly<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let deadline = Instant::now() + worker.shared.limits.answer_time;
+    let deadline = flight.ask(Instant::now()) + worker.shared.limits.answer_time;
     let heard = match send(user, &mut wire, deadline).await {
         Ok(()) => hear(worker, user, ask, &mut wire, deadline).await,
         Err(heard) => heard,
@@ -125,19 +125,15 @@ where
             flight.withdraw();
             return Turn::Other;
         }
-        Heard::Broken => {
-            flight.lost();
-            Refusal::Broken
-        }
+        Heard::Broken => Refusal::Broken,
         Heard::Bad(bad) => {
             tell(&flight, bad);
-            flight.lost();
             Refusal::Senseless
         }
     };
     drop(wire);
     worker.earn();
-    flight.refused(refusal.status());
+    flight.refused(refusal);
     let closes = refuse(user, refusal, ask.is_head);
     user.came.drain(..ask.len);
     end(user, closes).await
@@ -334,7 +330,7 @@ fn refuse<S>(user: &mut User<'_, S>, refusal: Refusal, is_head: bool) -> bool {
 /// What the log wants to know of a request, whose head is to be written.
 fn line<S>(user: &User<'_, S>) -> Option<Box<Line>> {
     // Some fields are the edge's own.
-    let mut space = [const { MaybeUninit::<Header<'_>>::uninit() }; super::FIELDS_MAX + 4];
+    let mut space = [const { MaybeUninit::<Header<'_>>::uninit() }; super::FIELDS_MAX + 5];
     let mut head = httparse::Request::new(&mut []);
     head.parse_with_uninit_headers(&user.out, &mut space).ok()?;
     Line::of_bytes(user.peer.ip, &head).map(Box::new)

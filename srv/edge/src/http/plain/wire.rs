@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::http::dial::write_first;
 use crate::http::pool::Held;
 
 /// Bytes that are read at once, at first and at most.
@@ -18,13 +19,15 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: TcpStream,
+    /// It takes bytes before the runtime knows of it.
+    there: bool,
     pub(super) came: Vec<u8>,
     _held: Held,
 }
 
 impl Wire {
-    pub(in crate::http) fn new(stream: TcpStream, held: Held) -> Self {
-        Self { stream, came: Vec::new(), _held: held }
+    pub(in crate::http) fn new(stream: TcpStream, there: bool, held: Held) -> Self {
+        Self { stream, there, came: Vec::new(), _held: held }
     }
 
     /// Whether it stands open and the instance has said nothing unasked.
@@ -46,6 +49,12 @@ impl Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if std::mem::take(&mut self.there) {
+            match write_first(&self.stream, bytes) {
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -7,13 +7,16 @@ pub(super) enum Framing {
     Length(u64),
     /// Chunks.
     Chunks,
+    /// Chunks of something that is coded in a way of which we know nothing.
+    Coded,
     /// Maybe something else than HTTP.
     Switch,
 }
 
 /// What follows a head that is all there; nothing when it is bad.
 pub(super) fn framing(head: &[u8]) -> Option<Framing> {
-    let (mut length, mut chunked, mut switch) = (None, false, head.starts_with(b"CONNECT "));
+    let (mut length, mut switch) = (None, head.starts_with(b"CONNECT "));
+    let mut codings = Codings::None;
     let mut rest = head;
     while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
         // A line ends with both, and these stand nowhere else.
@@ -28,21 +31,67 @@ pub(super) fn framing(head: &[u8]) -> Option<Framing> {
                     length = Some(number(value));
                 }
             }
-            Some(b't') => chunked |= value(line, b"transfer-encoding").is_some(),
+            Some(b't') => {
+                if let Some(value) = value(line, b"transfer-encoding") {
+                    codings = codings.and(value)?;
+                }
+            }
             Some(b'u') => switch |= value(line, b"upgrade").is_some(),
             Some(_) | None => {}
         }
         rest = &rest[end + 2..];
     }
-    match (length, chunked) {
-        (Some(_), true) => None,
-        // Refused by the parser when it is another encoding.
-        (None, true) => Some(Framing::Chunks),
-        _ if switch => Some(Framing::Switch),
-        (None, false) => Some(Framing::Length(0)),
+    match (length, codings) {
+        (Some(_), Codings::Chunks | Codings::Coded | Codings::Unknown) => None,
+        // Where the body ends, nobody knows (RFC 9112, section 6.3).
+        (None, Codings::Unknown) => None,
+        (None, Codings::Chunks) => Some(Framing::Chunks),
+        (None, Codings::Coded) => Some(Framing::Coded),
+        (_, Codings::None) if switch => Some(Framing::Switch),
+        (None, Codings::None) => Some(Framing::Length(0)),
         // What is no number is refused by the parser as well.
-        (Some(length), false) => length.map(Framing::Length),
+        (Some(length), Codings::None) => length.map(Framing::Length),
     }
+}
+
+/// How a body is coded, as far as the head is read. Several fields are one list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Codings {
+    /// Not at all.
+    None,
+    /// In some way that is not chunks.
+    Unknown,
+    /// In chunks, and in no other way.
+    Chunks,
+    /// In some other way, and then in chunks.
+    Coded,
+}
+
+impl Codings {
+    /// With those of one more field; nothing when that is no list of codings, or when chunks are
+    /// coded once more.
+    fn and(self, field: &[u8]) -> Option<Self> {
+        field.split(|byte| *byte == b',').try_fold(self, |before, coding| {
+            let coding = coding.trim_ascii();
+            let name = coding.split(|byte| *byte == b';').next()?.trim_ascii();
+            if name.is_empty() || !name.iter().copied().all(is_of_a_token) {
+                return None;
+            }
+            // Chunks have no parameters.
+            let chunks = coding.eq_ignore_ascii_case(b"chunked");
+            match (before, chunks) {
+                (Self::None, true) => Some(Self::Chunks),
+                (Self::Unknown, true) => Some(Self::Coded),
+                (Self::None | Self::Unknown, false) => Some(Self::Unknown),
+                (Self::Chunks | Self::Coded, _) => None,
+            }
+        })
+    }
+}
+
+/// Whether a name may have this byte (RFC 9110, section 5.6.2).
+fn is_of_a_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether what has come may be the beginning of a head, as far as it was not looked at before:

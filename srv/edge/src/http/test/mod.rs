@@ -1,6 +1,9 @@
 //! The proxy from outside: users' bytes in, instances' answers out.
 
+mod bodies;
+mod halves;
 mod heads;
+mod holds;
 mod logs;
 mod passes;
 mod rests;

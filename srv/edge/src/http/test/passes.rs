@@ -8,6 +8,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
 use super::rig::{Instance, Rig, soon};
+use crate::access::Access;
+use crate::limits::Limits;
 
 #[tokio::test]
 async fn a_request_gets_the_answer_of_its_route() {
@@ -81,7 +83,9 @@ async fn an_answer_comes_as_it_is_made() {
 
 #[tokio::test]
 async fn a_user_who_goes_away_gives_up_the_request() {
-    let (mut rig, a) = (Rig::new().await, Instance::new("a").await);
+    let half_time = std::time::Duration::from_millis(100);
+    let limits = Limits { workers: 1, half_time, ..Limits::default() };
+    let (mut rig, a) = (Rig::with(limits, Access::none()).await, Instance::new("a").await);
     rig.table(&format!("* / a - {}", a.line()));
     for path in ["/wait", "/chunks"] {
         let mut user = rig.user().await;

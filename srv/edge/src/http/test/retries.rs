@@ -34,7 +34,7 @@ async fn without_any_instance_there_the_user_is_told_which_way_it_failed() {
     assert_eq!((answer.status, &*answer.body), (502, "502 no instance could be reached\n"));
     let answer = rig.ask("GET / HTTP/1.1\nHost: b\n\n").await;
     assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
-    assert_eq!(answer.body, "503 the service has no healthy instance\n");
+    assert_eq!(answer.body, "503 no healthy instance of b\n");
 }
 
 #[tokio::test]

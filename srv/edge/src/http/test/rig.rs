@@ -30,6 +30,9 @@ use crate::worker::Kind;
 /// How long anything in these tests may take.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
+/// Bytes of the answer to `/long`.
+pub(crate) const LONG_BYTES: u32 = 40_000;
+
 /// Ends a wait that takes too long.
 pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     match timeout(SOON, work).await {
@@ -136,6 +139,11 @@ impl User {
 
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("writes");
+    }
+
+    /// Ends his side: there is nothing more to come from him.
+    pub(crate) async fn ends_half(&mut self) {
+        self.stream.shutdown().await.expect("the end of one side");
     }
 
     /// Writes until the other side has closed the connection.
@@ -336,6 +344,11 @@ async fn respond(mut request: Request<Incoming>, desk: Desk) -> Reply {
             desk.go.acquire().await.expect("go").forget();
             text(format!("waited at {}", desk.id))
         }
+        "/long" => text(vec![b'x'; LONG_BYTES as usize]),
+        "/take" => match request.into_body().collect().await {
+            Ok(body) => text(format!("{} bytes", body.to_bytes().len())),
+            Err(_) => return text("not all came"),
+        },
         "/chunks" => chunks(desk.clone()),
         "/much" => much(desk.clone()),
         "/hop" => {

@@ -59,6 +59,70 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
+async fn a_body_in_any_coding_but_chunks_alone_is_refused_wherever_its_request_stands() {
+    let (mut rig, a) = (Rig::new().await, Instance::new("a").await);
+    rig.table(&format!("* / a - {}", a.line()));
+    for (status, values) in [
+        (200, &["chunked"][..]),
+        (200, &["Chunked"]),
+        (200, &["\t CHUNKED \t"]),
+        // What is coded so that nobody can tell where it ends, or is no list of codings.
+        (400, &["identity"]),
+        (400, &["gzip"]),
+        (400, &["xchunked"]),
+        (400, &["chunkedx"]),
+        (400, &["chunked, gzip"]),
+        (400, &["chunked", "gzip"]),
+        (400, &["chunked, identity"]),
+        (400, &["chunked, chunked"]),
+        (400, &["chunked", "chunked"]),
+        (400, &["gzip, chunked, chunked"]),
+        (400, &["chunked", "gzip", "chunked"]),
+        (400, &["chunked;q=1"]),
+        (400, &["chunked;"]),
+        (400, &["gzip, chunked;q=1"]),
+        (400, &["\"chunked\""]),
+        (400, &["chun ked"]),
+        (400, &["chunked gzip"]),
+        (400, &[""]),
+        (400, &[","]),
+        (400, &["chunked,"]),
+        (400, &[",chunked"]),
+        (400, &["", "chunked"]),
+        (400, &["chunked", ""]),
+        (400, &["\u{b}chunked"]),
+        // What could be read, if the coding were known.
+        (501, &["gzip, chunked"]),
+        (501, &["gzip,chunked"]),
+        (501, &["gzip", "chunked"]),
+        (501, &["gzip;q=1, chunked"]),
+        (501, &["identity, chunked"]),
+        (501, &["deflate, gzip, chunked"]),
+        (501, &["xchunked, CHUNKED"]),
+    ] {
+        let plain = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        // First on a connection, and behind a request that goes the short way.
+        for before in ["", plain] {
+            let fields: String =
+                values.iter().map(|value| format!("Transfer-Encoding: {value}\r\n")).collect();
+            let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            let next = "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            let (mut user, seen) = (rig.user().await, a.count());
+            user.raw(format!("{before}{head}2\r\nab\r\n0\r\n\r\n{next}").as_bytes()).await;
+            if !before.is_empty() {
+                assert_eq!(user.answer().await.body, "hello from a");
+            }
+            let got = user.rest().await;
+            let what = format!("{values:?} behind {before:?}: {got}");
+            assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{what}");
+            let answers = if status == 200 { 2 } else { 1 };
+            assert_eq!(got.matches("HTTP/1.1").count(), answers, "{what}");
+            assert_eq!(a.count(), seen + usize::from(!before.is_empty()) + 2 * (answers - 1));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_bad_chunk_ends_the_request_and_the_connection() {
     let (mut rig, a) = (Rig::new().await, Instance::new("a").await);
     rig.table(&format!("* / a - {}", a.line()));

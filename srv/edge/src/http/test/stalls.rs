@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::rig::{Instance, Rig, soon};
+use super::rig::{Instance, LONG_BYTES, Rig, SOON, soon};
 use crate::access::Access;
 use crate::limits::Limits;
 use crate::swap::Note;
@@ -190,6 +190,81 @@ async fn who_reads_nothing_over_http2_is_sent_away() {
     _ = soon("the end", user.0.read_to_end(&mut rest)).await;
 }
 
+/// Asks for an answer that its instance has sent to the end, and takes all but its last bytes.
+async fn nearly_all(rig: &mut Rig, a: &Instance) -> User {
+    let mut user = User::with_room(rig, 0).await;
+    user.ask(1, GET, "a", "/long").await;
+    user.take(1, LONG_BYTES - 5000).await;
+    rig.table("a / a -");
+    // The instance may leave: nobody asks anything of it any more.
+    let note = rig.note().await;
+    assert!(matches!(&note, Note::Drained { id } if &**id == "a"), "{note:?}");
+    assert_eq!(rig.shared.live().routes[0].figures.sum().in_flight, 1);
+    assert_eq!(a.count(), 1);
+    user
+}
+
+#[tokio::test]
+async fn the_end_of_an_answer_without_room_is_reset_though_its_instance_has_left() {
+    let mut rig = Rig::with(limits(Duration::from_millis(300)), Access::none()).await;
+    let a = Instance::new("a").await;
+    rig.table(&format!("a / a drain=100 {}", a.line()));
+    let mut user = nearly_all(&mut rig, &a).await;
+    let frame = user.next().await;
+    assert_eq!((frame.kind, frame.payload), (RESET, CANCEL.to_vec()));
+    let text = crate::metrics::text(&rig.shared);
+    assert!(text.contains("deploy_requests_cut_total{reason=\"drain\"} 0\n"), "{text}");
+    assert!(text.contains("path=\"/\",class=\"gone\"} 1\n"), "{text}");
+    assert_eq!(stalls(&rig), "1");
+}
+
+#[tokio::test]
+async fn the_end_of_an_answer_that_finds_room_late_is_a_whole_answer() {
+    let mut rig = Rig::with(limits(SOON), Access::none()).await;
+    let a = Instance::new("a").await;
+    rig.table(&format!("a / a drain=100 {}", a.line()));
+    let mut user = nearly_all(&mut rig, &a).await;
+    user.take(1, 5000).await;
+    let end = user.data(1).await;
+    assert_eq!((end.flags & END_STREAM, end.payload.len()), (END_STREAM, 0));
+    let text = crate::metrics::text(&rig.shared);
+    assert!(text.contains("path=\"/\",class=\"2xx\"} 1\n"), "{text}");
+    assert_eq!(stalls(&rig), "0");
+}
+
+#[tokio::test]
+async fn what_the_drain_has_cut_is_not_counted_as_stalled_as_well() {
+    let stall_time = Duration::from_millis(1000);
+    let limits = Limits { answer_time: SOON, ..limits(stall_time) };
+    for long_way in ["", "Keep-Alive: 1\n"] {
+        let mut rig = Rig::with(limits.clone(), Access::none()).await;
+        let a = Instance::new("a").await;
+        rig.table(&format!("* / a drain=50 {}", a.line()));
+        let mut user = rig.user().await;
+        user.send(&format!("GET /much HTTP/1.1\nHost: a\n{long_way}\n")).await;
+        user.until("\r\n\r\n").await;
+        let mut http2 = User::with_room(&rig, 0).await;
+        http2.ask(1, GET, "a", "/much").await;
+        a.has_seen(2).await;
+        rig.table("* / a -");
+        assert!(matches!(rig.note().await, Note::Cut { count: 2, .. }));
+        // Their users still take nothing, until they are sent away for that.
+        soon("the end of both", async {
+            while rig.shared.connections() > 1 || route_in_flight(&rig) > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(stalls(&rig), "0", "{long_way:?}");
+        let text = crate::metrics::text(&rig.shared);
+        assert!(text.contains("deploy_requests_cut_total{reason=\"drain\"} 2\n"), "{text}");
+    }
+}
+
+fn route_in_flight(rig: &Rig) -> u64 {
+    rig.shared.live().routes[0].figures.sum().in_flight
+}
+
 #[tokio::test]
 async fn who_stops_in_the_middle_of_a_body_over_http2_is_told_so() {
     let mut rig = Rig::with(limits(Duration::from_millis(300)), Access::none()).await;
@@ -199,7 +274,7 @@ async fn who_stops_in_the_middle_of_a_body_over_http2_is_told_so() {
     user.ask(1, POST, "a", "/wait").await;
     user.send(DATA, 0, 1, b"the first part").await;
     let frame = user.data(1).await;
-    assert_eq!(frame.payload, b"504 the instance did not answer in time\n");
+    assert_eq!(frame.payload, b"408 the request's body did not go on in time\n");
     assert!(frame.flags & END_STREAM > 0 || user.data(1).await.flags & END_STREAM > 0);
-    assert_eq!(in_flight(&rig, "a"), 0);
+    assert_eq!((in_flight(&rig, "a"), &*stalls(&rig)), (0, "1"));
 }

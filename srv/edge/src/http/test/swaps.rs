@@ -71,7 +71,9 @@ async fn what_is_still_on_its_way_at_the_limit_is_cut_and_counted() {
             assert_eq!((&*id, count), ("a", 3));
             assert_eq!(why, "still on the way 50 ms after it left the table");
         }
-        Note::Drained { .. } => panic!("drained with requests on their way"),
+        other @ (Note::Drained { .. } | Note::Told { .. }) => {
+            panic!("{other:?} with requests on their way")
+        }
     }
     assert_eq!(rig.note().await, drained("a"));
     let answer = waits.answer().await;
@@ -99,34 +101,6 @@ async fn a_user_who_does_not_read_cannot_hold_up_a_drain() {
     rig.table("* / w -");
     assert!(matches!(rig.note().await, Note::Cut { count: 1, .. }));
     assert_eq!(rig.note().await, drained("a"));
-}
-
-#[tokio::test]
-async fn held_requests_wait_for_an_instance() {
-    let (mut rig, a) = (Rig::new().await, Instance::new("a").await);
-    rig.table("* / w hold");
-    let mut users = Vec::new();
-    for _ in 0..5 {
-        let mut user = rig.user().await;
-        user.send("POST /echo HTTP/1.1\nHost: a\nContent-Length: 2\n\nok").await;
-        users.push(user);
-    }
-    soon("five to wait", async {
-        while rig.shared.held.load(Ordering::SeqCst) < 5 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    rig.table(&format!("* / w hold {}", a.line()));
-    for user in &mut users {
-        assert_eq!(user.answer().await.body, "ok");
-    }
-    assert_eq!(rig.shared.held.load(Ordering::SeqCst), 0);
-    rig.table("* / w hold,drain=20");
-    let answer = rig.ask("GET / HTTP/1.1\nHost: a\n\n").await;
-    assert_eq!(answer.status, 503, "they do not wait for ever");
-    rig.table("* / x -\nb / w hold,drain=20");
-    assert_eq!(rig.ask("GET / HTTP/1.1\nHost: a\n\n").await.status, 503);
 }
 
 #[tokio::test]

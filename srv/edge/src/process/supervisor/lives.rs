@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::process::crew::{self, Worker};
 use crate::process::sockets::Place;
 use crate::process::talk::Said;
+use crate::process::totals;
 
 /// A worker that lived for so long is started again at once.
 const LIVED_MS_MIN: u64 = 1_000;
@@ -72,10 +73,13 @@ impl Supervisor {
     ) -> Option<Result<(), Error>> {
         let by_itself = matches!(&how, Some(Ok(status)) if status.success());
         let how = how.map_or_else(|| "it was told to".to_owned(), crew::ended);
-        let cut = self.worker.take().map_or(0, |worker| worker.flights());
-        if cut > 0 && !by_itself {
-            self.killed += cut;
-            tracing::warn!("the worker ended ({how}) with {cut} requests on their way");
+        if let Some(worker) = self.worker.take().filter(|_| !by_itself) {
+            let cut = worker.flights();
+            if cut > 0 {
+                tracing::warn!("the worker ended ({how}) with {cut} requests on their way");
+            }
+            // Without its file another process has counted them.
+            let _ = totals::killed(&self.state.edge(), worker.pid, cut);
         }
         let failed = |what: &str| Some(Err(Error::Process(format!("{what} ({how})"))));
         match self.phase {
@@ -113,7 +117,7 @@ impl Supervisor {
     pub(super) async fn start(&mut self) {
         self.restart = None;
         self.since = Instant::now();
-        match Worker::start(&self.options, &self.sockets, self.killed, None).await {
+        match Worker::start(&self.options, &self.sockets, None).await {
             Ok(worker) => self.worker = Some(worker),
             Err(why) => {
                 tracing::error!("the worker cannot be started: {why}");

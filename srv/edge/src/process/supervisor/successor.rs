@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::{Phase, Supervisor};
+use super::{LEAVE_TIME, Phase, Supervisor};
 use crate::error::Error;
 use crate::process::handover::{Step, receive};
 use crate::process::sockets::Sockets;
@@ -69,6 +69,7 @@ impl Supervisor {
                 tracing::info!("another edge has taken over");
                 self.phase = Phase::Leaving;
                 (self.door, self.restart) = (None, None);
+                self.deadline = Some(Instant::now() + LEAVE_TIME);
                 self.sockets = Sockets::default();
                 self.say("leave").await;
                 return self.worker.is_none();

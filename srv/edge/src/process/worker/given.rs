@@ -13,8 +13,6 @@ pub(super) struct Given {
     pub(super) sockets: Sockets,
     /// Where to write how many requests are on their way.
     pub(super) flights: Option<OwnedFd>,
-    /// Requests that workers before it took along.
-    pub(super) killed: u64,
     /// The talk with an edge that is to be taken over from.
     pub(super) from: Option<Talk>,
 }
@@ -27,12 +25,10 @@ impl Given {
             let said = talk.hear().await.map_err(Error::io("hear the supervisor"))?;
             let said = said.ok_or_else(|| Error::Process("the supervisor ended".to_owned()))?;
             let Some(Said { line, with }) = told(&mut given.sockets, said) else { continue };
-            let killed = line.strip_prefix("killed ").and_then(|count| count.parse().ok());
-            match (line.as_str(), with, killed) {
-                ("flights", file, _) => given.flights = file,
-                (_, _, Some(killed)) => given.killed = killed,
-                ("begin", _, _) => return Ok(given),
-                ("take", Some(from), _) => {
+            match (line.as_str(), with) {
+                ("flights", file) => given.flights = file,
+                ("begin", _) => return Ok(given),
+                ("take", Some(from)) => {
                     given.from = Some(Talk::over(from).map_err(Error::io("take over"))?);
                     return Ok(given);
                 }
