@@ -6,6 +6,7 @@
 //! server, container, mount or file behind.
 
 mod answerer;
+mod apps;
 mod backend;
 mod certificate;
 mod dns;
@@ -45,7 +46,8 @@ use std::process::ExitCode;
 
 /// What can be measured, in the order in which it is.
 const ALL: &[&str] = &[
-    "update", "start", "memory", "reads", "many", "proxy", "routes", "dns", "swap", "tls", "place",
+    "update", "apps", "start", "memory", "reads", "many", "proxy", "routes", "dns", "swap", "tls",
+    "place",
 ];
 
 fn main() -> ExitCode {
@@ -94,6 +96,7 @@ async fn one(what: &str) -> Result<(), String> {
     let server = Server::open()?;
     match what {
         "update" => update::measure(&server)?,
+        "apps" => apps::measure(&server)?,
         "start" => start::measure(&server).await?,
         "memory" => memory::measure(&server)?,
         _ => reads::measure(&server).await?,

@@ -73,7 +73,7 @@ mod words;
 
 pub use app::{App, Fate, fates};
 pub use diff::{Change, Outcome, diff, outcome};
-pub use edit::with_replicas;
+pub use edit::{app_of, with_replicas};
 pub use error::Error;
 pub use excerpt::excerpt;
 pub use hcl::{ParsedApp, parse_app};

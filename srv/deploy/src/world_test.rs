@@ -101,7 +101,7 @@ fn told(world: &mut World, mut turn: Turn, lines: &mut Vec<String>) {
     }
 }
 
-fn check(script: &str) {
+pub(crate) fn check(script: &str) {
     let mut world = World::default();
     let mut wanted: Vec<String> = Vec::new();
     let mut got: Vec<String> = Vec::new();
@@ -123,8 +123,10 @@ fn check(script: &str) {
     assert_eq!(got, wanted, "at the end");
 }
 
-const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-const B: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+pub(crate) const A: &str =
+    "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+pub(crate) const B: &str =
+    "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
 /// A service of one instance at v1, and what it took.
 fn at_v1() -> String {
