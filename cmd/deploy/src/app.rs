@@ -175,11 +175,7 @@ mod tests {
             check("shop.hcl", &format!("{text}  task \"a\" {{ image = \"x\" }}\n"));
         let places: Vec<(u32, u32)> =
             flaws.iter().map(|flaw| (flaw.problem.line, flaw.problem.column)).collect();
-        assert_eq!(
-            (&places[..], drafts.len(), app),
-            (&[(4, 12), (6, 3)][..], 0, None),
-            "{flaws:?}"
-        );
+        assert_eq!((&places[..], drafts.len(), app), (&[(4, 3), (6, 3)][..], 0, None), "{flaws:?}");
         assert!(
             flaws.iter().all(|flaw| flaw.problem.text.contains("not yet supported")),
             "{flaws:?}"
