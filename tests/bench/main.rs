@@ -6,6 +6,7 @@
 //! server, container, mount or file behind.
 
 mod answerer;
+mod apps;
 mod backend;
 mod certificate;
 mod dns;
@@ -21,6 +22,8 @@ mod names;
 mod nginx;
 mod node;
 mod peer;
+mod place;
+mod place_mix;
 mod program;
 mod proxies;
 mod proxy;
@@ -42,8 +45,10 @@ use server::Server;
 use std::process::ExitCode;
 
 /// What can be measured, in the order in which it is.
-const ALL: &[&str] =
-    &["update", "start", "memory", "reads", "many", "proxy", "routes", "dns", "swap", "tls"];
+const ALL: &[&str] = &[
+    "update", "apps", "start", "memory", "reads", "many", "proxy", "routes", "dns", "swap", "tls",
+    "place",
+];
 
 fn main() -> ExitCode {
     match measure(std::env::args().skip(1).collect()) {
@@ -85,11 +90,13 @@ async fn one(what: &str) -> Result<(), String> {
         "dns" => return dns::measure(),
         "tls" => return tls::measure(),
         "swap" => return swap::measure().await,
+        "place" => return place::measure(),
         _ => {}
     }
     let server = Server::open()?;
     match what {
         "update" => update::measure(&server)?,
+        "apps" => apps::measure(&server)?,
         "start" => start::measure(&server).await?,
         "memory" => memory::measure(&server)?,
         _ => reads::measure(&server).await?,

@@ -38,6 +38,11 @@ pub(crate) fn measure(server: &Server) -> Result<(), String> {
 
 const MANIFEST: &str = "image web:v1\nport 8080\nhealth http /health\ncpu 0.1\nmemory 64M\n";
 
+/// What this process has in memory, in bytes.
+pub(crate) fn resident_bytes() -> Result<u64, String> {
+    Ok((megabytes(std::process::id(), "status", "VmRSS:")? * 1e6) as u64)
+}
+
 /// A size that the kernel tells of a process, in MB (10^6 bytes; it tells KiB).
 pub(crate) fn megabytes(pid: u32, file: &str, key: &str) -> Result<f64, String> {
     let path = format!("/proc/{pid}/{file}");

@@ -248,7 +248,7 @@ fn verbs(state: &State, case: Case) -> Vec<Event> {
         (Verb::Stop, Event::Stopped),
         (Verb::Remove, Event::Removed),
     ];
-    let back = Event::RolledBack { version: Version(1), spec: spec(case, case.old) };
+    let back = Event::RolledBack { version: Version(1), spec: spec(case, case.old), reason: None };
     events.push((Verb::Rollback, back));
     if let Some(version) = s.current() {
         let spec = spec(case, case.new + 1);

@@ -4,6 +4,7 @@
 //! Never: waits for something by sleeping; leaves a process, mount, link or cgroup behind.
 
 mod acme;
+mod apps;
 #[allow(dead_code, reason = "others who include it use the rest")]
 #[path = "../../srv/edge/tests/authority/mod.rs"]
 mod authority;

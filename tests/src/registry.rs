@@ -8,13 +8,13 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// A registry on loopback.
-struct Registry {
+pub(crate) struct Registry {
     process: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Registry {
-    async fn start(dir: &Path) -> Registry {
+    pub(crate) async fn start(dir: &Path) -> Registry {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = taken.local_addr().expect("bound").port();
         drop(taken);
@@ -48,13 +48,14 @@ impl Registry {
         Registry { process, port }
     }
 
-    /// Puts an image of the small web server there.
-    async fn push(&self, rig: &Rig, version: &str) {
-        let layout = rig.state().join(format!("layout-{version}"));
-        let root = rig.state().join(format!("root-{version}"));
+    /// Puts an image of a version of the small web server there, under any name.
+    pub(crate) async fn push(&self, rig: &Rig, name: &str, version: &str) {
+        let place = name.replace('/', "-");
+        let layout = rig.state().join(format!("layout-{place}-{version}"));
+        let root = rig.state().join(format!("root-{place}-{version}"));
         unpack(&root, &bin(&format!("web-{version}")));
         let layout_tag = format!("{}:web", layout.display());
-        let bundle = rig.state().join(format!("bundle-{version}"));
+        let bundle = rig.state().join(format!("bundle-{place}-{version}"));
         let bundle = bundle.to_str().expect("UTF-8");
         run("umoci", &["init", "--layout", layout.to_str().expect("UTF-8")]).await;
         run("umoci", &["new", "--image", &layout_tag]).await;
@@ -62,12 +63,12 @@ impl Registry {
         run("cp", &["-a", &format!("{}/.", root.display()), &format!("{bundle}/rootfs/")]).await;
         run("umoci", &["repack", "--image", &layout_tag, bundle]).await;
         run("umoci", &["config", "--image", &layout_tag, "--config.entrypoint", "/web"]).await;
-        let to = format!("docker://127.0.0.1:{}/shop/web:{version}", self.port);
+        let to = format!("docker://127.0.0.1:{}/{name}:{version}", self.port);
         run("skopeo", &["copy", "--dest-tls-verify=false", &format!("oci:{layout_tag}"), &to])
             .await;
     }
 
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.process.kill().await.expect("ended");
     }
 }
@@ -98,8 +99,8 @@ fn unpack(root: &Path, program: &Path) {
 async fn an_image_is_pulled_by_tag_pinned_by_digest_and_updated_by_another_tag() {
     let rig = Rig::start().await;
     let registry = Registry::start(rig.state()).await;
-    registry.push(&rig, "v1").await;
-    registry.push(&rig, "v2").await;
+    registry.push(&rig, "shop/web", "v1").await;
+    registry.push(&rig, "shop/web", "v2").await;
     let image = |tag: &str| format!("127.0.0.1:{}/shop/web:{tag}", registry.port);
 
     rig.manifest("web", &web(&image("v1"))).await.expect("right");

@@ -2,16 +2,18 @@
 //! the end.
 
 use crate::ahead;
+use crate::app::{self, Gone};
 use crate::ask::{self, FOREVER};
 use crate::build::Built;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::files::{self, Draft};
+use crate::files::{self, Draft, Files};
 use crate::hold::{self, Held};
 use crate::link::Link;
 use crate::out::Out;
 use crate::parse::Command;
 use crate::stop::Stop;
+use crate::total::Total;
 use crate::verb::Is;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ninep::dial::Address;
@@ -20,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Manifests on their way to the server at once.
-const PUTS_MAX: usize = 64;
+/// Manifests that are written at once: a server has few at a time that are not closed yet.
+const WRITES_MAX: usize = 32;
 
 /// What every step of an apply needs.
 #[derive(Debug)]
@@ -56,8 +58,9 @@ impl<'a> Stage<'a> {
 /// # Errors
 /// Before anything is written: what is wrong with a file, its work tree or its build, or who has
 /// the lock. Then what the server refuses.
-pub(crate) async fn run(stage: &Stage<'_>, drafts: Vec<Draft>) -> Result<Exit> {
+pub(crate) async fn run(stage: &Stage<'_>, files: Files) -> Result<Exit> {
     let Stage { link, out, command, .. } = *stage;
+    let Files { drafts, apps } = files;
     let services = services(link, command, &drafts).await?;
     let held = match ahead(stage, &drafts).await? {
         Some(held) => held,
@@ -68,15 +71,35 @@ pub(crate) async fn run(stage: &Stage<'_>, drafts: Vec<Draft>) -> Result<Exit> {
             ahead::supersede(link, out, service).await?;
         }
     }
-    // The server saves those that come together at once.
-    let puts = stream::iter(&drafts).map(async |draft| {
+    write(link, &drafts).await?;
+    let gone = app::gone(link, &apps, &drafts).await?;
+    let names = apps.into_iter().map(|app| app.name).collect::<Vec<_>>();
+    let several = command.atomic || !names.is_empty();
+    let total = several.then(|| Total::new(names, command.atomic));
+    let lines = services.into_iter().map(|service| (service, "apply".to_string())).collect();
+    let exit = ask::run(link, out, command, Is::Apply, lines, held, total).await?;
+    after(stage, gone, exit).await
+}
+
+/// Writes the drafts, many at once: the server saves those that come together in one go.
+async fn write(link: &Link, drafts: &[Draft]) -> Result<()> {
+    let writes = stream::iter(drafts).map(async |draft| {
         let path = format!("manifests/{}", draft.service);
         let done = link.client.put(&path, draft.text.as_bytes()).await;
         done.map_err(|error| Error::at(&path, error))
     });
-    puts.buffered(PUTS_MAX).try_collect::<()>().await?;
-    let lines = services.into_iter().map(|service| (service, "apply".to_string())).collect();
-    ask::run(link, out, command, Is::Apply, lines, held).await
+    writes.buffered(WRITES_MAX).try_collect().await
+}
+
+/// What is gone from the files is removed, where that is asked for and all else has succeeded;
+/// else it is named.
+async fn after(stage: &Stage<'_>, gone: Vec<Gone>, exit: Exit) -> Result<Exit> {
+    let Stage { link, out, command, .. } = *stage;
+    if command.prune && exit == Exit::Done && !gone.is_empty() {
+        let lines = gone.into_iter().map(|gone| (gone.service, "remove".to_string())).collect();
+        return ask::run(link, out, command, Is::Remove, lines, Vec::new(), None).await;
+    }
+    gone.iter().try_for_each(|gone| gone.tell(out, false)).map(|()| exit)
 }
 
 /// What is done on this side, with the locks held: nothing when the user gave up, and then nothing
@@ -151,6 +174,9 @@ pub(crate) async fn services(
             services.push(word.clone());
         }
     }
+    if services.is_empty() && !command.files.is_empty() {
+        return Err(Error::Manifests("the files have no service: nothing was written".to_string()));
+    }
     if services.is_empty() {
         services = link.names("manifests").await?;
         // An editor's own files are no service's.
@@ -166,6 +192,6 @@ pub(crate) async fn services(
 ///
 /// # Errors
 /// As [`files::load`].
-pub(crate) fn drafts(out: Out, command: &Command) -> Result<Vec<Draft>> {
+pub(crate) fn files(out: Out, command: &Command) -> Result<Files> {
     files::load(out, &command.files)
 }

@@ -29,6 +29,9 @@ pub(crate) fn closing(service: &str, asked: Is, outcome: &Outcome) -> String {
         (Verdict::RolledBack, _) if outcome.reason.is_none() => {
             format!("{what} ended by somebody's rollback to {to}{took}")
         }
+        (Verdict::RolledBack, _) if outcome.to.is_none() => {
+            format!("{what} failed, as it was before")
+        }
         (Verdict::RolledBack, _) => format!("{what} failed, rolled back to {to}{took}"),
         (Verdict::Cancelled, Exit::Done) => format!("cancelled{took}"),
         (Verdict::Cancelled, _) => format!("{what} cancelled by somebody{}", stays()),
@@ -113,6 +116,7 @@ mod tests {
         check(Is::Apply, "failed: app:2: no such image", "deploy failed");
         let back = "rolled back v3→v2 (31.0s): timeout";
         check(Is::Apply, back, "deploy failed, rolled back to v2 (31.0s)");
+        check(Is::Apply, "rolled back: all or none, and b: bad", "deploy failed, as it was before");
         check(Is::Rollback, "failed v3→v2 (1.0s): exited", "rollback failed");
         check(Is::Apply, "cancelled update v2→v3 (1.0s)", "deploy cancelled by somebody, v2 stays");
         check(Is::Apply, "cancelled update v1 (1.0s)", "deploy cancelled by somebody");

@@ -1,9 +1,10 @@
 //! `plan` and `diff`: what is deployed, read from the tree, beside what is wanted.
 
+use crate::app::{self, App, Gone};
 use crate::apply;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::files::Draft;
+use crate::files::Files;
 use crate::flaw::{Flaw, errors};
 use crate::link::Link;
 use crate::out::Out;
@@ -12,7 +13,10 @@ use crate::past::Past;
 use crate::plan::{Deployed, Plan};
 use crate::room::Node;
 use crate::verb::Is;
-use manifest::Manifest;
+use manifest::{Fate, Manifest};
+use serde_json::json;
+use std::collections::BTreeMap;
+use tokio::task::JoinSet;
 
 /// Compares every service asked for and prints what differs.
 ///
@@ -23,30 +27,86 @@ pub(crate) async fn run(
     out: Out,
     command: &Command,
     verb: Is,
-    drafts: Vec<Draft>,
+    files: Files,
 ) -> Result<Exit> {
-    let mut changed = false;
-    for service in apply::services(link, command, &drafts).await? {
+    let Files { drafts, apps } = files;
+    let services = apply::services(link, command, &drafts).await?;
+    let gone = app::gone(link, &apps, &drafts).await?;
+    let mut all = deployed_all(link, &services).await?;
+    let mut free = if verb == Is::Plan { nodes(link).await? } else { Vec::new() };
+    let mut plans = Vec::new();
+    for service in services {
         let (wanted, name) = match drafts.iter().find(|draft| draft.service == service) {
             Some(draft) => (draft.manifest.clone(), draft.path.clone()),
             None => kept(link, out, &service).await?,
         };
-        let old = deployed(link, &service).await?;
+        let old = all.remove(&service).flatten();
         let mut plan = Plan::new(&service, old.as_ref(), &wanted);
-        changed |= plan.is_change();
-        if verb == Is::Diff && !out.json {
-            out.data(plan.diff(&name).as_bytes())?;
-            continue;
-        }
         if let Some(room) = plan.room_mut() {
-            room.nodes = nodes(link).await?;
+            room.nodes.clone_from(&free);
+            room.take_from(&mut free);
         }
-        match out.json {
-            true => out.object(&plan.json())?,
-            false => out.data(plan.text().as_bytes())?,
+        match (out.json, verb == Is::Diff) {
+            (true, _) => out.object(&plan.json())?,
+            (false, true) => out.data(plan.diff(&name).as_bytes())?,
+            (false, false) => out.data(plan.text().as_bytes())?,
         }
+        plans.push(plan);
     }
+    for App { name, services, .. } in &apps {
+        let of = plans.iter().filter(|plan| services.contains(&plan.service));
+        let gone: Vec<&Gone> = gone.iter().filter(|gone| gone.app == *name).collect();
+        sum_up(out, name, of.map(Plan::fate), &gone, command.prune)?;
+    }
+    let changed = plans.iter().any(Plan::is_change) || command.prune && !gone.is_empty();
     Ok(if changed && command.exit_code { Exit::Changes } else { Exit::Done })
+}
+
+/// What becomes of an app: those that are gone from it, and a count of the others.
+fn sum_up(
+    out: Out,
+    app: &str,
+    fates: impl Iterator<Item = Fate>,
+    gone: &[&Gone],
+    prune: bool,
+) -> Result<()> {
+    let fates: Vec<Fate> = fates.collect();
+    let count = |fate: Fate| fates.iter().filter(|it| **it == fate).count();
+    let [added, changed, unchanged] = [Fate::Added, Fate::Changed, Fate::Unchanged].map(count);
+    if out.json {
+        let gone: Vec<&str> = gone.iter().map(|gone| gone.service.as_str()).collect();
+        return out.object(&json!({
+            "app": app, "added": added, "changed": changed, "unchanged": unchanged, "gone": gone,
+            "prune": prune,
+        }));
+    }
+    let lines = gone.iter().map(|gone| format!("{}: {}\n", gone.service, gone.text(prune)));
+    let sum = format!(
+        "app {app}: {added} added, {changed} changed, {unchanged} unchanged, {} gone\n",
+        gone.len()
+    );
+    out.data((lines.collect::<String>() + &sum).as_bytes())
+}
+
+/// What is deployed of each service, asked for at once.
+async fn deployed_all(
+    link: &Link,
+    services: &[String],
+) -> Result<BTreeMap<String, Option<Deployed>>> {
+    let mut asked = JoinSet::new();
+    for service in services {
+        let (link, service) = (link.clone(), service.clone());
+        asked.spawn(async move {
+            let deployed = deployed(&link, &service).await;
+            deployed.map(|deployed| (service, deployed))
+        });
+    }
+    let mut all = BTreeMap::new();
+    while let Some(found) = asked.join_next().await {
+        let (service, deployed) = found.map_err(|why| Error::Other(why.to_string()))??;
+        all.insert(service, deployed);
+    }
+    Ok(all)
 }
 
 /// The manifest in `manifests/`, and its name.

@@ -1,9 +1,10 @@
 //! Manifests on this side: read, and checked before anything is written.
 
+use crate::app::{self, App};
 use crate::error::{Error, Result};
 use crate::flaw::{Flaw, errors};
 use crate::out::Out;
-use manifest::limits::TEXT_BYTES_MAX;
+use manifest::limits::{APP_BYTES_MAX, TEXT_BYTES_MAX};
 use manifest::{Manifest, Problem};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 const STDIN: &str = "-";
 
 /// What standard input is called in messages.
-const STDIN_PATH: &str = "standard input";
+pub(crate) const STDIN_PATH: &str = "standard input";
 
 /// The service that a manifest is checked for that does not say of which service it is.
 const NAMELESS: &str = "nameless";
@@ -30,13 +31,22 @@ pub(crate) struct Draft {
     pub(crate) manifest: Manifest,
 }
 
+/// What all files say.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    /// A draft a service.
+    pub(crate) drafts: Vec<Draft>,
+    /// The files of several services.
+    pub(crate) apps: Vec<App>,
+}
+
 /// Reads and checks all files, and tells all that is wrong or odd in them.
 ///
 /// # Errors
 /// The first file that cannot be read; [`Error::Manifests`] when any has errors, or when two
 /// mean the same service.
-pub(crate) fn load(out: Out, paths: &[PathBuf]) -> Result<Vec<Draft>> {
-    let mut drafts: Vec<Draft> = Vec::new();
+pub(crate) fn load(out: Out, paths: &[PathBuf]) -> Result<Files> {
+    let mut files = Files::default();
     let mut refused = 0;
     for path in paths {
         let bytes = read(path)?;
@@ -44,35 +54,51 @@ pub(crate) fn load(out: Out, paths: &[PathBuf]) -> Result<Vec<Draft>> {
             Some(STDIN) => STDIN_PATH.to_string(),
             Some(_) | None => path.display().to_string(),
         };
-        let (mut flaws, draft) = check(&path, &bytes);
-        let twin = |draft: &Draft| drafts.iter().find(|other| other.service == draft.service);
-        if let Some(twin) = draft.as_ref().and_then(twin) {
-            let text = format!("{} is also in {}", twin.service, twin.path);
-            flaws.push(Flaw::error(&path, Problem { line: 1, column: 1, text }));
-        }
+        let (mut flaws, drafts, app) = check(&path, &bytes);
+        let twin = |draft: &Draft| files.drafts.iter().find(|other| other.service == draft.service);
+        let twins = drafts.iter().filter_map(twin);
+        let twins = twins.map(|twin| format!("{} is also in {}", twin.service, twin.path));
+        let same = |app: &App| files.apps.iter().find(|other| other.name == app.name);
+        let same = app.iter().filter_map(same).map(|same| {
+            format!("app {} is also in {}; write app = \"NAME\" in one", same.name, same.path)
+        });
+        let first = |text| Flaw::error(&path, Problem { line: 1, column: 1, text });
+        flaws.extend(twins.chain(same).map(first));
         flaws.iter().try_for_each(|flaw| flaw.tell(out))?;
         refused += flaws.iter().filter(|flaw| flaw.refuses).count();
-        drafts.extend(draft);
+        files.drafts.extend(drafts);
+        files.apps.extend(app);
     }
     match refused {
-        0 => Ok(drafts),
+        0 => Ok(files),
         n => Err(Error::Manifests(format!("nothing was written: {}", errors(n)))),
     }
 }
 
-/// What is wrong or odd in a file, and what it says when it is a manifest.
-fn check(path: &str, bytes: &[u8]) -> (Vec<Flaw>, Option<Draft>) {
+/// What is wrong or odd in a file, and what it says.
+fn check(path: &str, bytes: &[u8]) -> (Vec<Flaw>, Vec<Draft>, Option<App>) {
+    let most = if app::may_be_app(path) { APP_BYTES_MAX } else { TEXT_BYTES_MAX };
+    let text = match std::str::from_utf8(bytes) {
+        // The mark of byte order some editors begin a file with is none of the manifest's.
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(why) if bytes.len() <= most => return (vec![odd(path, bytes, why)], Vec::new(), None),
+        Err(_) => "",
+    };
+    if bytes.len() <= most && app::is_app(path, text) {
+        return app::check(path, text);
+    }
+    let most = if app::is_app(path, text) { most } else { TEXT_BYTES_MAX };
+    let (flaws, draft) = check_one(path, (bytes.len(), most), text);
+    (flaws, draft.into_iter().collect(), None)
+}
+
+/// The same of a file of one service.
+fn check_one(path: &str, (length, most): (usize, usize), text: &str) -> (Vec<Flaw>, Option<Draft>) {
     let at_first = |text: String| Flaw::error(path, Problem { line: 1, column: 1, text });
-    if bytes.len() > TEXT_BYTES_MAX {
-        let text = format!("is longer than {TEXT_BYTES_MAX} bytes, which no manifest is");
+    if length > most {
+        let text = format!("is longer than {most} bytes, which no manifest is");
         return (vec![at_first(text)], None);
     }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(why) => return (vec![odd(path, bytes, why)], None),
-    };
-    // The mark of byte order some editors begin a file with is none of the manifest's.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let service = service(path, text);
     let parsed = manifest::parse(service.as_deref().unwrap_or(NAMELESS), text);
     let warnings = parsed.warnings.into_iter().map(|problem| Flaw::warning(path, problem));
@@ -82,6 +108,7 @@ fn check(path: &str, bytes: &[u8]) -> (Vec<Flaw>, Option<Draft>) {
         flaws.push(at_first(text.to_string()));
     }
     flaws.extend(parsed.errors.into_iter().map(|problem| Flaw::error(path, problem)));
+    let flaws = flaws.into_iter().map(|flaw| flaw.within(text)).collect();
     let (path, text) = (path.to_string(), text.to_string());
     let draft = service.zip(parsed.manifest);
     (flaws, draft.map(|(service, manifest)| Draft { service, path, text, manifest }))
@@ -101,7 +128,7 @@ fn odd(path: &str, bytes: &[u8], why: std::str::Utf8Error) -> Flaw {
 
 /// As much of a file as shows that it is too long.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let most = TEXT_BYTES_MAX as u64 + 1;
+    let most = APP_BYTES_MAX as u64 + 1;
     let mut bytes = Vec::new();
     let (done, path) = match path.to_str() {
         Some(STDIN) => {
@@ -154,7 +181,7 @@ mod tests {
     /// What is told of a file, a line each, without its texts after `most` characters.
     #[track_caller]
     fn tells(path: &str, bytes: &[u8], want: &[&str]) {
-        let (flaws, draft) = check(path, bytes);
+        let (flaws, drafts, _) = check(path, bytes);
         let errors = flaws.iter().filter(|flaw| flaw.refuses);
         let got: Vec<String> = errors
             .map(|f| {
@@ -163,7 +190,7 @@ mod tests {
             .collect();
         assert_eq!(got.len(), want.len(), "{got:?}");
         assert!(got.iter().zip(want).all(|(got, want)| got.starts_with(want)), "{got:?}");
-        assert_eq!(draft.is_some(), want.is_empty());
+        assert_eq!(drafts.is_empty(), !want.is_empty());
     }
 
     #[test]
@@ -171,7 +198,7 @@ mod tests {
         tells("a/web", b"image app:1\nport 80\n", &[]);
         let text = b"image app:1\n  replicas many\ncpu x\n";
         tells("a/web", text, &["a/web:2:12: replicas: ", "a/web:3:5: cpu: "]);
-        let (flaws, _) = check("web", b"image app:1\nport 80\nprot 80\n");
+        let (flaws, ..) = check("web", b"image app:1\nport 80\nprot 80\n");
         assert!(flaws.iter().any(|f| !f.refuses && f.problem.line == 3), "{flaws:?}");
     }
 
@@ -187,7 +214,7 @@ mod tests {
             b"image app:1\nport 80\n",
             &["standard input:1:1: does not say of which"],
         );
-        assert_eq!(read(Path::new("/dev/zero")).unwrap().len(), TEXT_BYTES_MAX + 1);
+        assert_eq!(read(Path::new("/dev/zero")).unwrap().len(), APP_BYTES_MAX + 1);
         let error = read(Path::new("/")).unwrap_err();
         assert_eq!(error.to_string(), "/: is a directory");
     }
@@ -202,7 +229,7 @@ mod tests {
         };
         let good = path("web", "image app:1\n");
         let out = Out { json: false, quiet: true };
-        assert_eq!(load(out, std::slice::from_ref(&good)).unwrap()[0].service, "web");
+        assert_eq!(load(out, std::slice::from_ref(&good)).unwrap().drafts[0].service, "web");
         let (bad, worse) = (path("api", "replicas x\n"), path("db", "cpu x\n"));
         let error = load(out, &[good.clone(), bad, worse]).unwrap_err();
         assert_eq!(error.exit(), Exit::Refused);

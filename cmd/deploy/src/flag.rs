@@ -31,6 +31,8 @@ pub(crate) enum Is {
     Supersede,
     Message,
     ExitCode,
+    Atomic,
+    Prune,
     Follow,
     Since,
     Long,
@@ -66,6 +68,12 @@ pub(crate) const SUPERSEDE: Flag =
 /// `-m TEXT`.
 pub(crate) const MESSAGE: Flag =
     flag(Is::Message, Some('m'), Some("message"), Some("TEXT"), "why, for the history");
+/// `--atomic`.
+pub(crate) const ATOMIC: Flag =
+    flag(Is::Atomic, None, Some("atomic"), None, "all or none: one that fails takes all back");
+/// `--prune`.
+pub(crate) const PRUNE: Flag =
+    flag(Is::Prune, None, Some("prune"), None, "remove what is gone from the file of its app");
 /// `--exit-code`.
 pub(crate) const EXIT_CODE: Flag =
     flag(Is::ExitCode, None, Some("exit-code"), None, "exit 2 when there are changes");

@@ -14,17 +14,26 @@ pub(crate) struct Flaw {
     pub(crate) refuses: bool,
     /// Where and what.
     pub(crate) problem: Problem,
+    /// The line it stands in, with its place marked, where that is known here.
+    shown: String,
 }
 
 impl Flaw {
     /// A flaw for which the manifest is refused.
     pub(crate) fn error(file: &str, problem: Problem) -> Flaw {
-        Flaw { file: file.to_string(), refuses: true, problem }
+        Flaw { file: file.to_string(), refuses: true, problem, shown: String::new() }
     }
 
     /// One that is only told.
     pub(crate) fn warning(file: &str, problem: Problem) -> Flaw {
-        Flaw { file: file.to_string(), refuses: false, problem }
+        Flaw { file: file.to_string(), refuses: false, problem, shown: String::new() }
+    }
+
+    /// The same with its line of the file's text.
+    pub(crate) fn within(self, text: &str) -> Flaw {
+        let excerpt = manifest::excerpt(&self.file, text, &self.problem);
+        let shown = excerpt.split_once('\n').map_or("", |(_, shown)| shown);
+        Flaw { shown: shown.trim_end().to_string(), ..self }
     }
 
     /// Those that a refusal of the server lists, in its lines `line 3, column 10: …`.
@@ -39,7 +48,7 @@ impl Flaw {
         text.lines().filter_map(problem).collect()
     }
 
-    /// Says it: as `FILE:line:column: text`, or as an object.
+    /// Says it: as `FILE:line:column: text` with the line below it, or as an object.
     ///
     /// # Errors
     /// When nobody reads standard output.
@@ -47,9 +56,10 @@ impl Flaw {
         if out.json {
             return out.object(&self.json());
         }
+        let text = format!("{}\n{}", self.line(), self.shown);
         match self.refuses {
-            true => out.trouble(&self.line()),
-            false => out.message(&self.line()),
+            true => out.trouble(text.trim_end()),
+            false => out.message(text.trim_end()),
         }
         Ok(())
     }

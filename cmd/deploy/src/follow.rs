@@ -6,6 +6,7 @@ use crate::fact::{Began, Fact, Line};
 use crate::failure::Failure;
 use crate::going::{Going, is_of_room};
 use crate::hold::Held;
+use crate::joint::Joint;
 use crate::link::{Lines, Link};
 use crate::news::{News, Report};
 use crate::outcome::{Outcome, Verdict};
@@ -41,6 +42,8 @@ pub(crate) struct Ask {
     pub(crate) line: String,
     /// The lock through which it is written, and with which it goes.
     pub(crate) lock: Option<Arc<Held>>,
+    /// The write that asks for it together with others, in place of one of its own.
+    pub(crate) joint: Option<Joint>,
     /// End when the verb is accepted.
     pub(crate) detach: bool,
     /// Whoever shows it wants the instances after every event.
@@ -108,9 +111,8 @@ impl Follower {
         let wait = Lines::open(&self.link, &self.path("wait")).await?;
         // How things were before: every version that comes later is new.
         self.rows().await?;
-        match self.ask.lock.take() {
-            Some(lock) => lock.say(&self.ask.line).await?,
-            None => self.link.write(&self.path("ctl"), &self.ask.line).await?,
+        if !self.write().await? {
+            return Ok(Exit::Done);
         }
         self.say(News::Accepted).await;
         if self.ask.detach {
@@ -144,6 +146,19 @@ impl Follower {
             }
         }
         self.end(last.unwrap_or_default()).await
+    }
+
+    /// Writes the verb, or waits until it is written with those of others. Whether it was accepted:
+    /// why one for several was not, is told by who wrote it.
+    async fn write(&mut self) -> Result<bool> {
+        if let Some(joint) = self.ask.joint.take() {
+            return Ok(joint.made().await);
+        }
+        match self.ask.lock.take() {
+            Some(lock) => lock.say(&self.ask.line).await?,
+            None => self.link.write(&self.path("ctl"), &self.ask.line).await?,
+        }
+        Ok(true)
     }
 
     async fn line(&mut self, line: &str, at_root: bool) -> Result<()> {

@@ -29,7 +29,15 @@ async fn run(verb: Is, line: &str, script: Script) -> (u8, String) {
     let (fake, link) = serve(script).await;
     let (sender, mut reports) = mpsc::channel(64);
     let (service, line) = ("web".to_string(), line.to_string());
-    let ask = Ask { service, verb, line: line.clone(), lock: None, detach: false, rows: false };
+    let ask = Ask {
+        service,
+        verb,
+        line: line.clone(),
+        lock: None,
+        joint: None,
+        detach: false,
+        rows: false,
+    };
     let follower = tokio::spawn(Follower::new(link, ask, sender).run());
     let (mut plain, mut printed) = (Plain::new(false, false), Vec::new());
     while let Some(report) = reports.recv().await {

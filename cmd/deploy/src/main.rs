@@ -8,6 +8,7 @@
 //! files say.
 
 mod ahead;
+mod app;
 mod apply;
 mod ask;
 mod bars;
@@ -32,6 +33,7 @@ mod help;
 mod history;
 mod hold;
 mod images;
+mod joint;
 mod json;
 mod link;
 mod logs;
@@ -56,6 +58,7 @@ mod status;
 mod stdio;
 mod stop;
 mod top;
+mod total;
 mod verb;
 mod wait;
 mod walk;

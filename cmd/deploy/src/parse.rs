@@ -41,6 +41,10 @@ pub(crate) struct Command {
     pub(crate) supersede: bool,
     /// `-m TEXT`.
     pub(crate) message: Option<String>,
+    /// `--atomic`.
+    pub(crate) atomic: bool,
+    /// `--prune`.
+    pub(crate) prune: bool,
     /// `--exit-code`.
     pub(crate) exit_code: bool,
     /// `-f` of what can be followed.
@@ -173,6 +177,8 @@ fn take(command: &mut Command, flag: &Flag, parser: &mut lexopt::Parser) -> Resu
         Is::Force => command.force = true,
         Is::Supersede => command.supersede = true,
         Is::Message => command.message = Some(text(value)?),
+        Is::Atomic => command.atomic = true,
+        Is::Prune => command.prune = true,
         Is::ExitCode => command.exit_code = true,
         Is::Follow => command.follow = true,
         Is::Since => command.since = Some(time(&text(value)?)?),

@@ -49,7 +49,11 @@ fn run(script: &str, mut take: impl FnMut(&str) -> Vec<String>) -> String {
 
 #[track_caller]
 fn check_plain(asked: Is, several: bool, script: &str) {
-    let mut plain = Plain::new(several, false);
+    check_lines(Plain::new(several, false), asked, script);
+}
+
+#[track_caller]
+fn check_lines(mut plain: Plain, asked: Is, script: &str) {
     let mut now_ms = 0;
     let got = run(script, |line| {
         let says = match line.strip_prefix("+ ") {
@@ -199,6 +203,29 @@ web = done update v1 (1.2s)
 >   web: deployed (1.2s)
 api = unchanged v4
 >   api: unchanged (v4)
+",
+    );
+}
+
+#[test]
+fn services_that_are_deployed_together_are_told_as_one() {
+    check_lines(
+        Plain::new(false, false).together(),
+        Is::Apply,
+        "\
+web: pulling app:1.9
+>   pulling images...
+api: pulling app:1.8
+web: 0: scheduled on node-1
+>   web: scheduled on node-1
+api: 0: scheduled on node-1
+>   api: scheduled on node-1
+web: 0: healthy (2.0s)
+>   web: healthy (2.0s)
+web = done update v1 (2.0s)
+api = rolled back v2→v1 (1.2s): all or none, and db: no such image
+>   api: all or none, and db: no such image
+>   api: deploy failed, rolled back to v1 (1.2s)
 ",
     );
 }

@@ -17,9 +17,22 @@ pub(crate) const HOLD_MS: u64 = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Plain {
     several: bool,
+    app: App,
     lasting_only: bool,
     held: Vec<Held>,
     seen: BTreeMap<String, Seen>,
+}
+
+/// Whether the services are deployed together, and what was said of all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum App {
+    /// Each by itself.
+    #[default]
+    No,
+    /// Together: one line for all images, and the end of each only where it is bad.
+    Begun,
+    /// The same, and the line for the images was said.
+    Pulling,
 }
 
 /// A line that is told when nothing else comes of it.
@@ -43,6 +56,11 @@ impl Plain {
     /// `lasting_only` the steps of instances are shown in another way, and here only what stays.
     pub(crate) fn new(several: bool, lasting_only: bool) -> Plain {
         Plain { several, lasting_only, ..Plain::default() }
+    }
+
+    /// The same for services that are deployed together.
+    pub(crate) fn together(self) -> Plain {
+        Plain { several: true, app: App::Begun, ..self }
     }
 
     /// The lines for one report, at a time in milliseconds from any beginning.
@@ -85,6 +103,11 @@ impl Plain {
         let seen = self.seen.entry(service.to_string()).or_default();
         let step = |text: String| Say::plain(format!("  {service}: {text}"));
         let say = match fact {
+            Fact::Pulling(_) if self.app == App::Begun => {
+                self.app = App::Pulling;
+                Say::plain("  pulling images...".to_string())
+            }
+            Fact::Pulling(_) if self.app == App::Pulling => return Vec::new(),
             Fact::Pulling(what) => {
                 return self.hold(now_ms, service, None, &format!("pulling {what}"));
             }
@@ -121,6 +144,9 @@ impl Plain {
         let seen = self.seen.entry(service.to_string()).or_default();
         let bad = outcome.exit(report.asked) != Exit::Done;
         let mut lines = Vec::new();
+        if self.app != App::No && !bad {
+            return lines;
+        }
         let told = !seen.failed.is_empty();
         if let Some(reason) = outcome.reason.as_ref().filter(|_| bad && !told) {
             let word = if outcome.verdict == Verdict::Failed { "failed: " } else { "" };

@@ -4,7 +4,7 @@
 use crate::going::{instances, replaces, short};
 use crate::past::Past;
 use crate::room::Room;
-use manifest::{Change, Effect, Manifest, Outcome, Update};
+use manifest::{Change, Effect, Fate, Manifest, Outcome, Update};
 use serde_json::{Value, json};
 
 /// What would happen.
@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     room: Option<Room>,
     /// An image whose tag is resolved only when it is applied.
     unresolved: Option<String>,
+    /// The app that it is of until now, where that is another one.
+    leaves: Option<String>,
     words: String,
 }
 
@@ -98,7 +100,19 @@ impl Plan {
             changes,
             room: (needs > 0).then(|| Room::new(new, needs)),
             unresolved,
+            leaves: old
+                .and_then(|old| old.manifest.app.clone())
+                .filter(|app| new.app.as_ref() != Some(app)),
             words,
+        }
+    }
+
+    /// What becomes of the service, of all that its app has.
+    pub(crate) fn fate(&self) -> Fate {
+        match self.how {
+            How::First => Fate::Added,
+            How::Unchanged => Fate::Unchanged,
+            How::Start | How::InPlace | How::Rolling | How::Replace => Fate::Changed,
         }
     }
 
@@ -132,6 +146,7 @@ impl Plan {
         lines.extend(self.unresolved.iter().map(|image| {
             format!("  {image} is resolved when it is applied; if its tag moved, instances restart")
         }));
+        lines.extend(self.leaves.iter().map(|app| format!("  is of app {app} until now")));
         lines.extend(self.room.iter().map(|room| format!("  {}", room.text())));
         lines.join("\n") + "\n"
     }

@@ -17,7 +17,7 @@ pub(crate) struct Room {
 }
 
 /// What is free on a node.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     /// Its name.
     pub(crate) name: String,
@@ -43,6 +43,17 @@ impl Room {
     pub(crate) fn new(of: &Manifest, needs: u32) -> Room {
         let (cpu_milli, memory_bytes) = (of.cpu_milli, of.memory_bytes);
         Room { needs, cpu_milli, memory_bytes, nodes: Vec::new() }
+    }
+
+    /// Takes what it needs off what the nodes have, for whoever comes after it.
+    pub(crate) fn take_from(&self, nodes: &mut [Node]) {
+        let mut left = u64::from(self.needs);
+        for node in nodes {
+            let count = self.takes(node).min(left);
+            node.cpu_milli -= count * u64::from(self.cpu_milli);
+            node.memory_bytes -= count * self.memory_bytes;
+            left -= count;
+        }
     }
 
     /// How many more are needed.
@@ -103,6 +114,18 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_comes_after_another_has_the_room_that_is_left() {
+        let manifest = manifest::parse("web", "image a:1\ncpu 1\nmemory 10M\n").manifest.unwrap();
+        let node = |cpu_milli, memory_bytes| {
+            let name = "n".to_string();
+            Node { name, cpu_milli, memory_bytes }
+        };
+        let mut nodes = [node(1_500, 100_000_000), node(4_000, 15_000_000)];
+        Room::new(&manifest, 3).take_from(&mut nodes);
+        assert_eq!(nodes, [node(500, 90_000_000), node(3_000, 5_000_000)]);
+    }
 
     #[test]
     fn what_is_free_is_capacity_without_what_is_allocated() {

@@ -3,7 +3,7 @@
 use crate::apply::Stage;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::files::Draft;
+use crate::files::Files;
 use crate::flaw::Flaw;
 use crate::link::{self, Link};
 use crate::out::Out;
@@ -77,12 +77,12 @@ async fn perform(command: &Command) -> Result<Exit> {
         return stdio::run(&address).await.map(|()| Exit::Done);
     }
     // Errors in files need no server.
-    let drafts = apply::drafts(out, command)?;
+    let files = apply::files(out, command)?;
     let link = Link::dial(&address).await?;
     let stage = Stage::new(&link, &address, out, command);
     let done = match verb.is == Is::Apply {
-        true => apply::run(&stage, drafts).await,
-        false => at_server(&link, out, command, verb, drafts).await,
+        true => apply::run(&stage, files).await,
+        false => at_server(&link, out, command, verb, files).await,
     };
     match done {
         Err(error) => Err(link.explained(error).await),
@@ -106,7 +106,7 @@ async fn at_server(
     out: Out,
     command: &Command,
     verb: &Verb,
-    drafts: Vec<Draft>,
+    files: Files,
 ) -> Result<Exit> {
     let words = command.words.as_slice();
     let first = words.first().map(String::as_str);
@@ -114,7 +114,7 @@ async fn at_server(
     let from = command.since.map(since::ago);
     let from = from.as_deref();
     let done = match verb.is {
-        Is::Plan | Is::Diff => return compare::run(link, out, command, verb.is, drafts).await,
+        Is::Plan | Is::Diff => return compare::run(link, out, command, verb.is, files).await,
         Is::Pause
         | Is::Resume
         | Is::Cancel
@@ -124,7 +124,7 @@ async fn at_server(
         | Is::Stop
         | Is::Remove => {
             let lines = ask::asks(verb, words);
-            return ask::run(link, out, command, verb.is, lines, Vec::new()).await;
+            return ask::run(link, out, command, verb.is, lines, Vec::new(), None).await;
         }
         Is::Wait => return wait::run(link, out, word, command.timeout).await,
         Is::Status => match first {

@@ -2,12 +2,14 @@
 
 use crate::bars;
 use crate::error::Result;
+use crate::exit::Exit;
 use crate::json::Json;
 use crate::news::{News, Report, Say};
 use crate::out::Out;
 use crate::plain::Plain;
 use crate::row::Row;
 use crate::screen::{self, Screen};
+use crate::total::Total;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -47,14 +49,18 @@ struct Drawn {
 
 impl Show {
     /// As the user wants it and standard error can.
-    pub(crate) fn new(out: Out, several: bool) -> Show {
+    pub(crate) fn new(out: Out, several: bool, together: bool) -> Show {
+        let plain = |lasting_only| {
+            let plain = Plain::new(several, lasting_only);
+            if together { plain.together() } else { plain }
+        };
         let how = if out.json {
             How::Json(Json::default())
         } else if screen::is_able() && !out.quiet {
-            let plain = Plain::new(several, true);
+            let plain = plain(true);
             How::Bars(Bars { plain, screen: Screen::default(), services: BTreeMap::new() })
         } else {
-            How::Plain(Plain::new(several, false))
+            How::Plain(plain(false))
         };
         Show { out, began: Instant::now(), how }
     }
@@ -101,6 +107,18 @@ impl Show {
                 bars.draw(lasting);
             }
         }
+    }
+
+    /// Shows what all came to together.
+    ///
+    /// # Errors
+    /// When nobody reads standard output.
+    pub(crate) fn total(&mut self, total: &Total, exit: Exit) -> Result<()> {
+        match &self.how {
+            How::Json(_) => self.out.object(&total.json(exit))?,
+            How::Plain(_) | How::Bars(_) => say(self.out, vec![total.line(exit)]),
+        }
+        Ok(())
     }
 
     /// Leaves the terminal as it was found.

@@ -1,8 +1,8 @@
 //! The verbs: one table, from which the parser, `help` and `help VERB` are made.
 
 use crate::flag::{
-    DETACH, EXIT_CODE, FILE, FOLLOW, FORCE, Flag, LONG, MESSAGE, SINCE, SUPERSEDE, TIMEOUT,
-    WAIT_LOCK,
+    ATOMIC, DETACH, EXIT_CODE, FILE, FOLLOW, FORCE, Flag, LONG, MESSAGE, PRUNE, SINCE, SUPERSEDE,
+    TIMEOUT, WAIT_LOCK,
 };
 
 /// A verb as a user writes it.
@@ -63,7 +63,8 @@ pub(crate) enum Is {
 /// As many words as one likes.
 pub(crate) const ANY: usize = usize::MAX;
 
-const APPLIED: &[Flag] = &[FILE, MESSAGE, DETACH, TIMEOUT, WAIT_LOCK, FORCE, SUPERSEDE];
+const APPLIED: &[Flag] =
+    &[FILE, MESSAGE, ATOMIC, PRUNE, DETACH, TIMEOUT, WAIT_LOCK, FORCE, SUPERSEDE];
 
 const FOLLOWED: &[Flag] = &[DETACH, TIMEOUT];
 
@@ -75,6 +76,11 @@ pub(crate) const VERBS: &[Verb] = &[
         "With -f the files are checked here first; all errors of all files are told, and nothing\n\
          is written unless there are none. The service is what the key `name` says, else the\n\
          file's name without what follows its first dot; - is standard input, which must say.\n\
+         A file that ends in .hcl or .mill has several services, which are an app: its name is\n\
+         what the key `app` says, else the file's, as above. The images of all are fetched first,\n\
+         then the updates go side by side. With --atomic one that fails takes all others back;\n\
+         the end is then 3. What the app has at the server and its file no longer has is named,\n\
+         and stays; --prune removes it when all else has succeeded.\n\
          With -f the deploy lock is held until the server has taken over: meanwhile a `source` is\n\
          looked at, which must be clean, and a `build` is run there, with DEPLOY_ADDR and\n\
          DEPLOY_COMMIT set. Others are told who has the lock; --wait-lock waits for it in the\n\
@@ -88,11 +94,13 @@ pub(crate) const VERBS: &[Verb] = &[
          at, instance, reason, exit_code (128 and more for a signal), signal, oom, last_probe and\n\
          log_tail, its last 20 lines, each null where it is not known. history has the same of\n\
          each version, status as last_failure.",
-        "cp web /deploy/manifests/web; echo apply > /deploy/active/web/ctl"),
-    verb(Is::Plan, "plan", "[SERVICE…]", (0, ANY), &[FILE, EXIT_CODE],
+        "cp web /deploy/manifests/web; echo apply > /deploy/active/web/ctl\n  \
+         several: echo together web api > /deploy/ctl, or atomic, which is all or none"),
+    verb(Is::Plan, "plan", "[SERVICE…]", (0, ANY), &[FILE, PRUNE, EXIT_CODE],
         "what apply would do, and whether there is room",
-        "A tag is resolved when it is applied, not before: an image under the tag that is\n\
-         deployed already counts as the same.",
+        "Of an app it tells what is added, changed, unchanged and gone. The room is that which is\n\
+         left when all services before it have theirs. A tag is resolved when it is applied, not\n\
+         before: an image under the tag that is deployed already counts as the same.",
         "diff /deploy/active/web/manifest web; cat /deploy/nodes/*/allocated"),
     verb(Is::Diff, "diff", "[SERVICE…]", (0, ANY), &[FILE, EXIT_CODE],
         "what differs from what is deployed, key by key", "",

@@ -3,43 +3,51 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, quoted};
+use crate::form::Form;
 use crate::keys::{Id, Key};
 use crate::nearest::nearest;
 use crate::paths::{check_path, check_side_path};
+use crate::place::Place;
 use crate::problem::Problem;
 use crate::units::{parse_size_bytes, parse_time_ms, show_size, show_time};
+use crate::version::check_name;
 use crate::words::Word;
 
 /// What a text has told so far that single values do not hold.
 #[derive(Debug)]
 pub(crate) struct Told {
-    /// Whether keys and words that do not take effect yet are errors; only tests say no.
+    /// Which language the text is of, so that what is said is said in it.
+    pub(crate) form: Form,
+    /// Whether keys and words that do not take effect yet are errors.
     pub(crate) ready_only: bool,
     pub(crate) errors: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
+    /// What does not take effect yet, where that is no error.
+    pub(crate) later: Vec<Problem>,
     /// Where each key stands first.
     pub(crate) keys: BTreeMap<Id, Place>,
+    /// How often each key that may stand more than once stands.
+    pub(crate) uses: BTreeMap<Id, usize>,
     /// The line of each thing that must be named once under its key.
     names: BTreeMap<(Id, String), u32>,
 }
 
 impl Told {
-    pub(crate) fn new(ready_only: bool) -> Told {
-        let (keys, names) = (BTreeMap::new(), BTreeMap::new());
-        Told { ready_only, errors: Vec::new(), warnings: Vec::new(), keys, names }
+    pub(crate) fn new(form: Form, ready_only: bool) -> Told {
+        let (errors, warnings, later) = (Vec::new(), Vec::new(), Vec::new());
+        let (keys, uses, names) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Told { form, ready_only, errors, warnings, later, keys, uses, names }
     }
-}
 
-/// A line and a column, both counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) line: u32,
-    pub(crate) column: u32,
-}
+    /// Where routes begin.
+    pub(crate) fn place_of_routes(&self) -> Option<Place> {
+        self.keys.get(&Id::Route).copied()
+    }
 
-impl Place {
-    pub(crate) fn problem(self, text: String) -> Problem {
-        Problem { line: self.line, column: self.column, text }
+    /// Tells what does not take effect yet.
+    pub(crate) fn not_yet(&mut self, problem: Problem) {
+        let list = if self.ready_only { &mut self.errors } else { &mut self.later };
+        list.push(problem);
     }
 }
 
@@ -47,21 +55,20 @@ impl Place {
 pub(crate) struct Args<'a> {
     pub(crate) key: &'static Key,
     pub(crate) told: &'a mut Told,
-    line: u32,
-    key_column: u32,
+    place: Place,
     words: &'a [Word],
     next: usize,
 }
 
 impl<'a> Args<'a> {
+    /// Of a key at a place and the words behind it.
     pub(crate) fn new(
         key: &'static Key,
         told: &'a mut Told,
-        line: u32,
-        directive: &'a [Word],
+        place: Place,
+        words: &'a [Word],
     ) -> Self {
-        let key_column = directive.first().map_or(1, |word| word.column);
-        Args { key, told, line, key_column, words: directive.get(1..).unwrap_or_default(), next: 0 }
+        Args { key, told, place, words, next: 0 }
     }
 
     /// An error at the word taken last, or at the key where none was.
@@ -79,16 +86,23 @@ impl<'a> Args<'a> {
 
     /// Tells that a word of a key does not take effect yet.
     pub(crate) fn not_yet(&mut self, word: &str, instead: &str) {
-        if self.told.ready_only {
-            let text = format!("{word} is not yet supported by this version of deploy; {instead}");
-            let _: Option<()> = self.wrong(text);
-        }
+        let text = format!("{word} is not yet supported by this version of deploy; {instead}");
+        let problem = self.problem(&text);
+        self.told.not_yet(problem);
     }
 
     fn problem(&self, text: &dyn std::fmt::Display) -> Problem {
         let last = self.next.checked_sub(1).and_then(|last| self.words.get(last));
-        let column = last.map_or(self.key_column, |word| word.column);
-        Place { line: self.line, column }.problem(format!("{}: {text}", self.key.name))
+        let place = last.map_or(self.place, |word| word.place);
+        place.problem(format!("{}: {text}", self.key.name))
+    }
+
+    /// How the key is written.
+    fn usage(&self) -> String {
+        match self.told.form {
+            Form::Flat => format!("{} {}", self.key.name, self.key.words),
+            Form::Hcl => self.key.hcl.to_owned(),
+        }
     }
 
     /// The next word, if there is one.
@@ -122,8 +136,8 @@ impl<'a> Args<'a> {
         match self.maybe() {
             Some(word) => Some(word),
             None => {
-                let text = format!("a word is missing; write {} {}", self.key.name, self.key.words);
-                self.wrong(text)
+                let what = self.told.form.say("word", "value");
+                self.wrong(format!("a {what} is missing; write {}", self.usage()))
             }
         }
     }
@@ -144,7 +158,7 @@ impl<'a> Args<'a> {
     /// Tells of a word too many.
     pub(crate) fn end(&mut self) {
         if let Some(word) = self.maybe() {
-            let usage = format!("{} {}", self.key.name, self.key.words);
+            let usage = self.usage();
             let text = format!("{} is a word too many; write {usage}", quoted(word));
             let _: Option<()> = self.wrong(text);
         }
@@ -218,6 +232,11 @@ impl<'a> Args<'a> {
         self.value(|word| check_path(word).map(|()| word.to_owned()))
     }
 
+    /// A name of a service's letters.
+    pub(crate) fn name(&mut self) -> Option<String> {
+        self.value(|word| check_name(word).map(|()| word.to_owned()))
+    }
+
     /// A path on the user's side.
     pub(crate) fn side_path(&mut self) -> Option<String> {
         self.value(|word| check_side_path(word).map(|()| word.to_owned()))
@@ -225,12 +244,17 @@ impl<'a> Args<'a> {
 
     /// Tells when something is named a second time under this key.
     pub(crate) fn once(&mut self, name: &str) -> Option<()> {
-        let named = (self.key.id, name.to_owned());
+        self.once_of(self.key.id, name)
+    }
+
+    /// As [`Args::once`], where another key names such things too.
+    pub(crate) fn once_of(&mut self, id: Id, name: &str) -> Option<()> {
+        let named = (id, name.to_owned());
         match self.told.names.get(&named).copied() {
             Some(first) => self
                 .wrong(format!("{} stands twice, first on line {first}; remove one", quoted(name))),
             None => {
-                self.told.names.insert(named, self.line);
+                self.told.names.insert(named, self.place.line);
                 Some(())
             }
         }

@@ -1,9 +1,10 @@
 //! What no value tells alone: keys that need or contradict each other.
 
-use crate::args::{Place, Told};
+use crate::args::Told;
 use crate::keys::Id;
 use crate::kinds::Health;
 use crate::manifest::Manifest;
+use crate::place::Place;
 use crate::units::show_time;
 
 /// Sets the defaults that depend on other keys, and writes what means the same in one way.
@@ -22,25 +23,39 @@ pub(crate) fn settle(m: &mut Manifest, told: &Told) {
     }
 }
 
-/// Checks the keys against each other and tells what is wrong where the key stands.
-pub(crate) fn check(m: &Manifest, told: &mut Told) {
+/// Checks the keys against each other and tells what is wrong where the key stands; what is not
+/// there is told at `start`.
+pub(crate) fn check(m: &Manifest, told: &mut Told, start: Place) {
+    let form = told.form;
     let needs = |told: &mut Told, key: Id, needed: Id, text: &str| {
         if let (Some(place), None) = (told.keys.get(&key).copied(), told.keys.get(&needed)) {
             told.errors.push(place.problem(text.to_owned()));
         }
     };
     if !told.keys.contains_key(&Id::Image) {
-        let text = "image: is missing; add a line such as image registry.example.com/app:1.0";
-        told.errors.push(Place { line: 1, column: 1 }.problem(text.to_owned()));
+        let text = form.say(
+            "image: is missing; add a line such as image registry.example.com/app:1.0",
+            "image: is missing; add a line such as image = \"registry.example.com/app:1.0\"",
+        );
+        told.errors.push(start.problem(text.to_owned()));
     }
     if matches!(m.health, Health::Http { port: None, .. } | Health::Tcp { port: None }) {
-        let text = "health: needs a port; add the line port NUMBER, or name one after health";
+        let text = form.say(
+            "health: needs a port; add the line port NUMBER, or name one after health",
+            "health: needs a port; add port = NUMBER to the service, or to its health block",
+        );
         needs(told, Id::Health, Id::Port, text);
     }
-    needs(told, Id::Route, Id::Port, "route: needs a port; add the line port NUMBER");
+    let text = form.say(
+        "route: needs a port; add the line port NUMBER",
+        "route: needs a port; add port = NUMBER to the service",
+    );
+    needs(told, Id::Route, Id::Port, text);
     times(m, told);
     capabilities(m, told);
-    default_health(told);
+    if !m.is_task() {
+        default_health(told, start);
+    }
     file_health(m, told);
 }
 
@@ -80,22 +95,26 @@ fn capabilities(m: &Manifest, told: &mut Told) {
     }
 }
 
-fn default_health(told: &mut Told) {
+fn default_health(told: &mut Told, start: Place) {
     if [Id::Health, Id::Port].iter().any(|key| told.keys.contains_key(key)) {
         return;
     }
-    let place = told.keys.get(&Id::Image).copied().unwrap_or(Place { line: 1, column: 1 });
-    let text = "health: there is neither health nor port, so that an instance counts as healthy \
-                when it has run for 1 s without an exit; add a line such as health exec WORD…";
-    told.warnings.push(place.problem(text.to_owned()));
+    let place = told.keys.get(&Id::Image).copied().unwrap_or(start);
+    let example = told.form.say("health exec WORD…", "health = \"exec WORD…\"");
+    let text = format!(
+        "health: there is neither health nor port, so that an instance counts as healthy \
+         when it has run for 1 s without an exit; add a line such as {example}"
+    );
+    told.warnings.push(place.problem(text));
 }
 
 /// A bare path is a file; who has a port may have meant a request.
 fn file_health(m: &Manifest, told: &mut Told) {
     let (Health::File { path }, Some(_)) = (&m.health, m.port) else { return };
     if let Some(place) = told.keys.get(&Id::Health) {
+        let request = told.form.say("health http", "path =");
         let text = format!(
-            "health: {path} is a file in the instance; for a request write health http {path}"
+            "health: {path} is a file in the instance; for a request write {request} {path}"
         );
         told.warnings.push(place.problem(text));
     }

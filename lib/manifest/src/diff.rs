@@ -2,7 +2,8 @@
 
 use crate::keys::{Effect, Id, Key, keys};
 use crate::manifest::Manifest;
-use crate::print::{changed, join};
+use crate::print::changed;
+use crate::words::join;
 
 /// One changed key. `env` and `config` change entry by entry (`env LANG`); of other keys that
 /// repeat, each line is a change of its own.

@@ -145,6 +145,8 @@ pub enum VolumeSource {
         name: String,
         /// Whether it may be lost when the service moves to another node.
         ephemeral: bool,
+        /// Whether several instances may write to it at once.
+        shared: bool,
         /// How large it may grow; `None` is without limit.
         size_bytes: Option<u64>,
     },

@@ -67,3 +67,16 @@ pub const ROUTE_BYTES_MAX: usize = 1024;
 pub const REPOSITORY_CHARS_MAX: usize = 255;
 /// Characters of a tag (OCI distribution specification, pulling).
 pub const TAG_CHARS_MAX: usize = 128;
+/// Bytes of an app's text: a kilobyte for each of its services. A text that is wrong in every
+/// byte costs some hundred bytes of memory for each.
+pub const APP_BYTES_MAX: usize = 256 * 1024;
+/// Services of one app, and tasks of one app.
+pub const APP_SERVICES_MAX: usize = 256;
+/// Blocks, lists and objects inside each other; a manifest needs three.
+pub const DEPTH_MAX: usize = 8;
+/// Labels of one block; every known block has one or none.
+pub const LABELS_MAX: usize = 8;
+/// Bytes of one string or here document of an app's text.
+pub const STRING_BYTES_MAX: usize = 48 * 1024;
+/// Bytes between `${` and its `}`: the longest name and what stands around it.
+pub const REFERENCE_BYTES_MAX: usize = 256;

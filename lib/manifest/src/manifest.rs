@@ -7,12 +7,17 @@ use crate::kinds::{
 };
 use crate::reference::Reference;
 
-/// What a service should be. Plain data: whoever got one from [`crate::parse`] can rely on
-/// every check; whoever makes one by hand has to keep them.
+/// How long a task may run that does not say: an hour.
+const TASK_TIMEOUT_MS: u64 = 60 * 60 * 1000;
+
+/// What a service should be, or a task. Plain data: whoever got one from [`crate::parse`] can
+/// rely on every check; whoever makes one by hand has to keep them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The service, `[a-z0-9-]`, 1 to 40 characters.
     pub name: String,
+    /// The app it belongs to: what one file deploys together.
+    pub app: Option<String>,
     /// Where the image is, as it was written.
     pub image: Reference,
     /// How many instances run.
@@ -96,6 +101,8 @@ pub struct Manifest {
     /// Command run in `source`, or in the directory of the manifest's file, before anything is
     /// applied; empty is none.
     pub build: Vec<String>,
+    /// Longest run of a task; a service has none.
+    pub timeout_ms: Option<u64>,
 }
 
 impl Manifest {
@@ -104,6 +111,7 @@ impl Manifest {
     pub fn new(name: &str, image: Reference) -> Manifest {
         Manifest {
             name: name.to_owned(),
+            app: None,
             image,
             replicas: 1,
             command: Vec::new(),
@@ -145,7 +153,22 @@ impl Manifest {
             log_files: 5,
             source: None,
             build: Vec::new(),
+            timeout_ms: None,
         }
+    }
+
+    /// A task with every default: it runs once.
+    #[must_use]
+    pub fn new_task(name: &str, image: Reference) -> Manifest {
+        let restart = Restart::Never;
+        let timeout_ms = Some(TASK_TIMEOUT_MS);
+        Manifest { restart, timeout_ms, ..Manifest::new(name, image) }
+    }
+
+    /// Whether it is a task's and no service's.
+    #[must_use]
+    pub fn is_task(&self) -> bool {
+        self.timeout_ms.is_some()
     }
 
     /// The TCP port that is probed: the one `health` names, else `port`; `None` where health
@@ -167,7 +190,8 @@ impl Manifest {
     /// The manifest with every default that this one's other keys imply: health is `tcp` where
     /// there is a port, and a probe's time is never longer than the interval.
     pub(crate) fn defaults(&self) -> Manifest {
-        let mut plain = Manifest::new(&self.name, self.image.clone());
+        let new = if self.is_task() { Manifest::new_task } else { Manifest::new };
+        let mut plain = new(&self.name, self.image.clone());
         plain.health = match self.port {
             Some(_) => Health::Tcp { port: None },
             None => Health::Running,

@@ -3,7 +3,7 @@
 use crate::keys::{Id, Key, keys};
 use crate::manifest::Manifest;
 use crate::show::{Words, show};
-use crate::words::quote;
+use crate::words::join;
 
 /// The manifest in the flat language, keys in the table's order, defaults left out. Parsed
 /// again under the same name it gives an equal manifest.
@@ -22,9 +22,4 @@ pub(crate) fn changed(key: &Key, manifest: &Manifest) -> Vec<Words> {
     let lines = show(manifest, key.id);
     let always = matches!(key.id, Id::Name | Id::Image);
     if always || lines != show(&manifest.defaults(), key.id) { lines } else { Vec::new() }
-}
-
-/// Words as one text, each quoted where it needs it.
-pub(crate) fn join(words: &[String]) -> String {
-    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
 }

@@ -22,6 +22,7 @@ use crate::units::{parse_cpu_milli, show_cpu};
 pub(crate) fn read(m: &mut Manifest, args: &mut Args<'_>) -> Option<()> {
     match args.key.id {
         Id::Name => name(m, args)?,
+        Id::App => m.app = Some(args.name()?),
         Id::Image => m.image = args.value(Reference::parse)?,
         Id::Replicas => m.replicas = args.number(0, REPLICAS_MAX, "instances")?,
         Id::Command => m.command = args.rest()?,
@@ -65,6 +66,7 @@ pub(crate) fn read(m: &mut Manifest, args: &mut Args<'_>) -> Option<()> {
         Id::LogSize => log_size(m, args)?,
         Id::Source => m.source = Some(args.side_path()?),
         Id::Build => m.build = args.rest()?,
+        Id::Timeout => m.timeout_ms = Some(time(args, DEADLINE_MS_MIN)?),
     }
     Some(())
 }
@@ -91,8 +93,9 @@ fn name(m: &Manifest, args: &mut Args<'_>) -> Option<()> {
     if word == m.name {
         return Some(());
     }
+    let other = args.told.form.say("the manifest's file name", "the block's label");
     let text = format!(
-        "{} is not the manifest's file name {}; rename one of them, or remove the line",
+        "{} is not {other} {}; rename one of them, or remove the line",
         quoted(word),
         quoted(&m.name)
     );

@@ -15,6 +15,7 @@ pub(crate) type Words = Vec<String>;
 pub(crate) fn show(m: &Manifest, id: Id) -> Vec<Words> {
     match id {
         Id::Name => one(&m.name),
+        Id::App => m.app.iter().flat_map(one).collect(),
         Id::Image => one(&m.image),
         Id::Replicas => one(m.replicas),
         Id::Command => argv(&m.command),
@@ -55,6 +56,7 @@ pub(crate) fn show(m: &Manifest, id: Id) -> Vec<Words> {
         Id::LogSize => vec![vec![show_size(m.log_size_bytes), m.log_files.to_string()]],
         Id::Source => m.source.iter().flat_map(one).collect(),
         Id::Build => argv(&m.build),
+        Id::Timeout => m.timeout_ms.map(show_time).iter().flat_map(one).collect(),
     }
 }
 
@@ -125,9 +127,10 @@ fn route(route: &Route) -> Words {
 
 fn volume(volume: &Volume) -> Words {
     match &volume.source {
-        VolumeSource::Named { name, ephemeral, size_bytes } => {
+        VolumeSource::Named { name, ephemeral, shared, size_bytes } => {
             let mut all = words(&[name, &volume.path]);
             all.extend(ephemeral.then(|| "ephemeral".to_owned()));
+            all.extend(shared.then(|| "shared".to_owned()));
             all.extend(size_bytes.map(show_size));
             all
         }

@@ -1,7 +1,11 @@
 //! Cases of the language, a page an area, each through one `check`.
 
+mod app;
 mod diff;
 mod edit;
+mod hcl;
+mod hcl_errors;
+mod hcl_random;
 mod hold;
 mod image;
 mod lines;
@@ -13,7 +17,7 @@ mod values;
 mod version;
 
 use crate::manifest::Manifest;
-use crate::parse::{Parsed, parse, parse_keys};
+use crate::parse::{Parsed, parse, parse_whole};
 
 /// A digest, where it does not matter which.
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -29,7 +33,7 @@ fn manifest(text: &str) -> Manifest {
 /// As [`manifest`], with keys that do not take effect yet.
 #[track_caller]
 fn whole_manifest(text: &str) -> Manifest {
-    let parsed = parse_keys("web", text, false);
+    let parsed = parse_whole("web", text);
     assert_eq!(parsed.errors, [], "{text}");
     parsed.manifest.unwrap()
 }

@@ -1,7 +1,7 @@
-//! The choice: capacity, then spread, then best fit, then name.
+//! The choice from a short list of nodes, whose reservations somebody else has summed up.
 
-use std::cmp::Reverse;
-
+use crate::machine::State;
+use crate::reasons::lacks;
 use crate::refusal::{Reason, Refusal};
 
 /// Cores and memory.
@@ -30,27 +30,26 @@ pub struct Node {
 }
 
 /// The node for one more instance: of those with room, one with the fewest instances of this
-/// service; of those, the fullest, so that large instances find room elsewhere; of those, the
-/// first by name, so that the same nodes always give the same answer.
+/// service; of those, the one with the least left over, so that large instances find room
+/// elsewhere; of those, the first by name, so that the same nodes always give the same answer.
 ///
 /// # Errors
 /// A refusal a node, in the order given, when none fits; empty when there are no nodes.
 pub fn place(nodes: &[Node], want: Resources) -> Result<&Node, Vec<Refusal>> {
-    let fitting = nodes.iter().filter(|node| node.reasons(want).is_empty());
-    fitting
-        .min_by_key(|node| (node.instances, Reverse(node.fullness(want)), &node.name))
-        .ok_or_else(|| {
-            let refusal =
-                |node: &Node| Refusal { node: node.name.clone(), reasons: node.reasons(want) };
-            nodes.iter().map(refusal).collect()
-        })
+    let fitting = nodes.iter().filter(|node| node.accepting && want.fits(node.free()));
+    fitting.min_by_key(|node| (node.instances, node.free().weight(), &node.name)).ok_or_else(|| {
+        let refusal =
+            |node: &Node| Refusal { node: node.name.clone(), reasons: node.reasons(want) };
+        nodes.iter().map(refusal).collect()
+    })
 }
 
 /// How many of `count` further instances fit, all alike. Where each of them goes makes no
 /// difference to the number.
 #[must_use]
 pub fn room(nodes: &[Node], want: Resources, count: u32) -> u32 {
-    let fits = nodes.iter().map(|node| node.room(want));
+    let accepting = nodes.iter().filter(|node| node.accepting);
+    let fits = accepting.map(|node| want.times_in(node.free()));
     let all = fits.fold(0_u64, |sum, fits| sum.saturating_add(fits));
     u32::try_from(all).map_or(count, |all| all.min(count))
 }
@@ -66,44 +65,9 @@ impl Node {
 
     /// Everything that stands against one more instance.
     fn reasons(&self, want: Resources) -> Vec<Reason> {
-        if !self.accepting {
-            return vec![Reason::NotAccepting];
+        match self.accepting {
+            true => lacks(want, self.free(), self.capacity).collect(),
+            false => vec![Reason::State(State::Closed)],
         }
-        let free = self.free();
-        let cpu = (want.cpu_milli > free.cpu_milli).then_some(Reason::Cpu {
-            wants_milli: want.cpu_milli,
-            free_milli: free.cpu_milli,
-            of_milli: self.capacity.cpu_milli,
-        });
-        let memory = (want.memory_bytes > free.memory_bytes).then_some(Reason::Memory {
-            wants_bytes: want.memory_bytes,
-            free_bytes: free.memory_bytes,
-            of_bytes: self.capacity.memory_bytes,
-        });
-        cpu.into_iter().chain(memory).collect()
-    }
-
-    /// How many such instances fit.
-    fn room(&self, want: Resources) -> u64 {
-        if !self.accepting {
-            return 0;
-        }
-        let free = self.free();
-        let by_cpu = free.cpu_milli.checked_div(want.cpu_milli).map_or(u64::MAX, u64::from);
-        let by_memory = free.memory_bytes.checked_div(want.memory_bytes).unwrap_or(u64::MAX);
-        by_cpu.min(by_memory)
-    }
-
-    /// How full the node would be with one more instance: millionths of its cores plus millionths
-    /// of its memory, so that neither counts more because its unit is smaller.
-    fn fullness(&self, want: Resources) -> u128 {
-        const WHOLE: u128 = 1_000_000;
-        let share = |used: u64, more: u64, of: u64| {
-            (u128::from(used) + u128::from(more)) * WHOLE / u128::from(of.max(1))
-        };
-        let (has, reserved) = (self.capacity, self.reserved);
-        let cpu = [reserved.cpu_milli, want.cpu_milli, has.cpu_milli].map(u64::from);
-        share(cpu[0], cpu[1], cpu[2])
-            + share(reserved.memory_bytes, want.memory_bytes, has.memory_bytes)
     }
 }

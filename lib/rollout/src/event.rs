@@ -37,6 +37,9 @@ pub enum Event {
         version: Version,
         /// What it asks for.
         spec: Spec,
+        /// What failed, where it was not this service: none where somebody asked for it.
+        #[serde(default)]
+        reason: Option<String>,
     },
     /// `restart`: every instance anew at its version, by the version's strategy.
     Restarted,

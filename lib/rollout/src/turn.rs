@@ -31,7 +31,7 @@ impl<'a> Turn<'a> {
             Event::Paused => self.paused(None),
             Event::Resumed => self.resumed(),
             Event::Cancelled => self.cancelled(),
-            Event::RolledBack { version, spec } => self.rolled_back(version, spec),
+            Event::RolledBack { version, spec, reason } => self.turn_back(version, &spec, reason),
             Event::Restarted => self.restarted(),
             Event::InstanceRestarted { id } => self.instance_restarted(id),
             Event::InstanceStopped { id } => self.instance_stopped(id),

@@ -53,10 +53,6 @@ impl Turn<'_> {
         self.tell(Fact::RestartStarted { version: current, how: self.s.aim.how });
     }
 
-    pub(crate) fn rolled_back(&mut self, version: Version, spec: Spec) {
-        self.turn_back(version, &spec, None);
-    }
-
     /// `stop` and `remove`: an update in flight ends cancelled, and everything is sent away at
     /// once.
     pub(crate) fn stopped(&mut self, kind: Kind) {

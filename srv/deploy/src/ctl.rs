@@ -1,6 +1,7 @@
 //! What users ask for: verbs become events of the decision, or are refused with the reason.
 
 use crate::arrival::{Answer, Awaited, InstanceVerb, Order};
+use crate::bond::{Bond, Part};
 use crate::clock::stamp;
 use crate::lock::who;
 use crate::record::{By, Draft, Edition, Preparing, spec};
@@ -17,7 +18,18 @@ use std::sync::Arc;
 /// Letters of a digest that a refusal repeats.
 const QUOTED_CHARS: usize = 80;
 
+/// Why nothing is begun with a service that may have to go back for another.
+const BOUND: &str = "deployed all or none with others, which are in flight yet; wait for them, or \
+                     cancel it first";
+
 type Result = std::result::Result<(), String>;
+
+/// By whom, and from which number on a write ties services together.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    by: &'a By,
+    first: u64,
+}
 
 impl World {
     /// Applies all lines of a write or none.
@@ -40,9 +52,11 @@ impl World {
         }
         // A scratch turn: when a line is refused, nothing of the lines before it remains.
         let mut scratch = Turn { stamp: turn.stamp, hand: turn.hand, ..Turn::new(turn.now) };
+        let first = self.next_bond();
         for line in lines {
             let service = line.service.clone();
-            let done = self.verb(line.service.as_deref(), line.verb, by, &mut scratch);
+            let asked = Asked { by, first };
+            let done = self.verb(line.service.as_deref(), line.verb, asked, &mut scratch);
             if let Err(reason) = done {
                 self.undo(&mut scratch);
                 let text = if reason.starts_with("manifest") {
@@ -75,7 +89,8 @@ impl World {
         text
     }
 
-    fn verb(&mut self, name: Option<&str>, verb: Verb, by: &By, turn: &mut Turn) -> Result {
+    fn verb(&mut self, name: Option<&str>, verb: Verb, asked: Asked, turn: &mut Turn) -> Result {
+        let by = asked.by;
         let Some(name) = name else { return self.server_verb(verb, turn) };
         let Some(service) = self.services.get(name) else {
             return Err(format!("service does not exist: {name}; write manifests/{name} first"));
@@ -86,15 +101,18 @@ impl World {
         let rollout = &service.record.rollout;
         let may = |verb| rollout::may(rollout, verb).map_err(|refusal| refusal.to_string());
         let preparing = service.record.preparing.is_some();
+        if verb.deploys() && service.is_bound() {
+            return Err(BOUND.to_string());
+        }
         match verb {
-            Verb::Apply => {
-                let may = may(rollout::Verb::Apply);
-                may.map_err(|refusal| busy(service, &refusal, turn))?;
-                self.apply(name, by, turn)
-            }
+            Verb::Apply | Verb::Together { .. } => self.begin(name, &verb, asked, turn),
             Verb::Unlock => self.unlock(name, by, turn),
             Verb::Cancel if preparing => {
                 self.unprepare(name, "cancelled before anything was started", turn);
+                Ok(())
+            }
+            Verb::Cancel if service.is_bound() => {
+                self.take_back(name, "cancelled", turn);
                 Ok(())
             }
             Verb::Cancel if self.cancels_lock(name, turn.hand) => {
@@ -140,6 +158,21 @@ impl World {
         }
     }
 
+    /// An apply, by itself or tied to others.
+    fn begin(&mut self, name: &str, verb: &Verb, asked: Asked, turn: &mut Turn) -> Result {
+        let service = self.services.get(name).ok_or("service does not exist")?;
+        let rollout = &service.record.rollout;
+        rollout::may(rollout, rollout::Verb::Apply)
+            .map_err(|refusal| busy(service, &refusal.to_string(), turn))?;
+        let was = rollout.current().filter(|_| !rollout.stopped());
+        self.apply(name, asked.by, turn)?;
+        if let (&Verb::Together { atomic, line }, Some(service)) = (verb, self.touch(name, turn)) {
+            let number = asked.first + line;
+            service.record.bond = Some(Bond { number, atomic, was, part: Part::Pulls });
+        }
+        Ok(())
+    }
+
     fn server_verb(&mut self, verb: Verb, turn: &mut Turn) -> Result {
         if !self.node.up {
             return Err("node does not answer; look at the server's log and try again".to_string());
@@ -166,6 +199,7 @@ impl World {
             Verb::Down => turn.orders.push(Order::Down),
             // The parser gives all others a service.
             Verb::Apply
+            | Verb::Together { .. }
             | Verb::Pause
             | Verb::Resume
             | Verb::Cancel
@@ -230,11 +264,15 @@ impl World {
         let reference = preparing.reference.clone();
         turn.tell(name, format!("pulling {reference}"));
         self.pulls.begin(name, &reference, manifest.progress_deadline_ms, turn.now);
-        turn.orders.push(Order::Pull { reference });
+        let pull = Order::Pull { reference };
+        // One is enough for all that are applied together.
+        if !turn.orders.contains(&pull) {
+            turn.orders.push(pull);
+        }
         if let Some(service) = self.touch(name, turn) {
             service.coming = Some((preparing.text.clone(), Arc::new(manifest)));
             service.record.preparing = Some(preparing);
-            service.record.outcome = None;
+            (service.record.bond, service.record.outcome) = (None, None);
         }
         Ok(())
     }
@@ -276,7 +314,7 @@ impl World {
         let spec = spec(manifest, way);
         let note = way.note(manifest).filter(|_| spec.strategy == Strategy::Rolling);
         note.into_iter().for_each(|note| turn.tell(name, note));
-        self.event(name, Event::RolledBack { version, spec }, turn);
+        self.event(name, Event::RolledBack { version, spec, reason: None }, turn);
         Ok(())
     }
 

@@ -75,7 +75,11 @@ impl Files {
         let world = self.world.lock();
         let now = clock::now();
         let Some(name) = &at.service else {
-            let text = show::at_root(&world, at.file, now).ok_or(Error::NotFound);
+            let text = match (at.file, &at.item) {
+                (File::App, Some(app)) => Some(show::app(&world, app)),
+                (file, _) => show::at_root(&world, file, now),
+            };
+            let text = text.ok_or(Error::NotFound);
             return text.map(|text| ninep::text(Bytes::from(text))).into();
         };
         let found = world.services.get(&**name).ok_or(Error::NotFound);

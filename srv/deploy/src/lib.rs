@@ -15,6 +15,9 @@
 pub mod act;
 pub mod arrival;
 pub mod audit;
+pub mod bond;
+#[cfg(test)]
+mod bond_test;
 pub mod book;
 pub mod clock;
 pub mod config;

@@ -44,7 +44,7 @@ impl Story {
 
     fn back(&mut self, version: u32) -> &mut Story {
         let spec = self.edition(version);
-        self.happens(Event::RolledBack { version: Version(version), spec })
+        self.happens(Event::RolledBack { version: Version(version), spec, reason: None })
     }
 
     fn pass(&mut self, ms: Millis) -> &mut Story {

@@ -1,5 +1,6 @@
 //! What is kept on disk of a service: everything a restarted server needs to go on.
 
+use crate::bond::Bond;
 use crate::clock::Millis;
 use crate::lock::Notes;
 use crate::past::End;
@@ -34,6 +35,9 @@ pub struct Record {
     pub previous: Option<Version>,
     /// An apply whose image is being fetched.
     pub preparing: Option<Preparing>,
+    /// What ties it to services that it is applied with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bond: Option<Bond>,
     /// How the last apply that never became an update ended: unchanged, or no image.
     pub outcome: Option<String>,
     /// The decision's own state.
@@ -115,6 +119,7 @@ impl Record {
             last_version: numbers.last_version,
             previous: None,
             preparing: None,
+            bond: None,
             outcome: None,
             rollout: rollout::Service::new(Id(numbers.next_id)),
         }

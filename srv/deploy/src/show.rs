@@ -360,6 +360,21 @@ fn status(world: &World, now: u64) -> String {
     table(&rows)
 }
 
+/// What one file deployed together, a line a service: `-` for a version that is not there yet.
+#[must_use]
+pub fn app(world: &World, app: &str) -> String {
+    let mut text = String::new();
+    for (service_name, service) in world.of_app(app) {
+        let rollout = &service.record.rollout;
+        let version = name(&service.record, rollout.current());
+        let version = if version.is_empty() { "-" } else { version.trim_end() };
+        let (have, want) = rollout.replicas();
+        let update = update_status(service);
+        let _ = writeln!(text, "{service_name} {version} {have}/{want} {update}");
+    }
+    text
+}
+
 /// What is wrong, where something is, within the width of a table.
 fn why(service: &Service) -> String {
     let wrong = matches!(update_status(service).as_str(), "failed" | "paused");

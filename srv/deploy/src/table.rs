@@ -86,6 +86,8 @@ pub enum File {
     NodeStatus,
     NodeCapacity,
     NodeAllocated,
+    Apps,
+    App,
     Images,
     Metrics,
     Routes,
@@ -105,7 +107,7 @@ use Shape::{Ctl, Dir, Draft, Grow, Lock, Text, Wait};
 pub const TREE: &[Row] = &[
     row("", 0o555, F::Root, Dir, ""),
     row("  help", 0o444, F::Help, Text, "this tree and the verbs, a line each"),
-    row("  ctl", 0o220, F::RootCtl, Ctl, "<verb> <service> [words]; push, cancel-push, gc, down"),
+    row("  ctl", 0o220, F::RootCtl, Ctl, "<verb> <service> [words]; together, push, gc, down …"),
     row("  error", 0o444, F::RootError, Text, "the last refused write to ctl or to manifests/"),
     row("  events", 0o444, F::RootEvents, Grow, "one line an event, all services"),
     row("  watch", 0o444, F::RootWatch, Wait, "the same lines, as they happen"),
@@ -171,6 +173,8 @@ pub const TREE: &[Row] = &[
     row("          log", 0o440, F::InstanceLog, Grow, "what it wrote"),
     row("          tail", 0o440, F::InstanceTail, Wait, "the same lines, as they are written"),
     row("          ctl", 0o220, F::InstanceCtl, Ctl, "restart | stop | signal NAME"),
+    row("  apps/", 0o555, F::Apps, Dir, "what one file deployed together"),
+    row("    <name>", 0o444, F::App, Text, "service, version, replicas, update: a line each"),
     row("  nodes/", 0o555, F::Nodes, Dir, ""),
     row("    <name>/", 0o555, F::Node, Dir, ""),
     row("      status", 0o444, F::NodeStatus, Text, "key=value lines"),
@@ -303,6 +307,6 @@ mod tests {
             assert!(parent.children().any(|child| child.file == row.file), "{row:?}");
         }
         assert_eq!(File::InstanceLog.parent(), File::Instance);
-        assert_eq!(File::Root.children().count(), 14);
+        assert_eq!(File::Root.children().count(), 15);
     }
 }

@@ -128,7 +128,7 @@ impl World {
     fn pulled(&mut self, reference: &str, digest: &str, turn: &mut Turn) {
         self.node.images.insert(digest.to_string());
         for (name, waits) in self.concerned(reference) {
-            if waits {
+            if waits && !self.waits_for_others(&name, digest, turn) {
                 self.resolved(&name, digest, turn);
             }
             for version in self.wanting(&name, reference) {
@@ -183,11 +183,12 @@ impl World {
         (service.record.preparing, service.coming) = (None, None);
         service.record.outcome = Some(outcome.to_string());
         turn.tell(name, outcome);
+        self.look_at_bond(name, turn);
     }
 
     /// The image of an apply has its digest, so the version has its name: it is compared with
     /// what is deployed, and becomes an update, a change in place, or nothing.
-    fn resolved(&mut self, name: &str, digest: &str, turn: &mut Turn) {
+    pub(crate) fn resolved(&mut self, name: &str, digest: &str, turn: &mut Turn) {
         self.pulls.end(name);
         let Some(service) = self.touch(name, turn) else { return };
         service.coming = None;

@@ -253,6 +253,7 @@ impl World {
             let health = after.map(|health| health.to_string()).unwrap_or_default();
             turn.tell(name, format!("{health}: {have} of {want} serve"));
         }
+        self.look_at_bond(name, turn);
     }
 
     /// Everything the service still waits for, asked for again.

@@ -1,5 +1,6 @@
 //! The verbs of `ctl`: one table, and the parser that reads a write of one or several lines.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -23,6 +24,13 @@ pub struct Row {
 pub enum Verb {
     /// Make the service what its manifest in `manifests/` says.
     Apply,
+    /// The same of one of several: no update begins before the images of all are there.
+    Together {
+        /// All or none: one that fails takes the others back.
+        atomic: bool,
+        /// Which line of the write names them.
+        line: u64,
+    },
     /// Hold the update in flight.
     Pause,
     /// Go on with a paused update.
@@ -72,7 +80,7 @@ impl Verb {
     /// or goes back does not: the way out is never locked.
     #[must_use]
     pub fn deploys(&self) -> bool {
-        matches!(self, Verb::Apply | Verb::Restart | Verb::Scale(_))
+        matches!(self, Verb::Apply | Verb::Together { .. } | Verb::Restart | Verb::Scale(_))
     }
 
     /// Whether it must be the only line of its write: what it does cannot be taken back. Locks
@@ -84,7 +92,7 @@ impl Verb {
     /// Whether instances are started by it, which needs room for what comes of them.
     #[must_use]
     pub fn begins(&self) -> bool {
-        matches!(self, Verb::Apply | Verb::Restart | Verb::Rollback(_) | Verb::Scale(_))
+        self.deploys() || matches!(self, Verb::Rollback(_))
     }
 
     /// Whether the node has to be there to be asked.
@@ -117,6 +125,16 @@ pub const VERBS: &[Row] = &[
     row("unlock", "", "take a deploy lock older than 5 minutes from its holder", true, |w| {
         none(w, Verb::Unlock)
     }),
+    row("together", "SERVICE…", "apply these, when the images of all are there", false, |w| {
+        several(w, false)
+    }),
+    row(
+        "atomic",
+        "SERVICE…",
+        "the same, all or none: one that fails takes all back",
+        false,
+        |w| several(w, true),
+    ),
     row("push", "name:tag PATH", "make an image of a directory or a program", false, |w| match w {
         [name, path] => Some(Verb::Push { name: (*name).to_string(), path: PathBuf::from(*path) }),
         _ => None,
@@ -141,6 +159,11 @@ const fn row(
 
 fn none(words: &[&str], verb: Verb) -> Option<Verb> {
     words.is_empty().then_some(verb)
+}
+
+fn several(words: &[&str], atomic: bool) -> Option<Verb> {
+    let fits = (1..=manifest::limits::APP_SERVICES_MAX).contains(&words.len());
+    fits.then_some(Verb::Together { atomic, line: 0 })
 }
 
 /// Lines in one write of a `ctl`, at most.
@@ -222,8 +245,26 @@ pub fn parse(text: &[u8], here: Option<&str>) -> Result<Vec<Line>, Refused> {
     match lines.len() {
         0 => Err(Refused::Empty { at_root: here.is_none() }),
         n if n > LINES_MAX => Err(Refused::TooMany),
-        _ => lines.into_iter().map(|line| parse_line(line, here)).collect(),
+        _ => {
+            let lines: Result<Vec<Line>, Refused> =
+                lines.into_iter().map(|line| parse_line(line, here)).collect();
+            Ok((0..).zip(lines?).flat_map(|(at, line)| each(line, at)).collect())
+        }
     }
+}
+
+/// A line that names several services, as a line each; who is named twice is meant once.
+fn each(line: Line, at: u64) -> Vec<Line> {
+    let Verb::Together { atomic, .. } = line.verb else { return vec![line] };
+    let mut words = line.text.split_whitespace();
+    let verb = words.next().unwrap_or_default();
+    let names: BTreeSet<&str> = words.collect();
+    let one = |name: &str| Line {
+        text: format!("{verb} {name}"),
+        service: Some(name.to_string()),
+        verb: Verb::Together { atomic, line: at },
+    };
+    names.into_iter().map(one).collect()
 }
 
 fn parse_line(line: &str, here: Option<&str>) -> Result<Line, Refused> {

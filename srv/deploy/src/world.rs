@@ -276,7 +276,7 @@ impl Service {
     #[must_use]
     pub fn in_flight(&self) -> bool {
         let moving = self.record.rollout.update().is_some_and(|update| update.paused.is_none());
-        self.record.preparing.is_some() || moving
+        self.record.preparing.is_some() || moving || self.is_bound()
     }
 
     /// Who has begun a deploy on his side, while nothing of it has come here.
@@ -291,6 +291,14 @@ impl Service {
     pub fn outcome(&self) -> String {
         let decided = || self.record.rollout.outcome().map(|outcome| outcome.to_string());
         self.record.outcome.clone().or_else(decided).unwrap_or_else(|| "none".to_string())
+    }
+
+    /// The app it belongs to: as `manifests/` says, or what is deployed where that is gone.
+    #[must_use]
+    pub fn app(&self) -> Option<String> {
+        let deployed = || self.record.edition(self.record.rollout.current()).map(|one| &one.text);
+        let draft = self.record.draft.as_ref().map(|draft| &draft.text);
+        manifest::app_of(draft.or_else(deployed)?)
     }
 
     /// What its instances have reserved on a node; see [`Book::reserved`].
@@ -337,6 +345,17 @@ impl World {
     #[must_use]
     pub fn latest(&self) -> Millis {
         self.services.values().map(|one| one.record.rollout.latest()).max().unwrap_or(0)
+    }
+
+    /// The services that one file deployed together, as their manifests say: by name.
+    pub fn of_app(&self, app: &str) -> impl Iterator<Item = (&String, &Service)> {
+        self.services.iter().filter(move |(_, one)| one.app().as_deref() == Some(app))
+    }
+
+    /// The names of all apps.
+    #[must_use]
+    pub fn apps(&self) -> BTreeSet<String> {
+        self.services.values().filter_map(Service::app).collect()
     }
 
     /// What all instances on the node have reserved.

@@ -110,7 +110,7 @@ fn told(world: &mut World, mut turn: Turn, lines: &mut Vec<String>) {
     }
 }
 
-fn check(script: &str) {
+pub(crate) fn check(script: &str) {
     run(&mut World::default(), script);
 }
 
@@ -135,8 +135,10 @@ fn run(world: &mut World, script: &str) {
     assert_eq!(got, wanted, "at the end");
 }
 
-const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-const B: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+pub(crate) const A: &str =
+    "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+pub(crate) const B: &str =
+    "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
 /// A service of one instance at v1, and what it took.
 fn at_v1() -> String {

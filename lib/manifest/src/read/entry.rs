@@ -2,6 +2,8 @@
 
 use crate::args::Args;
 use crate::error::quoted;
+use crate::form::Form;
+use crate::keys::Id;
 use crate::kinds::Secret;
 use crate::limits::LABEL_CHARS_MAX;
 use crate::manifest::Manifest;
@@ -36,15 +38,17 @@ pub(super) fn config(m: &mut Manifest, args: &mut Args<'_>) -> Option<()> {
 pub(super) fn secret(args: &mut Args<'_>) -> Option<Secret> {
     let name = args.word()?;
     file_name(args, name)?;
-    args.once(name)?;
-    let mut env = None;
-    if args.more() {
-        args.choice(&[("env", ())])?;
-        let key = args.word()?;
-        variable(args, key)?;
-        env = Some(key.to_owned());
+    let secret = name.to_owned();
+    if !args.more() {
+        args.once(name)?;
+        return Some(Secret { name: secret, env: None });
     }
-    Some(Secret { name: name.to_owned(), env })
+    args.choice(&[("env", ())])?;
+    let key = args.word()?;
+    variable(args, key)?;
+    // A variable has one value, a secret's or another.
+    args.once_of(Id::Env, key)?;
+    Some(Secret { name: secret, env: Some(key.to_owned()) })
 }
 
 /// The name of an environment variable (POSIX, 8.1) that is the manifest's to set.
@@ -58,7 +62,9 @@ fn variable(args: &mut Args<'_>, name: &str) -> Option<()> {
         ));
     }
     if GIVEN.contains(&name) {
-        let instead = if name == "PORT" { "; write port NUMBER instead" } else { "" };
+        let port =
+            args.told.form.say("; write port NUMBER instead", "; write port = NUMBER instead");
+        let instead = if name == "PORT" { port } else { "" };
         return args.wrong(format!("{name} is given by deploy itself{instead}; remove the line"));
     }
     Some(())
@@ -82,7 +88,8 @@ fn file_name(args: &mut Args<'_>, name: &str) -> Option<()> {
 
 /// Who writes `KEY="a b"` means quotes of another language.
 fn warn_of_quotes(args: &mut Args<'_>, value: &str) {
-    if value.len() >= 2 && value.starts_with('"') && value.ends_with('"') {
+    let flat = args.told.form == Form::Flat;
+    if flat && value.len() >= 2 && value.starts_with('"') && value.ends_with('"') {
         args.warn("the quotes \" are part of the value; quote with ' instead");
     }
 }

@@ -50,12 +50,12 @@ pub(super) fn volume(args: &mut Args<'_>) -> Option<Volume> {
     let source = match dir {
         Some(dir) => VolumeSource::Host { dir: dir.to_owned(), read_only: args.flag("ro") },
         None => {
-            let ephemeral = args.flag("ephemeral");
+            let (ephemeral, shared) = (args.flag("ephemeral"), args.flag("shared"));
             let size_bytes = match args.more() {
                 true => Some(args.size(1, SIZE_BYTES_MAX)?),
                 false => None,
             };
-            VolumeSource::Named { name: word.to_owned(), ephemeral, size_bytes }
+            VolumeSource::Named { name: word.to_owned(), ephemeral, shared, size_bytes }
         }
     };
     Some(Volume { source, path })
@@ -65,8 +65,8 @@ pub(super) fn constraint(args: &mut Args<'_>) -> Option<Constraint> {
     let word = args.word()?;
     let constraint = match word {
         "spread" => Constraint::Spread { label: label(args)? },
-        "affinity" => Constraint::Affinity { service: service(args)? },
-        "anti-affinity" => Constraint::AntiAffinity { service: service(args)? },
+        "affinity" => Constraint::Affinity { service: args.name()? },
+        "anti-affinity" => Constraint::AntiAffinity { service: args.name()? },
         _ => comparison(args, word)?,
     };
     args.once(&format!("{constraint:?}"))?;
@@ -95,10 +95,6 @@ fn comparison(args: &mut Args<'_>, word: &str) -> Option<Constraint> {
 fn label(args: &mut Args<'_>) -> Option<String> {
     let word = args.word()?;
     if is_label(word) { Some(word.to_owned()) } else { args.wrong(not_a_label(word)) }
-}
-
-fn service(args: &mut Args<'_>) -> Option<String> {
-    args.value(|word| check_name(word).map(|()| word.to_owned()))
 }
 
 fn not_a_label(word: &str) -> String {

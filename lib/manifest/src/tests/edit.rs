@@ -1,7 +1,7 @@
-//! The change of `replicas` in a text.
+//! The change of `replicas` in a text, and the app that it says.
 
 use super::manifest;
-use crate::edit::with_replicas;
+use crate::edit::{app_of, with_replicas};
 
 #[track_caller]
 fn check(text: &str, replicas: u32, wanted: &str) {
@@ -32,4 +32,14 @@ fn a_missing_line_is_added_at_the_end() {
         5,
         "image app\n# replicas 2\nenv A='replicas 3'\nreplicas 5\n",
     );
+}
+
+#[test]
+fn the_app_of_a_text_is_found_whatever_else_is_wrong_with_it() {
+    let check = |text: &str, app: Option<&str>| assert_eq!(app_of(text).as_deref(), app, "{text}");
+    check("image web:1\napp shop\n", Some("shop"));
+    check("  app 'shop' # ours\r\nreplicas many\n", Some("shop"));
+    check("image web:1\n", None);
+    check("app\napple shop\napp Shop\napp a b\n", None);
+    check("env A='\napp shop\n", Some("shop"));
 }

@@ -7,7 +7,7 @@ use crate::diff::{Outcome, diff, outcome};
 use crate::edit::with_replicas;
 use crate::keys::keys;
 use crate::manifest::Manifest;
-use crate::parse::{parse, parse_keys};
+use crate::parse::{parse, parse_whole};
 use crate::print::print;
 
 /// Right and wrong words of all kinds of keys, so that many lines are nearly right.
@@ -83,11 +83,11 @@ fn any_manifest() -> impl Strategy<Value = Manifest> {
         let mut text = "image app\n".to_owned();
         for line in lines {
             let longer = format!("{text}{line}\n");
-            if parse_keys("web", &longer, false).manifest.is_some() {
+            if parse_whole("web", &longer).manifest.is_some() {
                 text = longer;
             }
         }
-        parse_keys("web", &text, false).manifest.unwrap()
+        parse_whole("web", &text).manifest.unwrap()
     })
 }
 
@@ -111,7 +111,7 @@ proptest! {
     #[test]
     fn what_is_printed_parses_to_an_equal_manifest(manifest in any_manifest()) {
         let text = print(&manifest);
-        let parsed = parse_keys("web", &text, false);
+        let parsed = parse_whole("web", &text);
         prop_assert_eq!(parsed.errors, []);
         prop_assert_eq!(parsed.manifest.unwrap(), manifest);
     }
@@ -132,6 +132,6 @@ proptest! {
     ) {
         let scaled = with_replicas(&print(&manifest), replicas);
         let wanted = Manifest { replicas, ..manifest };
-        prop_assert_eq!(parse_keys("web", &scaled, false).manifest, Some(wanted));
+        prop_assert_eq!(parse_whole("web", &scaled).manifest, Some(wanted));
     }
 }

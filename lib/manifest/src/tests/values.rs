@@ -1,7 +1,7 @@
 //! One directive a case: what its words come to.
 
 use super::{manifest, outcome};
-use crate::parse::{parse, parse_keys};
+use crate::parse::{parse, parse_whole};
 use crate::print::print;
 
 /// A manifest with an image, a port and this line: the canonical lines it adds, or its problems
@@ -14,7 +14,7 @@ fn check(line: &str, wanted: &str) {
 /// As [`check`], with keys that do not take effect yet.
 #[track_caller]
 fn check_later(line: &str, wanted: &str) {
-    check_of(&parse_keys("web", &format!("image app\nport 80\n{line}\n"), false), line, wanted);
+    check_of(&parse_whole("web", &format!("image app\nport 80\n{line}\n")), line, wanted);
 }
 
 #[track_caller]

@@ -329,7 +329,7 @@ impl Chaos {
         let Some(version) = to else { return };
         let spec = self.world.service.spec(version).or(self.specs.get(&version)).cloned();
         if let Some(spec) = spec {
-            self.ask(Event::RolledBack { version, spec });
+            self.ask(Event::RolledBack { version, spec, reason: None });
         }
     }
 

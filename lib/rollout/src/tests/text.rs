@@ -21,7 +21,10 @@ pub(super) fn event(line: &str, spec: &mut Spec, newest: u64) -> Event {
     match verb {
         "apply" => Event::Applied { version: version(), spec: manifest(spec, &rest[1..]) },
         "change" => Event::Changed { version: version(), spec: manifest(spec, &rest[1..]) },
-        "rollback" => Event::RolledBack { version: version(), spec: manifest(spec, &rest[1..]) },
+        "rollback" => {
+            let (version, spec) = (version(), manifest(spec, &rest[1..]));
+            Event::RolledBack { version, spec, reason: None }
+        }
         "pause" => Event::Paused,
         "resume" => Event::Resumed,
         "cancel" => Event::Cancelled,

@@ -91,6 +91,9 @@ impl Files {
         let item = match below_what(at.file) {
             Some(File::Past) => service.is_some_and(|s| at.edition(s).is_some()),
             Some(File::Instance) => service.is_some_and(|s| at.instance(s).is_some()),
+            Some(File::App) => {
+                at.item.as_deref().is_some_and(|app| world.of_app(app).next().is_some())
+            }
             Some(File::Node) => at.item.as_deref() == Some(world.node.name.as_str()),
             Some(File::Edge) => {
                 at.item.as_deref().is_some_and(|name| world.edges.all().contains_key(name))
@@ -106,6 +109,7 @@ impl Files {
         let names: Vec<String> = match at.file {
             File::Manifests => self.drafts(),
             File::Active => self.world.lock().services.keys().cloned().collect(),
+            File::Apps => self.world.lock().apps().into_iter().collect(),
             File::Edges => self.world.lock().edges.all().keys().cloned().collect(),
             File::Nodes => {
                 let name = self.world.lock().node.name.clone();
