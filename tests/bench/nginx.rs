@@ -21,7 +21,8 @@ pub(crate) fn start(dir: &Path, servers: &str, core: u32) -> Result<Option<Progr
 /// It cannot be written.
 pub(crate) fn configure(dir: &Path, servers: &str) -> Result<String, String> {
     let text = format!(
-        "daemon off; worker_processes 1; pid {0}/pid; error_log stderr crit;\n\
+        "daemon off; worker_processes 1; worker_shutdown_timeout 1s; pid {0}/pid; \
+         error_log stderr crit;\n\
          events {{ worker_connections 9000; }}\n\
          http {{ access_log off; keepalive_requests 1000000000; \
          client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f; \
