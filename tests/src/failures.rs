@@ -168,9 +168,9 @@ async fn what_was_asked_for_and_what_was_answered_is_in_a_log_that_only_grows() 
             assert!(line.contains("Z uid=0 connection="), "{line}");
         };
         has(" manifests/web: write ");
-        has(" ctl: apply: accepted");
+        has(" active/web/ctl: apply: accepted");
         has(" ctl: puase web: refused: ");
-        has(" ctl: rollback: refused: rollback: no previous version");
+        has(" active/web/ctl: rollback: refused: rollback: no previous version");
         has(": refused: manifest refused: ");
         has(" active/web/instances: restart 0: accepted");
     };

@@ -189,7 +189,7 @@ fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// An exit in words: `exited with status 3`, `killed by SIGKILL, out of memory`.
+/// An exit in words: `exited with status 3`, `killed by SIGKILL, out of memory: the limit is …`.
 pub(crate) fn describe(exit: &Exit) -> String {
     let mut text = match &exit.signal {
         Some(signal) => format!("killed by SIG{signal}"),
@@ -200,7 +200,9 @@ pub(crate) fn describe(exit: &Exit) -> String {
     }
     if let Some(reason) = &exit.reason {
         text.push_str(": ");
-        text.push_str(reason);
+        // A shim says it in full, so that its words can stand alone.
+        let said = reason.strip_prefix("out of memory: ").filter(|_| exit.oom);
+        text.push_str(said.unwrap_or(reason));
     }
     text
 }

@@ -47,10 +47,12 @@ pub enum Refusal {
     #[error("no update in flight")]
     NotInFlight,
     /// Cancel of an update that has ended, and whose exits are still counted.
-    #[error("update to {to} has ended and is being validated; rollback goes back")]
+    #[error("update to {to} has ended and is being validated{}", back(*.first))]
     Validating {
         /// Where it went.
         to: Version,
+        /// There is nothing before it to go back to.
+        first: bool,
     },
     /// A second `pause`.
     #[error("update is already paused; resume, cancel or rollback")]
@@ -91,6 +93,11 @@ pub enum Refusal {
     /// It is being removed.
     #[error("service is being removed")]
     Removing,
+}
+
+/// Where an update that has ended leads still, unless it is the first.
+fn back(first: bool) -> &'static str {
+    if first { "" } else { "; rollback goes back" }
 }
 
 /// ` to v3`, or nothing.
@@ -154,7 +161,9 @@ fn at_rest(service: &Service, verb: Verb) -> Result<(), Refusal> {
     let stopped = service.stand == Stand::Stopped;
     match verb {
         Verb::Pause | Verb::Resume | Verb::Cancel => Err(match &service.watch {
-            Some(watch) => Refusal::Validating { to: watch.version },
+            Some(watch) => {
+                Refusal::Validating { to: watch.version, first: watch.previous.is_none() }
+            }
             None => Refusal::NotInFlight,
         }),
         Verb::Rollback if service.current.is_none() => Err(Refusal::NoPrevious),

@@ -6,6 +6,7 @@
 use crate::arrival::{InstanceVerb, Request};
 use crate::clock::{Millis, stamp};
 use crate::lock::Hand;
+use crate::verbs;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -62,7 +63,7 @@ pub fn asked(request: &Request) -> Vec<(String, String)> {
     let draft = |service: &str| format!("manifests/{service}");
     match request {
         Request::Verbs { lines, .. } => {
-            lines.iter().map(|line| ("ctl".to_string(), line.text.clone())).collect()
+            lines.iter().map(|line| (ctl(line), line.text.clone())).collect()
         }
         Request::Instance { service, id, verb } => {
             let verb = match verb {
@@ -80,6 +81,15 @@ pub fn asked(request: &Request) -> Vec<(String, String)> {
         Request::Strange { file, what, .. } => vec![(file.clone(), what.clone())],
         Request::Over { request, .. } => asked(request),
         Request::Place { .. } | Request::Edge { .. } | Request::Lock { .. } => Vec::new(),
+    }
+}
+
+/// The `ctl` that a line was written to: at the root the line names its service.
+fn ctl(line: &verbs::Line) -> String {
+    let named = line.text.split_whitespace().nth(1);
+    match line.service.as_deref().filter(|name| named != Some(*name)) {
+        Some(name) => format!("active/{name}/ctl"),
+        None => "ctl".to_string(),
     }
 }
 
@@ -209,6 +219,22 @@ mod tests {
         let told = line("a\nb: accepted", Some("two\nlines\n")).to_string();
         assert!(told.ends_with(" ctl: a b: accepted: refused: two lines"), "{told}");
         assert!(line(&"é".repeat(9_999), None).to_string().len() < 600);
+    }
+
+    #[test]
+    fn of_a_verb_it_is_told_which_service_it_was_for() {
+        let by = crate::record::By { uid: 7, name: "ann".to_string() };
+        let told = |text: &str, here: Option<&str>| {
+            let lines = verbs::parse(text.as_bytes(), here).unwrap();
+            let asked = asked(&Request::Verbs { lines, by: by.clone() });
+            let told: Vec<String> =
+                asked.into_iter().map(|(file, what)| format!("{file}: {what}")).collect();
+            told.join("; ")
+        };
+        assert_eq!(told("scale 3\nrollback v1", Some("web")), {
+            "active/web/ctl: scale 3; active/web/ctl: rollback v1"
+        });
+        assert_eq!(told("stop web\ngc", None), "ctl: stop web; ctl: gc");
     }
 
     #[test]

@@ -56,6 +56,9 @@ impl World {
         if nodes.is_empty() || fits >= needs {
             return Ok(full);
         }
+        if !self.node.up {
+            return Err(format!("node {} does not answer; try again when it does", self.node.name));
+        }
         if surge > 0 && fits > growth {
             return Ok(Way { batch: fits - growth, turn_round: false });
         }

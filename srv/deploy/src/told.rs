@@ -210,12 +210,15 @@ impl World {
             Err(reason) => return self.unprepare(name, &format!("failed: {reason}"), turn),
         };
         let spec = spec(&manifest, way);
+        let current = self.services.get(name).and_then(|one| one.record.rollout.current());
+        if let (manifest::Outcome::Unchanged, Some(version)) = (outcome, current) {
+            // Who deployed it, when and why stays so in the history.
+            return self.unprepare(name, &format!("unchanged {version}"), turn);
+        }
         let number = self.number(name, new, turn);
         let Some(version) = number else { return };
         match outcome {
-            manifest::Outcome::Unchanged => {
-                self.unprepare(name, &format!("unchanged {version}"), turn);
-            }
+            manifest::Outcome::Unchanged => {}
             manifest::Outcome::InPlace => self.step(name, Event::Changed { version, spec }, turn),
             manifest::Outcome::Update => {
                 way.note(&manifest).iter().for_each(|note| turn.tell(name, note.as_str()));
