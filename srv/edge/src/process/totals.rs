@@ -15,8 +15,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::live::Live;
 use crate::metrics::Counts;
 
-/// How old what is on disk may be when a process is killed.
+/// How old what is on disk may be when a process is killed, where it is written in 20 ms; that of
+/// ten thousand routes takes longer, and is older.
 pub(crate) const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// So many times as long as a write took, there is none: it takes a fiftieth of a core at most.
+pub(crate) const RESTS: u32 = 50;
 /// The files of processes by their ends.
 const COUNTS: &str = ".counts";
 /// The sum of those that are gone. Its first line says which of them was added last.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep};
 
 use super::front::Front;
 use super::handover::{Step, ask_to_yield, give};
@@ -23,7 +23,7 @@ use super::leave::Leaving;
 use super::sockets::{Place, Sockets};
 use super::state::State;
 use super::talk::{Door, Said, Talk};
-use super::totals::WRITE_EVERY;
+use super::totals::{RESTS, WRITE_EVERY};
 use super::{orphan, served};
 use crate::access::Access;
 use crate::acme::Orders;
@@ -307,12 +307,10 @@ async fn hear(talk: &Option<Talk>) -> Option<Said> {
 
 /// Writes what was counted now and then, so that one that is killed loses little of it.
 async fn count(front: Arc<Front>) {
-    let mut every = interval(WRITE_EVERY);
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        every.tick().await;
-        let front = front.clone();
+        let (front, began) = (front.clone(), Instant::now());
         // Not here, where names are answered and drains are waited for: tables are long.
         _ = spawn_blocking(move || front.count()).await;
+        sleep(WRITE_EVERY.max(began.elapsed() * RESTS)).await;
     }
 }
