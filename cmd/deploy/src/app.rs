@@ -47,17 +47,16 @@ impl Gone {
         }
     }
 
-    /// Says that it is gone, and what becomes of it.
+    /// Says that it is gone, and stays.
     ///
     /// # Errors
     /// When nobody reads standard output.
-    pub(crate) fn tell(&self, out: Out, removed: bool) -> Result<()> {
+    pub(crate) fn tell(&self, out: Out) -> Result<()> {
         let Gone { app, service, .. } = self;
         if out.json {
-            let phase = if removed { "removed" } else { "gone" };
-            return out.object(&json!({"service": service, "app": app, "phase": phase}));
+            return out.object(&json!({"service": service, "app": app, "phase": "gone"}));
         }
-        out.message(&format!("  {service}: {}", self.text(removed)));
+        out.message(&format!("  {service}: {}", self.text(false)));
         Ok(())
     }
 }

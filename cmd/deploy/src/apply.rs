@@ -99,7 +99,7 @@ async fn after(stage: &Stage<'_>, gone: Vec<Gone>, exit: Exit) -> Result<Exit> {
         let lines = gone.into_iter().map(|gone| (gone.service, "remove".to_string())).collect();
         return ask::run(link, out, command, Is::Remove, lines, Vec::new(), None).await;
     }
-    gone.iter().try_for_each(|gone| gone.tell(out, false)).map(|()| exit)
+    gone.iter().try_for_each(|gone| gone.tell(out)).map(|()| exit)
 }
 
 /// What is done on this side, with the locks held: nothing when the user gave up, and then nothing

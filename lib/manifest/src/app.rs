@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kinds::VolumeSource;
 use crate::manifest::Manifest;
-use crate::version::VersionName;
 
 /// The services and tasks of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,36 +56,7 @@ impl App {
         all
     }
 
-    /// The version of each service whose image's digest is known.
-    #[must_use]
-    pub fn versions(
-        &self,
-        digest: impl Fn(&Manifest) -> Option<String>,
-    ) -> BTreeMap<String, Option<VersionName>> {
-        let version = |service: &Manifest| digest(service).map(|digest| service.version(&digest));
-        self.services.iter().map(|service| (service.name.clone(), version(service))).collect()
-    }
-
     fn manifests(&self) -> impl Iterator<Item = &Manifest> {
         self.services.iter().chain(&self.tasks)
     }
-}
-
-/// What becomes of every service of an app, by name: `standing` is what the app has now,
-/// `wanted` what a new file says, as [`App::versions`] tells it.
-#[must_use]
-pub fn fates(
-    standing: &BTreeMap<String, VersionName>,
-    wanted: &BTreeMap<String, Option<VersionName>>,
-) -> BTreeMap<String, Fate> {
-    let gone = standing.keys().filter(|name| !wanted.contains_key(*name));
-    let there = wanted.iter().map(|(name, version)| {
-        let fate = match (standing.get(name), version) {
-            (None, _) => Fate::Added,
-            (Some(old), Some(new)) if old == new => Fate::Unchanged,
-            (Some(_), Some(_) | None) => Fate::Changed,
-        };
-        (name.clone(), fate)
-    });
-    gone.map(|name| (name.clone(), Fate::Gone)).chain(there).collect()
 }

@@ -5,8 +5,8 @@
 //! at once; [`excerpt()`] shows one with its line. [`print()`] writes a manifest in the flat
 //! language, which parses to an equal one: that is what a server keeps. [`Manifest::version`]
 //! names its meaning, whichever language it was written in; [`diff`] says what changed and
-//! whether anything has to restart for it, [`fates`] what becomes of each service of an app. The
-//! keys are one table ([`keys`]) from which parsers, printer and help are made.
+//! whether anything has to restart for it. The keys are one table ([`keys`]) from which parsers,
+//! printer and help are made.
 //!
 //! The flat language:
 //!
@@ -71,7 +71,7 @@ pub mod units;
 mod version;
 mod words;
 
-pub use app::{App, Fate, fates};
+pub use app::{App, Fate};
 pub use diff::{Change, Outcome, diff, outcome};
 pub use edit::{app_of, with_replicas};
 pub use error::Error;

@@ -1,6 +1,5 @@
 //! Cases of the language, a page an area, each through one `check`.
 
-mod app;
 mod diff;
 mod edit;
 mod hcl;

@@ -41,54 +41,8 @@ fn no_update_begins_before_the_images_of_all_are_there() {
     check(&both_at_v1());
 }
 
-#[test]
-fn an_image_that_is_missing_holds_nobody_else_up() {
-    check(&format!(
-        "{}
-         manifest web image web:2; port 80; cpu 0.1; memory 64M; validate 0
-         manifest api image api:2; port 80; cpu 0.1; memory 64M; validate 0
-         ctl together web api
-         > api: pulling api:2
-         > web: pulling web:2
-         > do pull api:2
-         > do pull web:2
-         node pulled web:2 digest={B}
-         node pull-failed api:2 permanent=true reason=gone
-         > api: failed: api:2: gone
-         > web: rolling update started v1→v2
-         > web: 1: scheduled on n
-         > web: 1: starting
-         > do start web-1
-        ",
-        both_at_v1()
-    ));
-}
-
-#[test]
-fn all_or_none_begins_nothing_when_an_image_is_missing() {
-    check(&format!(
-        "{}
-         manifest web image web:2; port 80; cpu 0.1; memory 64M; validate 0
-         manifest api image api:2; port 80; cpu 0.1; memory 64M; validate 0
-         ctl atomic web api
-         > api: pulling api:2
-         > web: pulling web:2
-         > do pull api:2
-         > do pull web:2
-         node pulled web:2 digest={B}
-         node pull-failed api:2 permanent=true reason=gone
-         > api: failed: api:2: gone
-         > web: rolled back: all or none, and api: api:2: gone
-         ctl atomic web
-         > web: pulling web:2
-         > do pull web:2
-        ",
-        both_at_v1()
-    ));
-}
-
-/// Both go to v2, and web is there.
-fn web_at_v2(verb: &str) -> String {
+/// They are to go to v2, and only web's image is there.
+fn both_to_v2(verb: &str) -> String {
     format!(
         "{}
          manifest web image web:2; port 80; cpu 0.1; memory 64M; validate 0
@@ -99,6 +53,45 @@ fn web_at_v2(verb: &str) -> String {
          > do pull api:2
          > do pull web:2
          node pulled web:2 digest={B}
+        ",
+        both_at_v1()
+    )
+}
+
+#[test]
+fn an_image_that_is_missing_holds_nobody_else_up() {
+    check(&format!(
+        "{}
+         node pull-failed api:2 permanent=true reason=gone
+         > api: failed: api:2: gone
+         > web: rolling update started v1→v2
+         > web: 1: scheduled on n
+         > web: 1: starting
+         > do start web-1
+        ",
+        both_to_v2("together")
+    ));
+}
+
+#[test]
+fn all_or_none_begins_nothing_when_an_image_is_missing() {
+    check(&format!(
+        "{}
+         node pull-failed api:2 permanent=true reason=gone
+         > api: failed: api:2: gone
+         > web: rolled back: all or none, and api: api:2: gone
+         ctl atomic web
+         > web: pulling web:2
+         > do pull web:2
+        ",
+        both_to_v2("atomic")
+    ));
+}
+
+/// Both go to v2, and web is there.
+fn web_at_v2(verb: &str) -> String {
+    format!(
+        "{}
          node pulled api:2 digest={A}
          > api: rolling update started v1→v2
          > api: 1: scheduled on n
@@ -118,7 +111,7 @@ fn web_at_v2(verb: &str) -> String {
          > web: done update v1→v2 (0.01s)
          > do remove web-0
         ",
-        both_at_v1()
+        both_to_v2(verb)
     )
 }
 

@@ -22,6 +22,9 @@ const QUOTED_CHARS: usize = 80;
 const BOUND: &str = "deployed all or none with others, which are in flight yet; wait for them, or \
                      cancel it first";
 
+/// Why there is nothing to roll back to.
+const NOWHERE_BACK: &str = "no previous version to go back to; history has only what is deployed";
+
 type Result = std::result::Result<(), String>;
 
 /// By whom, and from which number on a write ties services together.
@@ -52,7 +55,8 @@ impl World {
         }
         // A scratch turn: when a line is refused, nothing of the lines before it remains.
         let mut scratch = Turn { stamp: turn.stamp, hand: turn.hand, ..Turn::new(turn.now) };
-        let first = self.next_bond();
+        let together = lines.iter().any(|line| matches!(line.verb, Verb::Together { .. }));
+        let first = if together { self.next_bond() } else { 0 };
         for line in lines {
             let service = line.service.clone();
             let asked = Asked { by, first };
@@ -289,10 +293,7 @@ impl World {
             None => {
                 let strays = record.rollout.current().filter(|_| strays);
                 let back = record.rollout.rollback_target().or(strays).or(record.previous);
-                back.ok_or(
-                    "no previous version to go back to; history has only what is \
-                                deployed",
-                )?
+                back.ok_or(NOWHERE_BACK)?
             }
         };
         let known = record.versions.get(&version).zip(service.manifests.get(&version));

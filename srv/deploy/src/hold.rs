@@ -7,7 +7,6 @@ use crate::record::{By, Record};
 use crate::turn::Turn;
 use crate::verbs::{Line, Verb};
 use crate::world::{SERVICES_MAX, Service, World};
-
 use std::collections::BTreeSet;
 
 type Result = std::result::Result<(), String>;
@@ -184,9 +183,7 @@ impl World {
         let now = When { now: turn.now, stamp: turn.stamp };
         let after_ms = self.lock_force_ms;
         let Some(service) = self.touch(name, turn) else { return Ok(()) };
-        let before = service.lock.clone();
         let held = service.lock.force(by, now, after_ms).map_err(|refused| refused.to_string())?;
-        turn.locks.entry(name.to_string()).or_insert(before);
         turn.tell(name, format!("lock of {held}: broken by {}", who(by)));
         self.handed(name, turn);
         Ok(())
@@ -204,9 +201,7 @@ impl World {
     pub(crate) fn cancel_lock(&mut self, name: &str, by: &By, turn: &mut Turn) {
         let now = When { now: turn.now, stamp: turn.stamp };
         let Some(service) = self.touch(name, turn) else { return };
-        let before = service.lock.clone();
         let Some(held) = service.lock.cancel(by, now) else { return };
-        turn.locks.entry(name.to_string()).or_insert(before);
         turn.tell(name, format!("lock of {held}: cancelled by {}", who(by)));
         self.unprepare(name, "cancelled before anything was started", turn);
         self.handed(name, turn);

@@ -25,6 +25,10 @@ impl World {
                 turn.note(format!("collected {name} {digest} {bytes} bytes"));
             }
             Report::Swept { images, bytes } => self.swept(images, bytes, turn),
+            // An order of a server that died came to the node after all (law 8).
+            Report::Started { container, .. } if self.owner(&container).is_none() => {
+                turn.orders.push(Order::Remove { container });
+            }
             Report::Started { container, pid, address, port } => {
                 let now = turn.stamp;
                 self.container(&container, turn, |found| {
@@ -210,15 +214,18 @@ impl World {
             Err(reason) => return self.unprepare(name, &format!("failed: {reason}"), turn),
         };
         let spec = spec(&manifest, way);
-        let current = self.services.get(name).and_then(|one| one.record.rollout.current());
-        if let (manifest::Outcome::Unchanged, Some(version)) = (outcome, current) {
+        let version = match outcome {
             // Who deployed it, when and why stays so in the history.
-            return self.unprepare(name, &format!("unchanged {version}"), turn);
-        }
-        let number = self.number(name, new, turn);
-        let Some(version) = number else { return };
+            manifest::Outcome::Unchanged => {
+                self.services.get(name).and_then(|one| one.record.rollout.current())
+            }
+            manifest::Outcome::InPlace | manifest::Outcome::Update => self.number(name, new, turn),
+        };
+        let Some(version) = version else { return };
         match outcome {
-            manifest::Outcome::Unchanged => {}
+            manifest::Outcome::Unchanged => {
+                self.unprepare(name, &format!("unchanged {version}"), turn);
+            }
             manifest::Outcome::InPlace => self.step(name, Event::Changed { version, spec }, turn),
             manifest::Outcome::Update => {
                 way.note(&manifest).iter().for_each(|note| turn.tell(name, note.as_str()));

@@ -3,10 +3,11 @@
 
 use crate::arrival::{Answer, Arrival, Awaited, Heard, Order, Request};
 use crate::audit;
+use crate::bond::{Bond, Part};
 use crate::clock::Millis;
 use crate::grow::Grow;
 use crate::kept::Kept;
-use crate::lock::{Hand, Lock};
+use crate::lock::Hand;
 use crate::past::Failure;
 use crate::pulls::PULL_MS_MAX;
 use crate::record::{Preparing, Record};
@@ -52,8 +53,6 @@ pub struct Turn {
     pub kept: BTreeMap<String, BTreeMap<Id, Kept>>,
     /// What was known of failed instances, where it is changed.
     pub failures: BTreeMap<String, BTreeMap<Version, Failure>>,
-    /// Deploy locks as they were before somebody broke them, until the write that did is accepted.
-    pub locks: BTreeMap<String, Lock>,
     /// Services that are gone, with what is not saved of them.
     pub removed: BTreeMap<String, Service>,
     /// Lines to save and to tell.
@@ -268,6 +267,9 @@ impl World {
     /// Its apply waits for its image as its record says, or none does. Gives the image.
     pub(crate) fn waits_on(&mut self, name: &str, now: Millis) -> Option<String> {
         let service = self.services.get_mut(name)?;
+        // One whose image is there waits for those of others, which have deadlines of their own.
+        let is_there = |bond: &Bond| matches!(bond.part, Part::Waits { .. });
+        let there = service.record.bond.as_ref().is_some_and(is_there);
         let Some(Preparing { text, reference, .. }) = &service.record.preparing else {
             self.pulls.end(name);
             service.coming = None;
@@ -275,7 +277,9 @@ impl World {
         };
         let manifest = manifest::parse(name, text).manifest;
         let ms = manifest.as_ref().map_or(PULL_MS_MAX, |manifest| manifest.progress_deadline_ms);
-        self.pulls.go_on(name, reference, ms, now);
+        if !there {
+            self.pulls.go_on(name, reference, ms, now);
+        }
         let reference = reference.clone();
         service.coming = manifest.map(|manifest| (text.clone(), Arc::new(manifest)));
         Some(reference)

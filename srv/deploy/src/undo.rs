@@ -54,11 +54,6 @@ impl World {
             service.parse_manifests(name);
             self.waits_on(name, turn.now);
         }
-        for (name, before) in std::mem::take(&mut turn.locks) {
-            if let Some(service) = self.services.get_mut(&name) {
-                service.lock = before;
-            }
-        }
         // The node was not told to drop any of them.
         for (name, before) in &turn.kept {
             if let Some(service) = self.services.get_mut(name) {

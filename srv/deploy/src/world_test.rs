@@ -162,11 +162,10 @@ fn at_v1() -> String {
     )
 }
 
-#[test]
-fn a_first_deploy_and_a_rolling_update_go_step_by_step() {
-    check(&format!(
-        "{}
-         manifest web image web:2; port 80; cpu 0.4
+/// What it takes until its first instance of v2 starts.
+fn to_v2() -> String {
+    format!(
+        "manifest web image web:2; port 80; cpu 0.4
          ctl apply web
          > web: pulling web:2
          > do pull web:2
@@ -174,7 +173,15 @@ fn a_first_deploy_and_a_rolling_update_go_step_by_step() {
          > web: rolling update started v1→v2
          > web: 1: scheduled on n
          > web: 1: starting
-         > do start web-1
+         > do start web-1"
+    )
+}
+
+#[test]
+fn a_first_deploy_and_a_rolling_update_go_step_by_step() {
+    check(&format!(
+        "{}
+         {}
          node started web-1 pid=8 address=10.0.0.3
          node healthy web-1 ms=9
          > web: 1: healthy (0.00s)
@@ -186,7 +193,8 @@ fn a_first_deploy_and_a_rolling_update_go_step_by_step() {
          > do remove web-0
          node removed web-0
         ",
-        at_v1()
+        at_v1(),
+        to_v2()
     ));
 }
 
@@ -265,6 +273,20 @@ fn a_node_that_comes_back_is_asked_for_what_is_missing_and_rid_of_what_nobody_ow
          > -: node n answers
          > do remove stray-1
          > do remove web-9
+        ",
+        at_v1()
+    ));
+}
+
+#[test]
+fn what_starts_for_nobody_is_removed() {
+    check(&format!(
+        "{}
+         node started web-9 pid=9 address=10.0.0.9
+         > do remove web-9
+         node healthy web-9 ms=1
+         node exited web-9 code=0
+         node removed web-9
         ",
         at_v1()
     ));

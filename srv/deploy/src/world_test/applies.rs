@@ -1,6 +1,6 @@
 //! Applies that wait, that come too late, that are refused, and what a rollback goes back to.
 
-use super::{A, B, arrival, at_v1, check, run, told};
+use super::{A, B, arrival, at_v1, check, run, to_v2, told};
 use crate::arrival::{Arrival, Request};
 use crate::record::{By, Record};
 use crate::turn::Turn;
@@ -47,20 +47,13 @@ fn what_is_deployed_can_be_gone_back_to_however_it_came_to_be() {
         &format!(
             "ctl rollback web v1
              > refused: rollback web v1: version v1 (2bd7a8a3225c) is deployed already
-             manifest web image web:2; port 80; cpu 0.4
-             ctl apply web
-             > web: pulling web:2
-             > do pull web:2
-             node pulled web:2 digest={B}
-             > web: rolling update started v1→v2
-             > web: 1: scheduled on n
-             > web: 1: starting
-             > do start web-1
+             {}
              ctl rollback web
              > web: no room for the surge: stops before it starts, one at a time
              > web: rollback started v2→v1, one stops before one starts
              > do stop web-1
-            "
+            ",
+            to_v2()
         ),
     );
 }
@@ -158,4 +151,36 @@ fn a_write_of_several_lines_is_applied_whole_or_not_at_all() {
     told(&mut world, turn, &mut Vec::new());
     assert!(answered.try_recv().unwrap().is_err());
     assert_eq!(*world.services["web"].record, before);
+}
+
+#[test]
+fn who_has_his_image_waits_for_others_without_a_deadline_of_his_own() {
+    let mut world = World::default();
+    run(
+        &mut world,
+        &format!(
+            "node-up
+             > -: node n answers
+             manifest web image web:1
+             manifest api image api:1
+             ctl together web api
+             > api: pulling api:1
+             > web: pulling web:1
+             > do pull api:1
+             > do pull web:1
+             node pulled web:1 digest={A}"
+        ),
+    );
+    for (first, refused) in [("pause web", true), ("cancel web", true), ("cancel api", false)] {
+        let before = world.pulls.waits("web");
+        let last = if refused { "stop nobody" } else { "cancel web" };
+        let lines = verbs::parse(format!("{first}\n{last}\n").as_bytes(), None).unwrap();
+        let (answer, mut answered) = oneshot::channel();
+        let by = By { uid: 0, name: "root".to_string() };
+        let mut turn = Turn::new(9);
+        world.arrive(Arrival::Asked(Request::Verbs { lines, by }, answer), &mut turn);
+        told(&mut world, turn, &mut Vec::new());
+        assert_eq!((before, answered.try_recv().unwrap().is_err()), (false, refused), "{first}");
+    }
+    assert!(!world.pulls.waits("web") && !world.pulls.waits("api"));
 }
