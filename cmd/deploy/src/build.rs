@@ -1,7 +1,9 @@
 //! A manifest's `build`: a command on this side, its output shown as it comes. It has a process
-//! group of its own, so that whatever it started ends with it when the user gives up.
+//! group of its own, so that whatever it started ends with it when the user gives up, or is
+//! killed.
 
 use crate::error::{Error, Result};
+use crate::guard::Guard;
 use crate::out::{Out, tame};
 use crate::stop::Stop;
 use ninep::words;
@@ -63,9 +65,24 @@ impl Build<'_> {
         stop: &mut Stop,
         lost: impl Future<Output = Error>,
     ) -> Result<Built> {
-        let mut lost = pin!(lost);
         let (mut child, output) = self.start().map_err(|why| self.wrong(&words(&why)))?;
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let guard = group.and_then(Guard::of);
+        let went = self.watch(&mut child, group, output, (out, stop, lost)).await;
+        if let Some(guard) = guard {
+            guard.over().await;
+        }
+        went
+    }
+
+    async fn watch(
+        &self,
+        child: &mut Child,
+        group: Option<Pid>,
+        output: Receiver,
+        (out, stop, lost): (Out, &mut Stop, impl Future<Output = Error>),
+    ) -> Result<Built> {
+        let mut lost = pin!(lost);
         let mut shown = Shown { out, service: self.service, last: VecDeque::new() };
         let mut lines = Lines { output, rest: Vec::new() };
         let (mut open, mut late) = (true, None);
@@ -74,11 +91,11 @@ impl Build<'_> {
             tokio::select! {
                 biased;
                 () = stop.asked() => {
-                    end(&mut child, group).await;
+                    end(child, group).await;
                     return Ok(Built::Stopped);
                 }
                 why = &mut lost => {
-                    end(&mut child, group).await;
+                    end(child, group).await;
                     return Err(why);
                 }
                 ended = child.wait(), if late.is_none() => late = Some(Late::new(ended)),

@@ -6,6 +6,7 @@ use crate::out::Out;
 use crate::stop::Stop;
 use std::future::pending;
 use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 /// Within which anything here comes to an end.
@@ -68,6 +69,27 @@ async fn a_build_that_has_closed_its_output_ends_with_its_lock() {
         Error::Other("the lock is lost".to_string())
     };
     assert_eq!(run_until(&line, lost).await, Err("the lock is lost".to_string()));
+}
+
+#[tokio::test]
+async fn nothing_of_a_build_outlives_the_command_that_was_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let [alive, never] = ["alive", "never"].map(|name| dir.path().join(name));
+    let made = std::process::Command::new("mkfifo").args([&alive, &never]).status().unwrap();
+    assert!(made.success());
+    // Behind the shell something runs on that nobody waits for, and that is in nobody's hand.
+    let (there, never) = (alive.display(), never.display());
+    let line = format!("(exec 3>{there}; echo up >&3; cat {never}) & wait");
+    let mut building = Box::pin(run(&line));
+    let mut alive = tokio::select! {
+        opened = tokio::fs::File::open(&alive) => opened.unwrap(),
+        built = &mut building => panic!("{built:?}"),
+    };
+    // What a killed command does: nothing, but that all it has open is closed.
+    drop(building);
+    let mut text = String::new();
+    timeout(DEADLINE, alive.read_to_string(&mut text)).await.expect("its end").unwrap();
+    assert_eq!(text, "up\n");
 }
 
 #[tokio::test]

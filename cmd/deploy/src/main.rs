@@ -29,6 +29,7 @@ mod flag;
 mod flaw;
 mod follow;
 mod going;
+mod guard;
 mod help;
 mod history;
 mod hold;
