@@ -97,7 +97,7 @@ async fn at_rest(link: &Link, service: &str) -> Result<()> {
         return Ok(());
     }
     let to = if of("target").is_empty() { String::new() } else { format!(" to {}", of("target")) };
-    Err(Error::Other(format!(
+    Err(Error::Busy(format!(
         "{service}: update{to} in flight since {}, phase {}; wait for it, cancel it, or say \
          --supersede",
         of("started"),

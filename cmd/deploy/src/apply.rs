@@ -116,7 +116,8 @@ async fn ahead(stage: &Stage<'_>, drafts: &[Draft]) -> Result<Option<Vec<Arc<Hel
     let (held, commits) = looked;
     for (draft, commit) in drafts.iter().zip(commits) {
         let Some(lock) = lock_of(&held, draft) else { continue };
-        if ahead::build(stage, draft, lock, commit, &mut stop).await? == Built::Stopped {
+        let built = ahead::build(stage, draft, lock, commit, &mut stop).await;
+        if built.map_err(|error| error.of(&draft.service))? == Built::Stopped {
             return Ok(None);
         }
     }
@@ -132,9 +133,10 @@ async fn look(
     let held = hold::all(stage, &services).await?;
     let mut commits = Vec::new();
     for draft in drafts {
-        ahead::settled(stage, &draft.service).await?;
+        let of = |error: Error| error.of(&draft.service);
+        ahead::settled(stage, &draft.service).await.map_err(of)?;
         commits.push(match lock_of(&held, draft) {
-            Some(lock) => ahead::pre_flight(stage, draft, lock).await?,
+            Some(lock) => ahead::pre_flight(stage, draft, lock).await.map_err(of)?,
             None => None,
         });
     }

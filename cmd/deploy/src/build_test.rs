@@ -81,15 +81,21 @@ async fn nothing_of_a_build_outlives_the_command_that_was_killed() {
     let (there, never) = (alive.display(), never.display());
     let line = format!("(exec 3>{there}; echo up >&3; cat {never}) & wait");
     let mut building = Box::pin(run(&line));
+    let is_up = async {
+        let mut alive = tokio::fs::File::open(&alive).await.unwrap();
+        let mut up = [0; 3];
+        alive.read_exact(&mut up).await.unwrap();
+        assert_eq!(&up, b"up\n");
+        alive
+    };
     let mut alive = tokio::select! {
-        opened = tokio::fs::File::open(&alive) => opened.unwrap(),
+        alive = is_up => alive,
         built = &mut building => panic!("{built:?}"),
     };
     // What a killed command does: nothing, but that all it has open is closed.
     drop(building);
-    let mut text = String::new();
-    timeout(DEADLINE, alive.read_to_string(&mut text)).await.expect("its end").unwrap();
-    assert_eq!(text, "up\n");
+    let mut rest = Vec::new();
+    timeout(DEADLINE, alive.read_to_end(&mut rest)).await.expect("its end").unwrap();
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub(crate) enum Error {
         why: String,
     },
     /// The connection ended in the middle.
-    #[error("{0}; what was accepted goes on at the server: deploy status shows it")]
+    #[error("{0}; deploy status shows how things are at the server")]
     Lost(String),
     /// The server said no, to this file.
     #[error("{path}: {text}")]
@@ -51,6 +51,17 @@ pub(crate) enum Error {
     /// There is no room, as was found before anything was asked for.
     #[error("{0}")]
     NoRoom(String),
+    /// An update is in flight, as was found before anything was asked for.
+    #[error("{0}")]
+    Busy(String),
+    /// What goes wrong with one service of several.
+    #[error("{why}")]
+    Of {
+        /// Which.
+        service: String,
+        /// What.
+        why: Box<Error>,
+    },
     /// The time is over.
     #[error("{0}")]
     TimeOver(String),
@@ -72,11 +83,18 @@ impl Error {
             Error::Manifests(_) => Exit::Refused,
             Error::TimeOver(_) => Exit::TimeOver,
             Error::NoRoom(_) => Exit::NoRoom,
+            Error::Busy(_) => Exit::Locked,
+            Error::Of { why, .. } => why.exit(),
             Error::NoService(_) | Error::Local { .. } | Error::Other(_) => Exit::Other,
             // `deploy events | head` has what it wanted.
             Error::Output(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
             Error::Output(_) => Exit::Other,
         }
+    }
+
+    /// The same as what goes wrong with that service.
+    pub(crate) fn of(self, service: &str) -> Error {
+        Error::Of { service: service.to_string(), why: Box::new(self) }
     }
 
     /// What it says where the file is known already.
@@ -86,6 +104,9 @@ impl Error {
 
     /// The file at which the server said no, and its words.
     pub(crate) fn refused(&self) -> Option<(&str, &str)> {
+        if let Error::Of { why, .. } = self {
+            return why.refused();
+        }
         if let Error::Refused { path, text } = self { Some((path, text)) } else { None }
     }
 
@@ -124,13 +145,18 @@ pub(crate) fn refusal(text: &str) -> Exit {
     let begins = |word: &str| text.starts_with(word) || reason.starts_with(word);
     if begins("manifest refused") {
         Exit::Refused
-    } else if begins("lock is ") || begins("lock was ") {
+    } else if begins("lock is ") || begins("lock was ") || is_busy(text) {
         Exit::Locked
     } else if is_no_room(text) {
         Exit::NoRoom
     } else {
         Exit::Other
     }
+}
+
+/// Whether a reason is that somebody deploys already.
+fn is_busy(reason: &str) -> bool {
+    reason.contains(" in flight; wait for it") || reason.contains(" in flight since ")
 }
 
 /// Whether a reason is that there is no room: on any node, or on a disk.
@@ -168,7 +194,9 @@ mod tests {
         check("push web:2: no room: needs 84 MB, 3 MB free on /var/lib/deploy", 8);
         check("scale web 2: no space left on the disk for the state in /a: make room", 8);
         check("apply: no room for a second instance beside the one that runs", 8);
-        check("apply: update to v3 in flight; wait for it, or cancel it first", 1);
+        check("apply: update to v3 in flight; wait for it, or cancel it first", 6);
+        check("apply: another apply, by ann, is in flight since …, phase pull; wait for it", 6);
+        check("cancel: no update in flight", 1);
         check("permission denied", 1);
         check("lock is in use by ann (uid 1000) since …, phase build; wait for it: …", 6);
         check("apply: lock was taken by bob (uid 1001) at …; nothing you write counts …", 6);

@@ -18,7 +18,7 @@ pub(crate) enum Exit {
     RolledBack,
     /// There is no room on any node.
     NoRoom,
-    /// Somebody else has, or took, the deploy lock.
+    /// Somebody else has, or took, the deploy lock, or what he began is in flight.
     Locked,
     /// The new version failed; what worked was not touched.
     Failed,
@@ -40,7 +40,7 @@ pub(crate) const EXITS: [(Exit, &str); 13] = [
     (Exit::RolledBack, "failed and rolled back: the earlier version serves"),
     (Exit::Failed, "failed: what worked was not touched"),
     (Exit::Paused, "the update stands paused"),
-    (Exit::Locked, "somebody else has the deploy lock, or took it; nothing was changed"),
+    (Exit::Locked, "somebody deploys: has the lock, or took it, or an update is in flight"),
     (Exit::TimeOver, "--timeout or --wait-lock is over; an update goes on"),
     (Exit::NoRoom, "no room: on no node, or on the disk"),
     (Exit::Usage, "the command line is wrong"),

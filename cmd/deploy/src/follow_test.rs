@@ -145,7 +145,7 @@ fn a_refused_verb_says_why_and_what_it_is_called() {
         Is::Apply,
         "apply",
         refusal("apply: update to v8 in flight; wait for it, or cancel it first"),
-        1,
+        6,
         &["deploy: web: update to v8 in flight; wait for it, or cancel it first"],
     );
     check(

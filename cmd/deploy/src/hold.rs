@@ -39,7 +39,8 @@ pub(crate) async fn all(stage: &Stage<'_>, services: &[String]) -> Result<Vec<Ar
     if let Some(until) = until {
         let manner = Manner { force: command.force, until };
         for service in names {
-            held.push(Arc::new(take(link, out, service, manner, &said).await?));
+            let taken = take(link, out, service.clone(), manner, &said).await;
+            held.push(Arc::new(taken.map_err(|error| error.of(&service))?));
         }
         return Ok(held);
     }
@@ -50,8 +51,8 @@ pub(crate) async fn all(stage: &Stage<'_>, services: &[String]) -> Result<Vec<Ar
         break_all(link, &in_use).await?;
         tries.extend(each(link, in_use, &said).await);
     }
-    for (_, tried) in tries {
-        held.push(Arc::new(tried?));
+    for (service, tried) in tries {
+        held.push(Arc::new(tried.map_err(|error| error.of(&service))?));
     }
     Ok(held)
 }

@@ -85,7 +85,7 @@ impl Link {
 
     /// An error in other words, where a file is missed because its service is not there at all.
     pub(crate) async fn explained(&self, error: Error) -> Error {
-        let Error::Refused { path, .. } = &error else { return error };
+        let Some((path, _)) = error.refused() else { return error };
         let mut names = path.trim_start_matches('/').split('/');
         let (Some("active"), Some(service)) = (names.next(), names.next()) else { return error };
         if self.is_missing(&format!("active/{service}")).await {

@@ -52,7 +52,10 @@ fn sentence(error: &Error) -> String {
 fn failure(error: &Error) -> Vec<Value> {
     let flaws = error.refused().map_or(Vec::new(), |(path, text)| Flaw::of_refusal(path, text));
     let reason = numberless(&error.to_string());
-    let end = json!({"phase": "failed", "reason": reason, "exit": error.exit().code()});
+    let mut end = json!({"phase": "failed", "reason": reason, "exit": error.exit().code()});
+    if let Error::Of { service, .. } = error {
+        end["service"] = json!(service);
+    }
     flaws.iter().map(Flaw::json).chain([end]).collect()
 }
 
@@ -176,6 +179,9 @@ mod tests {
         let reason = "unknown verb \"frob\"; deploy help shows them all";
         check(&Error::Usage(usage), &[end(reason, 64)]);
         let (path, text) = ("manifests/web".to_string(), "manifest refused: line 2, column 3: bad");
+        let of = Error::Other("no".to_string()).of("web");
+        let end_of = json!({"service": "web", "phase": "failed", "reason": "no", "exit": 1});
+        check(&of, &[end_of]);
         let flaw = json!({
             "level": "error", "file": path, "line": 2, "column": 3, "message": "bad",
         });

@@ -23,11 +23,12 @@ pub(crate) struct WorkTree {
 
 /// Where a source is: paths are relative to the manifest's file.
 pub(crate) fn place(file: &str, source: Option<&str>) -> PathBuf {
-    let beside = match Path::new(file).parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    source.map_or(beside.to_path_buf(), |source| beside.join(source))
+    let beside = Path::new(file).parent().filter(|parent| !parent.as_os_str().is_empty());
+    match (beside, source) {
+        (Some(beside), Some(source)) => beside.join(source),
+        (Some(beside), None) => beside.to_path_buf(),
+        (None, source) => PathBuf::from(source.unwrap_or(".")),
+    }
 }
 
 impl WorkTree {

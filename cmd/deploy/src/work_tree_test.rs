@@ -32,11 +32,12 @@ fn a_source_is_relative_to_the_manifests_file() {
         assert_eq!(place(file, source), Path::new(want), "{file} {source:?}");
     };
     check("deploy/web", Some("../app"), "deploy/../app");
-    check("web", Some("app"), "./app");
+    check("web", Some("app"), "app");
+    check("web", Some("../app"), "../app");
     check("web", None, ".");
     check("/srv/web", None, "/srv");
     check("/srv/web", Some("/app"), "/app");
-    check("standard input", Some("app"), "./app");
+    check("standard input", Some("app"), "app");
 }
 
 #[tokio::test]
