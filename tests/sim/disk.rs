@@ -132,7 +132,8 @@ impl Disk {
             | Plant::ForgetsWay
             | Plant::RemovesInWord
             | Plant::MixesUp
-            | Plant::LosesNumbers => changes,
+            | Plant::LosesNumbers
+            | Plant::LosesBond => changes,
         }
     }
 }
@@ -153,6 +154,14 @@ impl Store for Disk {
             let plant = self.inner().plant;
             if plant == Plant::LosesNumbers && prefix.starts_with("gone") {
                 found.clear();
+            }
+            let api = |kv: &&mut Kv| plant == Plant::LosesBond && kv.key == "service/api";
+            for kv in found.iter_mut().filter(api) {
+                let mut value: serde_json::Value =
+                    serde_json::from_slice(&kv.value).unwrap_or_default();
+                if value["bond"].take().is_object() {
+                    kv.value = value.to_string().into_bytes();
+                }
             }
             for kv in found.iter_mut().filter(|_| plant == Plant::ForgetsWay) {
                 let text = String::from_utf8_lossy(&kv.value);

@@ -1,20 +1,16 @@
-//! What happens outside of the server: at the node, at the edges, and among people.
+//! What happens outside of the server: at the node and at the edges.
 
 use crate::edge::{self, Table};
 use crate::node;
-use crate::people::{NAMES, Wish};
 use crate::plant::Plant;
 use crate::server::Cause;
 use crate::sim::{Ev, Sim};
-use deployfs::arrival::{Arrival, Heard, InstanceVerb, Order, Request};
+use deployfs::arrival::{Arrival, Heard, Order, Request};
 use deployfs::edges::{Deed, Word};
-use deployfs::record::By;
 use deployfs::report::{Container, Report};
-use deployfs::verbs;
 use deployfs::world::split;
 use place::Resources;
 use std::collections::BTreeMap;
-use tokio::sync::oneshot;
 
 impl Sim {
     /// The server opens the node's events.
@@ -160,7 +156,8 @@ impl Sim {
             node::Later::Healthy(..)
             | node::Later::Stopped(..)
             | node::Later::Erased(_)
-            | node::Later::Fetched(_) => (None, None),
+            | node::Later::Fetched(_)
+            | node::Later::Pushed(_) => (None, None),
         };
         falls.iter().for_each(|id| self.laws.fell(id));
         self.node.comes(later, self.now, &mut self.chance);
@@ -243,7 +240,12 @@ impl Sim {
         let name = self.edges[which].name.to_string();
         self.ask(Request::Edge { name: name.clone() }, Some(Vec::new()));
         let words = self.edges[which].connected(self.now);
-        let deeds = std::iter::once(Deed::Opened(open)).chain(words.into_iter().map(Deed::Said));
+        let newest = self.server.world.lock().routes.newest().generation;
+        let deed = |word| match word {
+            Word::Began(0) => Deed::Began(newest),
+            said => Deed::Said(said),
+        };
+        let deeds = std::iter::once(Deed::Opened(open)).chain(words.into_iter().map(deed));
         for deed in deeds {
             self.arrives(Arrival::Edge { edge: name.clone(), deed }, None);
         }
@@ -266,69 +268,6 @@ impl Sim {
         self.laws.passed_on(&backends, &self.node);
         let counting = crate::laws::counting(&world, &self.edges);
         self.laws.serve_enough(&world, &counting, &self.edges, &self.node);
-    }
-
-    /// Somebody writes something.
-    pub(crate) fn ask(&mut self, request: Request, cause: Cause) {
-        if self.server.wheel.is_none() {
-            return;
-        }
-        let (answer, answered) = oneshot::channel();
-        self.server.answers.push(answered);
-        self.arrives(Arrival::Asked(request, answer), cause);
-    }
-
-    pub(crate) fn ask_lines(&mut self, name: &str, lines: &str) {
-        let Ok(lines) = verbs::parse(lines.as_bytes(), None) else { return };
-        let by = By { uid: 0, name: "root".to_string() };
-        self.ask(Request::Verbs { lines, by }, Some(vec![name.to_string()]));
-    }
-
-    /// People look at a service, and ask for something.
-    pub(crate) fn people_ask(&mut self) {
-        if self.is_calm() {
-            return;
-        }
-        let ms = self.chance.between(20, 1_200);
-        self.after(ms, Ev::People);
-        if self.server.wheel.is_none() {
-            return;
-        }
-        let name = NAMES[self.chance.below(self.people.services) as usize];
-        let (flying, deployed) = {
-            let world = self.server.world.lock();
-            let rollout = world.services.get(name).map(|service| &service.record.rollout);
-            let flying = rollout.is_some_and(|one| one.update().is_some());
-            (flying, rollout.is_some_and(|one| one.current().is_some()))
-        };
-        let wishes = self.people.ask(name, flying, deployed, &mut self.chance);
-        for wish in wishes {
-            let cause = Some(vec![name.to_string()]);
-            let service = name.to_string();
-            match wish {
-                Wish::Manifest(text) => self.ask(Request::Manifest { service, text }, cause),
-                Wish::Lines(lines) => self.ask_lines(name, &lines),
-                Wish::Unlink => self.ask(Request::Unlink { service }, cause),
-                Wish::Instance(pick) => self.ask_instance(name, pick),
-            }
-        }
-    }
-
-    fn ask_instance(&mut self, name: &str, pick: u64) {
-        let ids: Vec<rollout::Id> = {
-            let world = self.server.world.lock();
-            let rollout = world.services.get(name).map(|service| &service.record.rollout);
-            rollout.map(|one| one.instances().keys().copied().collect()).unwrap_or_default()
-        };
-        let Some(id) = ids.get((pick % ids.len().max(1) as u64) as usize).copied() else { return };
-        let verb = match pick >> 32 & 3 {
-            0 => InstanceVerb::Stop,
-            1 => InstanceVerb::Signal("TERM".to_string()),
-            _ => InstanceVerb::Restart,
-        };
-        self.laws.fell(&deployfs::world::container(name, id));
-        let service = name.to_string();
-        self.ask(Request::Instance { service, id, verb }, Some(vec![name.to_string()]));
     }
 }
 

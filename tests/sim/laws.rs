@@ -1,6 +1,7 @@
 //! The laws of updates, each in one sentence and one check, made on what is true: the containers
 //! on the node, the tables at the edges, the bytes on the disk, the lines that people read.
 
+use crate::bonds::{self, Bonds};
 use crate::edge::Edge;
 use crate::node::Node;
 use crate::seen::{Seen, Way};
@@ -9,7 +10,7 @@ use rollout::{Action, Kind, Service, Stage, resume};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The laws, from the first.
-pub(crate) const LAWS: [&str; 10] = [
+pub(crate) const LAWS: [&str; 11] = [
     "in a rolling update the healthy and routed instances, of all versions, are never fewer than \
      min(old, new replicas), but for instances that fail by themselves",
     "instances are never more than max(old, new replicas) + batch",
@@ -23,6 +24,8 @@ pub(crate) const LAWS: [&str; 10] = [
     "no container without a record; no record running without a process",
     "services do not touch each other",
     "version numbers and event numbers only grow",
+    "of services that are applied all or none, either every one's new version serves in the end, \
+     or every one runs again what it ran before",
 ];
 
 /// How long a container that no record owns may be there while node and server speak.
@@ -52,6 +55,8 @@ pub(crate) struct Laws {
     orphans: BTreeMap<String, u64>,
     /// By containers that left the routes: the edges that have counted ever since.
     leaving: BTreeMap<String, BTreeSet<&'static str>>,
+    /// Services that are applied all or none, by the number that ties them.
+    pub(crate) bonds: Bonds,
     /// When the clock of decisions went on by more than time had passed.
     pub(crate) leapt: u64,
     pub(crate) broken: Option<Broken>,
@@ -106,6 +111,7 @@ impl Laws {
                     self.running_has_a_process(name, rollout);
                     seen.look(name, rollout, &counting, edges, node);
                     seen.asks |= record.preparing.is_some();
+                    seen.bond = record.bond.as_ref().map(|bond| bond.number);
                     self.services.insert(name.clone(), seen);
                 }
             }
@@ -208,7 +214,13 @@ impl Laws {
             seen.serving = crate::seen::serving(&name, rollout, counting, edges, node);
             let (serve, floor, fallen) = (seen.serving.len(), seen.floor, seen.fallen.len());
             self.must(1, serve + fallen >= floor as usize, || {
-                format!("{name}: {serve} serve, {floor} promised, {fallen} failed by themselves")
+                let all = rollout.instances().values();
+                let all =
+                    all.map(|i| format!("{} {} {:?} {}, ", i.id, i.version, i.stage, i.healthy));
+                format!(
+                    "{name}: {serve} serve, {floor} promised, {fallen} failed by themselves, of {}",
+                    all.collect::<String>()
+                )
             });
         }
     }
@@ -277,15 +289,22 @@ impl Laws {
         self.orphans.clear();
     }
 
-    /// Law 9: a turn touched only those it heard of, or that waited for its moment.
+    /// Law 9: a turn touched only those it heard of, that are applied together with one of them,
+    /// or that waited for its moment.
     pub(crate) fn alone(&mut self, touched: &[String], causes: &BTreeSet<String>) {
-        for name in touched {
-            let seen = self.services.get(name);
-            let asks = seen.is_some_and(|seen| seen.asks);
-            self.must(9, asks || causes.contains(name), || {
-                format!("{name} was touched by what happened to {causes:?}")
-            });
-        }
+        let may = |(name, seen): &(&String, &Seen)| seen.asks || causes.contains(*name);
+        let may: BTreeMap<&String, &Seen> = self.services.iter().filter(may).collect();
+        let bonds: BTreeSet<u64> = may.values().filter_map(|seen| seen.bond).collect();
+        let tied = |name: &String| self.services.get(name).and_then(|seen| seen.bond);
+        let touches = |name: &&String| {
+            let tied = tied(name).is_some_and(|bond| bonds.contains(&bond));
+            tied || may.contains_key(name) || causes.contains(*name)
+        };
+        let strange = touched.iter().find(|name| !touches(name)).cloned();
+        self.must(9, strange.is_none(), || {
+            let strange = strange.unwrap_or_default();
+            format!("{strange} was touched by what happened to {causes:?}")
+        });
     }
 
     /// The server has begun again, from what was on the disk.
@@ -312,8 +331,10 @@ impl Laws {
             self.ends_once(name, &seen, &record.rollout);
             seen.look(name, &record.rollout, &counting, edges, node);
             seen.asks |= record.preparing.is_some();
+            seen.bond = record.bond.as_ref().map(|bond| bond.number);
             self.services.insert(name.clone(), seen);
         }
+        self.bonds = bonds::known(&self.bonds, world);
         for (name, numbers) in &world.gone {
             self.numbers_grow(name, numbers.next_id, numbers.last_version);
         }
@@ -333,6 +354,8 @@ impl Laws {
             });
         }
         for (name, service) in &world.services {
+            let bond = &service.record.bond;
+            self.must(11, bond.is_none(), || format!("at rest, {name} is bound: {bond:?}"));
             let rollout = &service.record.rollout;
             for i in rollout.instances().values().filter(|i| i.is_live()) {
                 let there = node.boxes.contains_key(&container(name, i.id));

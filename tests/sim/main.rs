@@ -8,6 +8,8 @@
 //!
 //! Never: sleeps, or asks a clock for anything but how long it took.
 
+mod asks;
+mod bonds;
 mod chance;
 mod disk;
 mod edge;

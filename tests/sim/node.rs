@@ -8,7 +8,7 @@ use deployfs::arrival::{Heard, Order};
 use deployfs::kept::Kept;
 use deployfs::report::{Container, Report};
 use rollout::Exit;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that comes to a container after a while.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub(crate) enum Later {
     Erased(String),
     /// An image is there, or cannot be had.
     Fetched(String),
+    /// An image is made.
+    Pushed(String),
 }
 
 /// One container as it is, whatever anybody was told.
@@ -65,6 +67,8 @@ pub(crate) struct Node {
     pub(crate) later: Vec<(u64, Later)>,
     pub(crate) told: Vec<Report>,
     pub(crate) answers: Vec<Heard>,
+    /// Images that are being made.
+    pub(crate) pushing: BTreeSet<String>,
     /// Nothing goes wrong by chance any more.
     pub(crate) calm: bool,
     made: u32,
@@ -97,12 +101,25 @@ impl Node {
                 }
             }
             Order::Collect { .. } => self.told.push(Report::Swept { images: 0, bytes: 0 }),
-            Order::Push { .. }
-            | Order::CancelPush { .. }
-            | Order::Down
-            | Order::Publish { .. }
-            | Order::Drain { .. }
-            | Order::Wake { .. } => {}
+            Order::Push { name, .. } => {
+                if self.pushing.insert(name.clone()) {
+                    self.later.push((chance.between(1, 3_000), Later::Pushed(name)));
+                } else {
+                    let reason = "it is being made already".to_string();
+                    self.told.push(Report::PushFailed { name, reason });
+                }
+            }
+            Order::CancelPush { name } => {
+                let gives_up = self.pushing.remove(&name);
+                if gives_up {
+                    let (name, reason) = (name.clone(), "given up".to_string());
+                    self.told.push(Report::PushFailed { name, reason });
+                }
+                let told = gives_up.then_some(()).ok_or_else(|| "no such push".to_string());
+                self.answers.push(Heard::CancelTold { name, told });
+            }
+            // The end of the machine is not a matter of what is decided.
+            Order::Down | Order::Publish { .. } | Order::Drain { .. } | Order::Wake { .. } => {}
         }
     }
 
@@ -178,6 +195,15 @@ impl Node {
                 if self.boxes.remove(&container).is_some() {
                     let log_bytes = self.logs.get(&container).map_or(0, |kept| kept.bytes);
                     self.told.push(Report::Removed { container, log_bytes });
+                }
+            }
+            Later::Pushed(name) => {
+                if self.pushing.remove(&name) {
+                    let (digest, reason) = (format!("sha256:{:064}", 0), "no room".to_string());
+                    self.told.push(match chance.strikes(200) {
+                        true => Report::PushFailed { name, reason },
+                        false => Report::Pushed { name, digest },
+                    });
                 }
             }
             Later::Fetched(reference) => {

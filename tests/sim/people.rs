@@ -23,14 +23,20 @@ pub(crate) struct People {
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// A manifest is written.
-    Manifest(String),
+    /// A manifest is written, of that service.
+    Manifest(String, String),
     /// Lines are written into the root `ctl`.
     Lines(String),
     /// An instance is restarted, stopped or signalled; the number picks it.
     Instance(u64),
     /// A manifest is removed.
     Unlink,
+    /// A place is made for a service.
+    Place,
+    /// The deploy lock is opened, or waited for.
+    Lock { wait: bool },
+    /// Somebody who has a lock open goes on; the number picks who, and how.
+    UnderLock(u64),
 }
 
 impl People {
@@ -57,7 +63,8 @@ impl People {
         }
         let apply = |people: &mut People, chance: &mut Chance| {
             let text = people.manifest(name, chance);
-            vec![Wish::Manifest(text), Wish::Lines(format!("apply {name}"))]
+            let manifest = Wish::Manifest(name.to_string(), text);
+            vec![manifest, Wish::Lines(format!("apply {name}"))]
         };
         let one = |words: &str| vec![Wish::Lines(format!("{words} {name}"))];
         let all = if flying {
@@ -68,9 +75,10 @@ impl People {
             100
         };
         if chance.below(100) < all {
-            return apply(self, chance);
+            let several = self.services > 1 && chance.strikes(250);
+            return if several { self.several(chance) } else { apply(self, chance) };
         }
-        match chance.below(22) {
+        match chance.below(34) {
             0 | 1 => one("pause"),
             2..=4 => one("resume"),
             5 => one("cancel"),
@@ -84,11 +92,36 @@ impl People {
             18 => vec![Wish::Lines(format!("apply {name}\nscale {name} {}", chance.below(4)))],
             19 => vec![Wish::Lines(format!("cancel {name}\napply {name}"))],
             20 => vec![Wish::Unlink],
-            _ => vec![Wish::Manifest("image app:1\nreplicas many\n".to_string())],
+            21 => vec![Wish::Manifest(name.to_string(), "image app:1\nreplicas many\n".into())],
+            22 => self.several(chance),
+            23 => vec![Wish::Lines("push made:1 /srv/made".to_string())],
+            24 => vec![Wish::Lines("cancel-push made:1".to_string())],
+            25 => vec![Wish::Lines("gc".to_string())],
+            26 => one("unlock"),
+            27 => vec![Wish::Place],
+            28 => vec![Wish::Lock { wait: false }],
+            29 => vec![Wish::Lock { wait: true }],
+            _ => vec![Wish::UnderLock(chance.draw())],
         }
     }
 
-    fn manifest(&mut self, name: &str, chance: &mut Chance) -> String {
+    /// Several services at once, all or none of them or each by itself.
+    fn several(&mut self, chance: &mut Chance) -> Vec<Wish> {
+        let verb = chance.pick(&["together", "atomic", "atomic"]);
+        let (mut wishes, mut line) = (Vec::new(), verb.to_string());
+        for name in &NAMES[..self.services as usize] {
+            // Some stay as they are, and are applied all the same.
+            if !chance.strikes(100) {
+                let text = self.manifest(name, chance);
+                wishes.push(Wish::Manifest((*name).to_string(), text));
+            }
+            let _ = write!(line, " {name}");
+        }
+        wishes.push(Wish::Lines(line));
+        wishes
+    }
+
+    pub(crate) fn manifest(&mut self, name: &str, chance: &mut Chance) -> String {
         self.last_image += MANNERS;
         let manner = if chance.strikes(self.bad) { chance.below(MANNERS) } else { 0 };
         // Now and then one that others have, too, and may be waiting for.

@@ -27,10 +27,12 @@ pub(crate) enum Plant {
     MixesUp,
     /// The store loses the numbers that a removed service has used.
     LosesNumbers,
+    /// The store loses what ties one service to others.
+    LosesBond,
 }
 
 impl Plant {
-    pub(crate) const ALL: [Plant; 10] = [
+    pub(crate) const ALL: [Plant; 11] = [
         Plant::AddsLate,
         Plant::StopsInWord,
         Plant::HealthyAtStart,
@@ -41,6 +43,7 @@ impl Plant {
         Plant::RemovesInWord,
         Plant::MixesUp,
         Plant::LosesNumbers,
+        Plant::LosesBond,
     ];
 
     /// The law it breaks; 0 for none.

@@ -73,3 +73,8 @@ fn law_9_finds_an_end_that_is_heard_of_another_service() {
 fn law_10_finds_numbers_that_are_used_again() {
     check(Plant::LosesNumbers);
 }
+
+#[test]
+fn law_11_finds_one_that_goes_on_when_the_others_went_back() {
+    check(Plant::LosesBond);
+}

@@ -4,7 +4,7 @@ use crate::edge::Edge;
 use crate::laws::way;
 use crate::node::Node;
 use deployfs::world::container;
-use rollout::{Action, Kind, Service, Strategy, Version, resume};
+use rollout::{Action, Kind, Service, Stage, Strategy, Version, resume};
 use std::collections::BTreeSet;
 
 /// An update, told apart from others.
@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     back: bool,
     /// Updates begun in this turn.
     pub(crate) begun: u32,
+    /// What ties it to others.
+    pub(crate) bond: Option<u64>,
     /// Something is asked of the edges, or an image of the node.
     pub(crate) asks: bool,
 }
@@ -101,6 +103,10 @@ impl Seen {
         self.routed = rollout.routed().iter().map(|id| container(name, *id)).collect();
         let still = |id: &String| node.boxes.get(id).is_none_or(|one| !one.healthy());
         self.fallen.extend(self.routed.intersection(&self.down).filter(|id| still(id)).cloned());
+        // It may have come into the routes and ended before anybody looked.
+        let ended = rollout.instances().values().filter(|i| i.stage == Stage::Ended);
+        let ended = ended.map(|i| container(name, i.id)).filter(|id| self.down.contains(id));
+        self.fallen.extend(ended.collect::<Vec<_>>());
         let there: BTreeSet<String> =
             rollout.instances().keys().map(|id| container(name, *id)).collect();
         self.down.retain(|id| there.contains(id));

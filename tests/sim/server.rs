@@ -1,11 +1,13 @@
 //! The server under test: its real wheel and world, its deaths, and what is checked of each turn.
 
+use crate::asks::Holder;
 use crate::disk::{Death, Disk, Write};
 use crate::edge::{self, Table};
 use crate::plant::Plant;
 use crate::sim::{Ev, Millis, Sim};
 use deployfs::arrival::{Arrival, Heard, Order};
 use deployfs::edges::Edges;
+use deployfs::lock::Hand;
 use deployfs::report::Report;
 use deployfs::save::Journal;
 use deployfs::wheel::Wheel;
@@ -14,9 +16,17 @@ use futures_util::FutureExt as _;
 use std::collections::{BTreeMap, BTreeSet};
 use store::Op;
 use tokio::sync::oneshot::Receiver;
+use tokio::sync::oneshot::error::TryRecvError;
 
 /// Whom an arrival speaks of; nothing for all.
 pub(crate) type Cause = Option<Vec<String>>;
+
+/// An answer that is waited for.
+pub(crate) struct Asked {
+    pub(crate) answered: Receiver<Result<(), String>>,
+    /// It may come after the node's.
+    pub(crate) awaited: bool,
+}
 
 /// The server's process, dead or alive.
 #[derive(Default)]
@@ -32,7 +42,11 @@ pub(crate) struct Server {
     /// How far its clock of decisions is ahead of the time.
     clock: i64,
     /// Answers that are waited for.
-    pub(crate) answers: Vec<Receiver<Result<(), String>>>,
+    pub(crate) answers: Vec<Asked>,
+    /// Those of them that wait for the node's.
+    pub(crate) pending: Vec<Receiver<Result<(), String>>>,
+    /// Who has a deploy lock open.
+    pub(crate) holders: Vec<Holder>,
     /// When it turns next.
     pub(crate) turn_at: Option<Millis>,
     /// Its connection to the node.
@@ -53,6 +67,8 @@ pub(crate) struct Server {
     pub(crate) orders: BTreeMap<String, Millis>,
 }
 
+/// A lock that is older may be broken, in milliseconds.
+const LOCK_FORCE_MS: Millis = 3_000;
 /// Arrivals taken in one turn.
 const BATCH_MAX: usize = 64;
 
@@ -69,6 +85,7 @@ impl Sim {
         self.figures.count("restarts");
         self.disk.compact();
         world.edges = Edges::with_own("main");
+        world.lock_force_ms = LOCK_FORCE_MS;
         let lines = lines_after(&self.disk, self.laws.last_event);
         self.laws.told(lines);
         self.laws.loaded(&world, &self.node, &self.edges);
@@ -110,6 +127,8 @@ impl Sim {
         self.disk.forget_owed();
         self.server.inbox.clear();
         self.server.answers.clear();
+        self.server.pending.clear();
+        self.server.holders.clear();
         (self.server.session, self.server.opening, self.server.turn_at) = (None, None, None);
         self.server.orders.clear();
         self.laws.apart();
@@ -178,9 +197,12 @@ impl Sim {
             self.server.held_all |= all;
             self.count_failures(&writes);
         } else {
+            let single = many <= 1 && self.server.held.is_empty() && !self.server.held_all;
             causes.append(&mut self.server.held);
             all |= std::mem::take(&mut self.server.held_all);
             self.saved(&writes, causes, all);
+            let shared = self.server.world.clone();
+            self.laws.bound(&shared.lock(), single);
         }
         self.answer_all();
         self.perform(orders);
@@ -313,8 +335,12 @@ impl Sim {
         let many = self.server.inbox.iter().filter(|(one, _)| matches!(one, Arrival::Asked(..)));
         let waiting = many.count();
         let done = self.server.answers.len().saturating_sub(waiting);
-        for mut answer in self.server.answers.drain(..done).collect::<Vec<_>>() {
-            let told = answer.try_recv();
+        for mut asked in self.server.answers.drain(..done).collect::<Vec<_>>() {
+            let told = asked.answered.try_recv();
+            if asked.awaited && told == Err(TryRecvError::Empty) {
+                self.server.pending.push(asked.answered);
+                continue;
+            }
             let refused = matches!(&told, Ok(Err(_)));
             self.figures.count(if refused { "verbs refused" } else { "verbs" });
             self.laws.must(5, told.is_ok(), || "a write was not answered".to_string());
@@ -375,11 +401,18 @@ impl Sim {
         if let Some((name, _)) = paused {
             let name = name.clone();
             drop(world);
-            self.ask_lines(&name, &format!("cancel {name}"));
+            self.ask_lines(Hand::default(), &format!("cancel {name}"));
             return false;
         }
         let quiet = world.services.values().all(crate::laws::quiet);
-        quiet && self.is_still()
+        drop(world);
+        if !quiet || !self.is_still() {
+            return false;
+        }
+        let mut left = std::mem::take(&mut self.server.pending);
+        left.retain_mut(|answered| answered.try_recv() == Err(TryRecvError::Empty));
+        self.laws.must(5, left.is_empty(), || "a push was never answered".to_string());
+        true
     }
 }
 

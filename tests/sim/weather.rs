@@ -129,6 +129,7 @@ impl Sim {
             return;
         }
         self.figures.count("deaths of the node");
+        self.node.pushing.clear();
         self.hangs_up();
         let ms = self.chance.between(20, 8_000);
         self.after(ms, Ev::NodeBegins);
@@ -255,6 +256,7 @@ impl Sim {
 
     /// All goes well from now on.
     pub(crate) fn calms(&mut self) {
+        self.all_leave();
         self.weather.deaths = 0;
         self.weather.doubles = 0;
         self.weather.slow_ms = 0;

@@ -16,7 +16,7 @@ use std::path::Path;
 use tokio::time::timeout_at;
 
 /// Hex digits of a commit that are shown to people.
-const COMMIT_CHARS: usize = 12;
+pub(crate) const COMMIT_CHARS: usize = 12;
 
 /// How often an update is given up that is followed by another one at once.
 const CANCELS_MAX: u32 = 5;

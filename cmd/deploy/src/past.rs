@@ -26,7 +26,7 @@ pub(crate) struct Past {
     pub(crate) commit: String,
     /// Why, in the words of who applied it.
     pub(crate) message: String,
-    /// All ends it had, of updates to it and away from it: when and how.
+    /// All ends it had, of updates to it and away from it: when, by whom and how.
     pub(crate) ends: Vec<String>,
     /// The watch after its update ended well.
     pub(crate) validated: bool,
@@ -119,7 +119,8 @@ mod tests {
         let text = "# version ab12cd34ef56 v7\n# image sha256:ab\n# by root (uid 0)\n\
                     # at 2026-11-20T12:34:05Z\n# ended done update v6→v7 (0.9s)\n\
                     # commit ab12 mend\n# message for good\n# story 6\n\
-                    # then 2026-11-20T12:34:06Z done update v6→v7 (0.9s)\n# validated\n\
+                    # then 2026-11-20T12:34:06Z by root (uid 0): done update v6→v7 (0.9s)\n\
+                    # validated\n\
                     # failed 2026-11-20T13:00:00Z 2: killed by SIGKILL, out of memory\n\
                     # exit 137 KILL out of memory\n# probe HTTP 503\n# log last words\n\
                     # by hand, says the manifest's own comment\nimage app:1\nreplicas 3\n";
@@ -129,7 +130,7 @@ mod tests {
         assert_eq!(past.by, "root (uid 0)");
         assert_eq!(past.ended, "done update v6→v7 (0.9s)");
         assert_eq!((past.commit.as_str(), past.message.as_str()), ("ab12 mend", "for good"));
-        assert_eq!(past.ends, ["2026-11-20T12:34:06Z done update v6→v7 (0.9s)"]);
+        assert_eq!(past.ends, ["2026-11-20T12:34:06Z by root (uid 0): done update v6→v7 (0.9s)"]);
         let failure = past.failure.as_ref().unwrap();
         assert_eq!((failure.end.code, failure.end.oom), (Some(137), true));
         assert_eq!((failure.probe.as_deref(), failure.log.len()), (Some("HTTP 503"), 1));

@@ -1,7 +1,7 @@
 //! An update that cannot go on: pause it, abort it, or take it back.
 
 use crate::instance::{Instance, Kept, Stage};
-use crate::state::{Ending, How, Step, Update};
+use crate::state::{Ending, How, Stand, Step, Update};
 use crate::turn::Turn;
 use crate::{Fact, Id, Kind, Millis, OnFailure, Spec, Strategy, Version};
 use alloc::collections::BTreeMap;
@@ -30,7 +30,9 @@ impl Turn<'_> {
                 OnFailure::Abort
             }
         };
-        let back = self.s.current.filter(|current| Some(*current) != to);
+        // What was stopped is not started to go back to.
+        let up = update.before.stand == Stand::Up;
+        let back = self.s.current.filter(|current| up && Some(*current) != to);
         match (policy, back.and_then(|v| Some((v, self.s.specs.get(&v)?.clone())))) {
             (OnFailure::Pause, _) => self.paused(Some(reason)),
             (OnFailure::Rollback, Some((version, spec))) => {

@@ -64,7 +64,14 @@ impl Turn<'_> {
         self.changed = true;
         match verdict {
             Verdict::Done | Verdict::RolledBack => self.reached(update.kind, update.to, verdict),
-            Verdict::Failed => self.s.failed = update.to,
+            Verdict::Failed => {
+                self.s.failed = update.to;
+                let empty = !self.s.instances.values().any(Instance::holds);
+                if empty && update.before.stand == Stand::Stopped {
+                    // It could not be started, and is stopped as it was.
+                    self.s.stand = Stand::Stopped;
+                }
+            }
             Verdict::Cancelled | Verdict::Paused => {}
         }
         if let (Verdict::Done, Kind::Deploy, Some(to)) = (verdict, update.kind, update.to) {

@@ -126,6 +126,8 @@ impl Turn<'_> {
         let Some((to, spec)) = back else { return };
         let times = if exits == 1 { "exit" } else { "exits" };
         let reason = format!("{exits} {times} of {version} soon after its update");
+        // What failed in between is not what it goes back from.
+        self.s.failed = None;
         self.turn_back(to, &spec, Some(reason));
     }
 

@@ -31,7 +31,12 @@ impl Turn<'_> {
                 self.relabel(current, version);
             }
         }
+        // What serves of another version leaves for one that serves, not for one that has ended.
+        let strays = self.s.instances.values().any(|i| i.holds() && i.version != version);
         self.clear_places(|i| i.stage == Stage::GaveUp);
+        if strays {
+            self.clear_places(Instance::is_at_rest);
+        }
         let replacing = self.any_leaving() && self.s.runs_stateful();
         self.begin(version, &spec);
         if replacing {

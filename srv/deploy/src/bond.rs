@@ -55,6 +55,13 @@ impl Service {
         self.record.bond.as_ref().is_some_and(|bond| bond.part == Part::Serves)
     }
 
+    /// The version that it runs, where it is deployed and not stopped.
+    #[must_use]
+    pub fn running(&self) -> Option<Version> {
+        let rollout = &self.record.rollout;
+        rollout.current().filter(|_| !rollout.stopped())
+    }
+
     fn became(&self, bond: &Bond) -> Became {
         let record = &self.record;
         let said = record.outcome.as_deref();
@@ -139,7 +146,9 @@ impl World {
             if service.record.preparing.is_none() || service.record.bond.is_none() {
                 continue;
             }
-            let goes = Bond { part: Part::Goes, ..bond.clone() };
+            // It may have gone back by itself while it waited.
+            let was = service.running();
+            let goes = Bond { part: Part::Goes, was, ..bond.clone() };
             service.record.bond = bond.atomic.then_some(goes);
             self.resolved(&name, digest, turn);
         }
@@ -211,7 +220,9 @@ impl World {
                 let (spec, reason) = (spec(manifest, way), Some(why.to_string()));
                 Event::RolledBack { version, spec, reason }
             }
-            None if going.is_none() && !service.runs_beside(None) => return,
+            None if going.is_none() && bond.part != Part::Serves && !service.runs_beside(None) => {
+                return;
+            }
             None => {
                 let failed = going.is_none().then(|| service.outcome());
                 let failed = failed.filter(|outcome| outcome.starts_with("failed"));

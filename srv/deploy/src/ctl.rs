@@ -129,28 +129,32 @@ impl World {
                     .to_string())
             }
             Verb::Pause => {
-                may(rollout::Verb::Pause).map(|()| self.event(name, Event::Paused, turn))
+                may(rollout::Verb::Pause).map(|()| self.event(name, Event::Paused, None, turn))
             }
             Verb::Resume => {
-                may(rollout::Verb::Resume).map(|()| self.event(name, Event::Resumed, turn))
+                may(rollout::Verb::Resume).map(|()| self.event(name, Event::Resumed, None, turn))
             }
             Verb::Cancel => {
-                may(rollout::Verb::Cancel).map(|()| self.event(name, Event::Cancelled, turn))
+                may(rollout::Verb::Cancel)?;
+                self.event(name, Event::Cancelled, Some(by), turn);
+                Ok(())
             }
             Verb::Restart => {
-                may(rollout::Verb::Restart).map(|()| self.event(name, Event::Restarted, turn))
+                may(rollout::Verb::Restart)?;
+                self.event(name, Event::Restarted, Some(by), turn);
+                Ok(())
             }
             Verb::Stop => may(rollout::Verb::Stop).map(|()| {
                 self.forget_apply(name, turn);
-                self.event(name, Event::Stopped, turn);
+                self.event(name, Event::Stopped, Some(by), turn);
             }),
             Verb::Remove => may(rollout::Verb::Remove).map(|()| {
                 self.forget_apply(name, turn);
-                self.event(name, Event::Removed, turn);
+                self.event(name, Event::Removed, Some(by), turn);
             }),
             Verb::Rollback(to) => {
                 may(rollout::Verb::Rollback)?;
-                self.rollback(name, to.as_deref(), turn)
+                self.rollback(name, to.as_deref(), by, turn)
             }
             Verb::Scale(replicas) => {
                 may(rollout::Verb::Scale).map_err(|why| asleep(service, why, replicas))?;
@@ -168,7 +172,7 @@ impl World {
         let rollout = &service.record.rollout;
         rollout::may(rollout, rollout::Verb::Apply)
             .map_err(|refusal| busy(service, &refusal.to_string(), turn))?;
-        let was = rollout.current().filter(|_| !rollout.stopped());
+        let was = service.running();
         self.apply(name, asked.by, turn)?;
         if let (&Verb::Together { atomic, line }, Some(service)) = (verb, self.touch(name, turn)) {
             let number = asked.first + line;
@@ -238,10 +242,12 @@ impl World {
         Ok(needed.into_iter().collect())
     }
 
-    /// A verb that was allowed, as an event. What the last apply came to is of the past then.
-    fn event(&mut self, name: &str, event: Event, turn: &mut Turn) {
+    /// A verb that was allowed, as an event. What the last apply came to is of the past then; of
+    /// what begins or ends with it, it is known by whom.
+    fn event(&mut self, name: &str, event: Event, by: Option<&By>, turn: &mut Turn) {
         if let Some(service) = self.touch(name, turn) {
             service.record.outcome = None;
+            service.record.asked = by.cloned().or(service.record.asked.take());
         }
         self.step(name, event, turn);
     }
@@ -281,7 +287,7 @@ impl World {
         Ok(())
     }
 
-    fn rollback(&mut self, name: &str, to: Option<&str>, turn: &mut Turn) -> Result {
+    fn rollback(&mut self, name: &str, to: Option<&str>, by: &By, turn: &mut Turn) -> Result {
         let service = self.services.get(name).ok_or("service does not exist")?;
         let record = &service.record;
         // What a cancelled update left when what is deployed could not come back.
@@ -315,7 +321,7 @@ impl World {
         let spec = spec(manifest, way);
         let note = way.note(manifest).filter(|_| spec.strategy == Strategy::Rolling);
         note.into_iter().for_each(|note| turn.tell(name, note));
-        self.event(name, Event::RolledBack { version, spec, reason: None }, turn);
+        self.event(name, Event::RolledBack { version, spec, reason: None }, Some(by), turn);
         Ok(())
     }
 
@@ -336,7 +342,7 @@ impl World {
             service.record.draft = Some(Draft { text, at: turn.stamp });
         }
         let spec = spec(&manifest, way);
-        self.event(name, Event::Changed { version, spec }, turn);
+        self.event(name, Event::Changed { version, spec }, Some(by), turn);
         Ok(())
     }
 
@@ -402,7 +408,7 @@ impl World {
         };
         rollout::may(rollout, asked)
             .map_err(|refusal| self.refused(Some(name), refusal.to_string()))?;
-        self.event(name, event, turn);
+        self.step(name, event, turn);
         Ok(())
     }
 

@@ -34,6 +34,9 @@ pub enum Deed {
     Opened(u64),
     /// Closed it, or lost its connection.
     Closed(u64),
+    /// Wrote that it begins without a table, when the newest that could be read was this one: it
+    /// reads its first only then. By the time that this is taken, there may be a newer one.
+    Began(u64),
     /// Wrote a line.
     Said(Word),
 }
@@ -80,6 +83,7 @@ impl Edges {
             Deed::Came => None,
             Deed::Opened(open) => edge.opened(open, newest, now),
             Deed::Closed(open) => edge.closed(open),
+            Deed::Began(first) => edge.began(0, first, newest, now),
             Deed::Said(word) => return self.said(name, word, now),
         }
         .map(|what| note(name, what))
@@ -98,7 +102,7 @@ impl Edges {
                 heard.extend(edge.serves(table, newest, now).map(|what| note(name, what)));
             }
             Word::Began(table) => {
-                heard.extend(edge.began(table, newest, now).map(|what| note(name, what)));
+                heard.extend(edge.began(table, table, newest, now).map(|what| note(name, what)));
             }
             Word::Drained(container) => edge.drained(container, now),
             Word::Cut { container, requests, reason } => {

@@ -145,7 +145,8 @@ impl Files {
     fn open_ack(&self, at: &Place) -> Answer<Box<dyn Open>> {
         let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
         let open = self.opens.fetch_add(1, Ordering::Relaxed);
-        Answer::Now(Ok(Box::new(Ack::new(name.to_string(), open, self.arrivals.clone()))))
+        let (world, arrivals) = (self.world.clone(), self.arrivals.clone());
+        Answer::Now(Ok(Box::new(Ack::new(name.to_string(), open, world, arrivals))))
     }
 
     fn open_grow(&self, at: &Place) -> Answer<Box<dyn Open>> {

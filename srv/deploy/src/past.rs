@@ -4,9 +4,11 @@
 //! Law: a way back, or a later update, never covers how a version's own deploy ended.
 
 use crate::clock::{Millis, stamp};
-use crate::record::{Edition, Record};
+use crate::lock::who;
+use crate::record::{By, Edition, Record};
 use rollout::{Fact, Id, Kind, Outcome, Verdict, Version};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Ends that are kept of a version; of more, the first and the last.
 const ENDS_MAX: usize = 8;
@@ -22,6 +24,19 @@ pub struct End {
     pub at: Millis,
     /// How, as `wait` told it.
     pub text: String,
+    /// Who asked for the update, or for its end; none of one that went back by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let End { at, text, by } = self;
+        match by {
+            Some(by) => write!(f, "then {} by {}: {text}", stamp(*at), who(by)),
+            None => write!(f, "then {} {text}", stamp(*at)),
+        }
+    }
 }
 
 /// What is known of the instance of a version that failed last.
@@ -66,8 +81,7 @@ impl Failure {
 /// What became of a version, a line each: every end, whether it holds, and its last failure.
 #[must_use]
 pub fn story(edition: &Edition, failure: Option<&Failure>) -> Vec<String> {
-    let ends = edition.ends.iter().map(|end| format!("then {} {}", stamp(end.at), end.text));
-    let mut lines: Vec<String> = ends.collect();
+    let mut lines: Vec<String> = edition.ends.iter().map(ToString::to_string).collect();
     lines.extend(edition.validated.then(|| "validated".to_string()));
     lines.extend(failure.map(Failure::lines).unwrap_or_default());
     lines.iter().map(|line| line.replace('\n', " ")).collect()
@@ -95,8 +109,11 @@ impl Record {
         let from = outcome.from.filter(|from| outcome.to != Some(*from));
         let before = from.and_then(|from| self.versions.get(&from));
         let (held, was) = (before.is_some_and(|e| e.validated), outcome.kind);
+        let by_itself = was == Kind::Rollback && outcome.reason.is_some();
+        let asked = self.asked.clone().filter(|_| !by_itself);
+        let end = End { at, text: outcome.to_string(), by: asked };
         if let Some(edition) = outcome.to.and_then(|to| self.versions.get_mut(&to)) {
-            edition.ended(outcome, at, was != Kind::Rollback);
+            edition.ended(end.clone(), was != Kind::Rollback);
             if serves && was != Kind::Rollback {
                 edition.completed = true;
                 edition.validated |=
@@ -106,7 +123,7 @@ impl Record {
         let back = was == Kind::Rollback || outcome.to.is_none();
         if let Some(edition) = from.and_then(|from| self.versions.get_mut(&from)).filter(|_| back) {
             // Of one that went back by itself, this is the end.
-            edition.ended(outcome, at, was == Kind::Rollback && outcome.reason.is_some());
+            edition.ended(end, by_itself);
         }
         if let (true, Some(left)) = (serves, from) {
             self.previous = self.choose(left);
@@ -131,12 +148,11 @@ impl Record {
 
 impl Edition {
     /// One more end; `own` of the update that made it what is deployed.
-    fn ended(&mut self, outcome: &Outcome, at: Millis, own: bool) {
-        let text = outcome.to_string();
+    fn ended(&mut self, end: End, own: bool) {
         if own || self.ended.is_none() {
-            self.ended = Some(text.clone());
+            self.ended = Some(end.text.clone());
         }
-        self.ends.push(End { at, text });
+        self.ends.push(end);
         if self.ends.len() > ENDS_MAX {
             self.ends.remove(1);
         }

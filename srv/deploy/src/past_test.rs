@@ -118,13 +118,15 @@ impl Story {
 #[test]
 fn a_way_back_does_not_cover_how_the_first_deploy_ended() {
     let mut story = Story::new();
-    story.apply(1).pass(20_000).apply(2).back(1);
+    story.apply(1).pass(20_000).apply(2);
+    story.record.asked = Some(By { uid: 7, name: "ann".to_string() });
+    story.back(1);
     assert_eq!(story.ended(1), "done update v1 (0.00s)");
     assert_eq!(story.ended(2), "done update v1→v2 (0.00s)");
     let lines = super::story(&story.record.versions[&Version(1)], None);
     let want = [
         "then 1970-01-01T00:00:01Z done update v1 (0.00s)",
-        "then 1970-01-01T00:00:21Z rolled back v2→v1 (0.00s)",
+        "then 1970-01-01T00:00:21Z by ann (uid 7): rolled back v2→v1 (0.00s)",
         "validated",
     ];
     assert_eq!(lines, want);
@@ -133,10 +135,13 @@ fn a_way_back_does_not_cover_how_the_first_deploy_ended() {
 #[test]
 fn a_version_that_does_not_hold_goes_back_once_and_is_gone_back_to_no_more() {
     let mut story = Story::new();
+    story.record.asked = Some(By { uid: 7, name: "ann".to_string() });
     story.apply(1).pass(20_000).apply(2).pass(20_000).apply(3).exits(3);
     assert_eq!(story.record.rollout.current(), Some(Version(2)));
     let reason = "rolled back v3→v2 (0.00s): 3 exits of v3 soon after its update";
     assert_eq!(story.ended(3), reason);
+    let last = story.record.versions[&Version(3)].ends.last().unwrap();
+    assert_eq!((last.text.as_str(), &last.by), (reason, &None), "it was nobody");
     assert!(!story.record.versions[&Version(3)].completed);
     // Not to where it came from by itself, but to what held before.
     assert_eq!(story.previous(), Some(1));

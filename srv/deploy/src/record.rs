@@ -40,6 +40,9 @@ pub struct Record {
     pub bond: Option<Bond>,
     /// How the last apply that never became an update ended: unchanged, or no image.
     pub outcome: Option<String>,
+    /// Who asked for the update in flight, or the last one, or for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<By>,
     /// The decision's own state.
     pub rollout: rollout::Service,
 }
@@ -121,6 +124,7 @@ impl Record {
             preparing: None,
             bond: None,
             outcome: None,
+            asked: None,
             rollout: rollout::Service::new(Id(numbers.next_id)),
         }
     }

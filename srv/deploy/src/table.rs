@@ -166,7 +166,7 @@ pub const TREE: &[Row] = &[
     row("      log", 0o440, F::Log, Grow, "what instances wrote, also those gone; their ids"),
     row("      tail", 0o440, F::Tail, Wait, "the same lines, as they are written"),
     row("      history/", 0o555, F::History, Dir, ""),
-    row("        <version>", 0o444, F::Past, Text, "manifest, who, when, how it ended"),
+    row("        <version>", 0o444, F::Past, Text, "who, when, every end it had; its manifest"),
     row("      instances/", 0o555, F::Instances, Dir, ""),
     row("        <n>/", 0o555, F::Instance, Dir, ""),
     row("          status", 0o444, F::InstanceStatus, Text, "key=value lines"),

@@ -206,7 +206,7 @@ impl World {
             return self.unprepare(name, "failed: the manifest is refused now; apply again", turn);
         };
         let Preparing { text, by, at, notes, .. } = preparing;
-        let new = Edition { notes, ..Edition::new(&manifest, &text, digest, by, at) };
+        let new = Edition { notes, ..Edition::new(&manifest, &text, digest, by.clone(), at) };
         let outcome = service.change(&manifest, digest);
         let way = self.routes_free(name, &manifest);
         let way = match way.and_then(|()| self.way(name, &manifest, outcome)) {
@@ -222,6 +222,9 @@ impl World {
             manifest::Outcome::InPlace | manifest::Outcome::Update => self.number(name, new, turn),
         };
         let Some(version) = version else { return };
+        if let Some(service) = self.services.get_mut(name) {
+            service.record.asked = Some(by);
+        }
         match outcome {
             manifest::Outcome::Unchanged => {
                 self.unprepare(name, &format!("unchanged {version}"), turn);

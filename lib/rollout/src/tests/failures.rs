@@ -375,3 +375,23 @@ fn of_many_updates_that_failed_the_logs_of_the_last_three_instances_are_kept() {
         world.service.instances().values().filter(|i| i.is_gone()).map(|i| i.id.0).collect();
     assert_eq!(kept, [0, 7, 8, 9]);
 }
+
+#[test]
+fn what_was_stopped_is_not_started_because_its_next_version_fails() {
+    check(
+        "
+        ! apply v1 replicas=1
+        ! well
+        ! stop
+        ! well
+        ! apply v2 failure=rollback
+        ! placed 1
+        ! pulled v2
+        ! started 1
+        exited 1 3
+        > '0: failed: exited with status 3'; 'failed update v1→v2 (0.00s): exited with status 3'
+        ? failed idle v1→v2 0/0: 0=v2#1 kept
+        refuse restart service is stopped; apply starts it
+        ",
+    );
+}

@@ -110,15 +110,15 @@ impl Edge {
         back.then_some("serves the newest table again")
     }
 
-    /// It serves that table, and is a process that never had one before it; 0: none at all.
+    /// It serves that table, 0 for none, and is a process that never had one before `first`.
     pub(super) fn began(
         &mut self,
         table: u64,
+        first: u64,
         newest: Option<u64>,
         now: Millis,
     ) -> Option<&'static str> {
-        // Without any it is given the newest first.
-        self.first = Some(if table == 0 { newest.unwrap_or(0) } else { table });
+        self.first = Some(first);
         self.serves(table, newest, now)
     }
 

@@ -30,6 +30,7 @@ fn check(mut edges: Edges, script: &str) {
             [name, "came"] => edges.take(name, Deed::Came, now),
             [name, "open", _] => edges.take(name, Deed::Opened(number(2)), now),
             [name, "close", _] => edges.take(name, Deed::Closed(number(2)), now),
+            [name, "began", "0", "at", _] => edges.take(name, Deed::Began(number(4)), now),
             [name, ..] => {
                 let word = Word::parse(&words[1..].join(" ")).unwrap();
                 edges.take(name, Deed::Said(word), now)
@@ -63,7 +64,7 @@ fn told(heard: &Heard) -> String {
 const AT_7: &str = "
     main open 1
     > edge main is connected
-    main began 0
+    main began 0 at 0
     table 7
     main serves 7
 ";
@@ -278,6 +279,28 @@ fn an_edge_that_dies_in_a_drain_and_comes_back_as_a_new_process_holds_nothing() 
 }
 
 #[test]
+fn a_new_edge_is_asked_about_what_was_in_the_table_when_it_came() {
+    // Between its word and the taking of it there was a newer table.
+    let script = format!(
+        "{AT_7}
+         b came
+         b open 2
+         > edge b is connected
+         table 8 web-3
+         b began 0 at 7
+         b serves 8
+         publish web 4
+         main serves 8
+         > served web 4
+         drain web 3
+         main drained web-3
+         b drained web-3
+         > drained web 3"
+    );
+    check(Edges::with_own("main"), &script);
+}
+
+#[test]
 fn a_new_edge_is_not_asked_about_instances_it_never_had() {
     let script = format!(
         "{AT_7}
@@ -285,7 +308,7 @@ fn a_new_edge_is_not_asked_about_instances_it_never_had() {
          b came
          b open 2
          > edge b is connected
-         b began 0
+         b began 0 at 8
          b serves 8
          publish web 4
          main serves 8

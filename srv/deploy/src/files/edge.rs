@@ -6,6 +6,7 @@ use crate::edge::EdgeLink;
 use crate::edges::{Deed, LINE_BYTES_MAX, Word};
 use crate::lock::Hand;
 use crate::routes::Table;
+use crate::world::Shared;
 use bytes::Bytes;
 use ninep::{Answer, Error, Open};
 use std::sync::Arc;
@@ -73,15 +74,28 @@ impl Open for Tables {
 pub(super) struct Ack {
     /// A line that has not ended.
     rest: Vec<u8>,
-    words: mpsc::Sender<Word>,
+    world: Shared,
+    deeds: mpsc::Sender<Deed>,
 }
 
 impl Ack {
     /// Opens the `ack` of that edge; `open` is this open's own number.
-    pub(super) fn new(edge: String, open: u64, arrivals: mpsc::Sender<Arrival>) -> Ack {
-        let (words, said) = mpsc::channel(LINES_MAX);
+    pub(super) fn new(
+        edge: String,
+        open: u64,
+        world: Shared,
+        arrivals: mpsc::Sender<Arrival>,
+    ) -> Ack {
+        let (deeds, said) = mpsc::channel(LINES_MAX);
         tokio::spawn(carry(edge, open, said, arrivals));
-        Ack { rest: Vec::new(), words }
+        Ack { rest: Vec::new(), world, deeds }
+    }
+
+    fn deed(&self, word: Word) -> Deed {
+        match word {
+            Word::Began(0) => Deed::Began(self.world.lock().routes.newest().generation),
+            said => Deed::Said(said),
+        }
     }
 }
 
@@ -89,13 +103,13 @@ impl Ack {
 async fn carry(
     edge: String,
     open: u64,
-    mut said: mpsc::Receiver<Word>,
+    mut said: mpsc::Receiver<Deed>,
     arrivals: mpsc::Sender<Arrival>,
 ) {
     let tell = |deed| arrivals.send(Arrival::Edge { edge: edge.clone(), deed });
     let mut told = tell(Deed::Opened(open)).await;
-    while let (Ok(()), Some(word)) = (&told, said.recv().await) {
-        told = tell(Deed::Said(word)).await;
+    while let (Ok(()), Some(deed)) = (&told, said.recv().await) {
+        told = tell(deed).await;
     }
     // Without the loop nobody is there to be told.
     let _ = tell(Deed::Closed(open)).await;
@@ -117,13 +131,13 @@ impl Open for Ack {
             Ok(words) => words,
             Err(strange) => return Answer::Now(Err(Error::invalid(strange.to_string()))),
         };
-        if words.len() > self.words.capacity() {
+        if words.len() > self.deeds.capacity() {
             return Answer::Now(Err(Error::TooMany("lines of an ack wait")));
         }
         self.rest = rest;
         for word in words {
             // There is room for all; a loop that is gone has nobody to tell.
-            let _ = self.words.try_send(word);
+            let _ = self.deeds.try_send(self.deed(word));
         }
         Answer::Now(u32::try_from(data.len()).map_err(|_| Error::Length))
     }
@@ -233,8 +247,8 @@ mod tests {
     #[tokio::test]
     async fn an_ack_is_carried_in_order_from_its_open_to_its_close() {
         let (sender, mut arrivals) = mpsc::channel(1);
-        let mut ack = Ack::new("main".to_string(), 3, sender);
-        for part in [&b"serves 7\ndrai"[..], b"ned web-1\n", b"serves 8\n"] {
+        let mut ack = Ack::new("main".to_string(), 3, Shared::default(), sender);
+        for part in [&b"began 0\nserves 7\ndrai"[..], b"ned web-1\n", b"serves 8\n"] {
             assert!(matches!(ack.write(0, part), Answer::Now(Ok(n)) if n as usize == part.len()));
         }
         let Answer::Now(Err(refused)) = ack.write(0, b"danced\n") else { panic!("not refused") };
@@ -248,6 +262,7 @@ mod tests {
         let drained = Word::Drained("web-1".to_string());
         let said = [Word::Serves(7), drained, Word::Serves(8)].map(Deed::Said);
         let [first, second, third] = said;
-        assert_eq!(got, [Deed::Opened(3), first, second, third, Deed::Closed(3)]);
+        let want = [Deed::Opened(3), Deed::Began(0), first, second, third, Deed::Closed(3)];
+        assert_eq!(got, want);
     }
 }
