@@ -4,7 +4,7 @@ use crate::laws::Laws;
 use deployfs::bond::Part;
 use deployfs::record::Record;
 use deployfs::world::World;
-use rollout::{Kind, Update, Version};
+use rollout::{Kind, Update, Verdict, Version};
 use std::collections::BTreeMap;
 
 /// One of those who are tied, as it was seen last.
@@ -23,10 +23,11 @@ fn of(world: &World) -> Bonds {
     let mut bonds = Bonds::new();
     for (name, service) in &world.services {
         if let Some(bond) = service.record.bond.as_ref().filter(|bond| bond.atomic) {
-            // One that waits may still go back by itself.
             let was = match bond.part {
+                // One that waits may still go back by itself.
                 Part::Pulls | Part::Waits { .. } => service.running(),
                 Part::Goes | Part::Serves => bond.was,
+                Part::Back { .. } => continue,
             };
             let tied = Tied { was, serves: bond.part == Part::Serves };
             bonds.entry(bond.number).or_default().insert(name.clone(), tied);
@@ -82,13 +83,20 @@ fn is_new(record: &Record, Tied { was, serves }: Tied) -> bool {
     let rollout = &record.rollout;
     let unchanged = record.outcome.as_ref().is_some_and(|said| said.starts_with("unchanged"));
     let new = rollout.current().is_some() && rollout.current() != was;
-    let reached = record.preparing.is_none() && (serves || new || unchanged);
+    // The same version again ends in the very turn.
+    let again = rollout.outcome().is_some_and(|last| {
+        last.verdict == Verdict::Done && last.to == was && last.ended == rollout.latest()
+    });
+    let reached = record.preparing.is_none() && (serves || new || unchanged || again);
     rollout.update().is_none_or(does_not_hold) && reached
 }
 
 /// It runs what it ran before, or is on its way there, or somebody wants something else of it.
 fn is_back(record: &Record, Tied { was, .. }: Tied) -> bool {
     let rollout = &record.rollout;
+    if record.bond.as_ref().is_some_and(|bond| matches!(bond.part, Part::Back { .. })) {
+        return true;
+    }
     match rollout.update() {
         Some(update) => match update.kind {
             // Without a reason somebody asked for it; what it ran before may be what does not hold.

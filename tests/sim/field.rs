@@ -241,9 +241,9 @@ impl Sim {
         self.ask(Request::Edge { name: name.clone() }, Some(Vec::new()));
         let words = self.edges[which].connected(self.now);
         let newest = self.server.world.lock().routes.newest().generation;
-        let deed = |word| match word {
-            Word::Began(0) => Deed::Began(newest),
-            said => Deed::Said(said),
+        let deed = |word| match word == Word::Began(0) {
+            true => Deed::Began(newest),
+            false => Deed::Said(word),
         };
         let deeds = std::iter::once(Deed::Opened(open)).chain(words.into_iter().map(deed));
         for deed in deeds {

@@ -173,6 +173,17 @@ async fn a_message_and_its_commit_stand_in_the_history_and_a_script_holds_the_lo
     drop(input);
     assert_eq!(script.end().await.code, 0);
     rig.deploy(&["scale", "web", "1"]).await.fine();
+
+    // The way out is never locked, and says what comes after it.
+    let mut script = Going::start(&rig, &["write", "active/web/lock"]);
+    let mut input = script.0.stdin.take().expect("piped");
+    input.write_all(b"build\n").await.expect("written");
+    phase(&rig, "build").await;
+    let told = rig.deploy(&["stop", "web"]).await;
+    assert_eq!(told.code, 0, "{told:#?}");
+    assert!(told.err.contains("phase build: it goes on, and applies after this; cancel ends it"));
+    drop(input);
+    assert_eq!(script.end().await.code, 0);
     rig.end().await;
 }
 
@@ -190,7 +201,7 @@ async fn a_holder_that_is_killed_leaves_the_lock_free_and_nothing_behind() {
     rig.until("active/web/queue", |queue| queue.contains("root")).await;
     first.signal(Signal::SIGKILL);
     drop(first);
-    // The next one has it at once. What the first one built goes on by itself.
+    // The next one has it at once, and what the first one built is killed with it.
     rig.until("events", |events| events.matches("locked by root").count() == 2).await;
     gates[1].open();
     gates[0].open();
@@ -310,7 +321,7 @@ async fn what_does_not_fit_or_is_in_flight_is_told_before_a_build() {
     let want = ["update to v2 in flight since 2", ", phase "];
     assert!(want.iter().all(|words| refused.contains(words)), "{refused}");
     let file = manifest(&rig, "web", &(web("web:v1") + &build));
-    rig.deploy(&["apply", "-f", &file]).await.refused(1, "say --supersede");
+    rig.deploy(&["apply", "-f", &file]).await.refused(6, "say --supersede");
     assert!(!built.exists());
 
     // Superseded while it rolls, and while it stands paused.
@@ -400,6 +411,7 @@ async fn a_lock_that_is_old_enough_is_taken_by_force_and_its_holder_counts_no_mo
     assert!(events.contains("phase build: broken by root (uid 0)"), "{events}");
     let audit = rig.cat("audit").await;
     assert!(audit.contains(" ctl: unlock web: accepted"), "{audit}");
+    assert!(audit.contains(" active/web/lock: open: accepted"), "{audit}");
 
     // Whatever he writes, through the lock or beside it over his connection, counts for nothing.
     let taken = "lock was taken by root (uid 0) at 2";

@@ -40,7 +40,7 @@ async fn a_cancelled_update_is_done_to_who_cancelled_it_and_who_waits_and_not_to
     let (rig, apply) = in_flight().await;
     let cancelled = rig.deploy(&["cancel", "web"]).await;
     cancelled.refused(0, "cancelled");
-    end_of(apply).await.refused(1, "deploy cancelled by somebody, v1 stays");
+    end_of(apply).await.refused(1, "deploy cancelled by somebody, back to v1");
     rig.deploy(&["wait", "web"]).await.refused(0, "cancelled update v1→v2");
     rig.end().await;
 }

@@ -12,10 +12,11 @@ pub(crate) fn closing(service: &str, asked: Is, outcome: &Outcome) -> String {
     let took = outcome.took.as_ref().map(|took| format!(" ({took})")).unwrap_or_default();
     let to = outcome.to.as_deref().unwrap_or("the version before");
     let what = what(asked, outcome);
-    let stays = || match (&outcome.from, &outcome.to) {
-        (Some(from), Some(to)) if from != to => format!(", {from} stays"),
+    let back = || match (&outcome.from, &outcome.to) {
+        (Some(from), Some(to)) if from != to => format!(", back to {from}"),
         _ => String::new(),
     };
+    let far = || outcome.reason.as_ref().map(|far| format!(": {far}")).unwrap_or_default();
     let text = match (outcome.verdict, outcome.exit(asked)) {
         _ if outcome.is_overtaken(asked) => {
             let what = outcome.kind.as_deref().unwrap_or_default();
@@ -33,8 +34,8 @@ pub(crate) fn closing(service: &str, asked: Is, outcome: &Outcome) -> String {
             format!("{what} failed, as it was before")
         }
         (Verdict::RolledBack, _) => format!("{what} failed, rolled back to {to}{took}"),
-        (Verdict::Cancelled, Exit::Done) => format!("cancelled{took}"),
-        (Verdict::Cancelled, _) => format!("{what} cancelled by somebody{}", stays()),
+        (Verdict::Cancelled, Exit::Done) => format!("cancelled{took}{}", far()),
+        (Verdict::Cancelled, _) => format!("{what} cancelled by somebody{}{}", back(), far()),
         (Verdict::Paused, _) => "paused".to_string(),
     };
     match hint(service, outcome) {
@@ -118,7 +119,11 @@ mod tests {
         check(Is::Apply, back, "deploy failed, rolled back to v2 (31.0s)");
         check(Is::Apply, "rolled back: all or none, and b: bad", "deploy failed, as it was before");
         check(Is::Rollback, "failed v3→v2 (1.0s): exited", "rollback failed");
-        check(Is::Apply, "cancelled update v2→v3 (1.0s)", "deploy cancelled by somebody, v2 stays");
+        check(
+            Is::Apply,
+            "cancelled update v2→v3 (1.0s)",
+            "deploy cancelled by somebody, back to v2",
+        );
         check(Is::Apply, "cancelled update v1 (1.0s)", "deploy cancelled by somebody");
         check(Is::Restart, "cancelled restart v2 (1.0s)", "restart cancelled by somebody");
         check(Is::Apply, "done stop v2 (0.3s)", "deploy ended by somebody's stop (0.3s)");
@@ -134,6 +139,11 @@ mod tests {
     fn what_was_asked_for_is_said_plainly() {
         check(Is::Rollback, "rolled back v3→v2 (0.9s)", "rolled back to v2 (0.9s)");
         check(Is::Cancel, "cancelled update v2→v3 (1.0s)", "cancelled (1.0s)");
+        check(
+            Is::Cancel,
+            "cancelled update v2→v3 (6.0s): 0 of 1 serve as before, the rest follows",
+            "cancelled (6.0s): 0 of 1 serve as before, the rest follows",
+        );
         check(
             Is::Pause,
             "paused update v2→v3 (1.0s)",

@@ -1,11 +1,13 @@
 //! The end of an update: exactly one for each (law 5), and what is tidied then.
 
+use crate::answers::serves;
 use crate::instance::{Again, Instance, Kept, Stage};
 use crate::outcome::{Outcome, Verdict};
 use crate::state::{Ending, Stand, Watch};
 use crate::turn::Turn;
 use crate::{Fact, Id, Kind, Millis, Version};
 use alloc::collections::BTreeSet;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -42,7 +44,19 @@ impl Turn<'_> {
                 Verdict::Done
             }
         };
+        if verdict == Verdict::Cancelled && !settled {
+            self.tell_how_far();
+        }
         self.close(verdict);
+    }
+
+    /// The time for a cancel is over before all is as it was: what is on its way goes on.
+    fn tell_how_far(&mut self) {
+        let wanted: u32 = self.s.aim.counts.values().sum();
+        let back = self.s.instances.values().filter(|i| serves(i) && self.s.is_wanted(i)).count();
+        if let Some(update) = self.s.update.as_mut().filter(|_| back < wanted as usize) {
+            update.reason = Some(format!("{back} of {wanted} serve as before, the rest follows"));
+        }
     }
 
     /// Nothing is missing, nothing is too many, nothing moves.

@@ -5,7 +5,8 @@
 
 use crate::arrival::{InstanceVerb, Request};
 use crate::clock::{Millis, stamp};
-use crate::lock::Hand;
+use crate::hold::Ask;
+use crate::lock::{Asker, Hand};
 use crate::verbs;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -82,6 +83,15 @@ pub fn asked(request: &Request) -> Vec<(String, String)> {
         Request::Over { request, .. } => asked(request),
         Request::Place { .. } | Request::Edge { .. } | Request::Lock { .. } => Vec::new(),
     }
+}
+
+/// The opening of a lock, by whom: it has no verb, and whose deploy it is none either.
+pub(crate) fn opened(service: &str, ask: &Ask) -> Option<(Hand, String, String)> {
+    let Ask::Take { asker, wait } = ask else { return None };
+    let Asker { open, connection, ref by } = *asker;
+    let hand = Hand { uid: by.uid, connection, open: Some(open) };
+    let file = if *wait { "queue" } else { "lock" };
+    Some((hand, format!("active/{service}/{file}"), "open".to_string()))
 }
 
 /// The `ctl` that a line was written to: at the root the line names its service.

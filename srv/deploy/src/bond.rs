@@ -39,6 +39,11 @@ pub enum Part {
     Goes,
     /// It serves, and others do not yet.
     Serves,
+    /// It is to go back as soon as the update that is being ended has ended.
+    Back {
+        /// Why.
+        why: String,
+    },
 }
 
 /// What has become of one of several.
@@ -68,6 +73,7 @@ impl Service {
         match &bond.part {
             Part::Pulls | Part::Waits { .. } if record.preparing.is_some() => Became::Nothing,
             Part::Pulls | Part::Waits { .. } => Became::Bad(why(said.unwrap_or("given up"))),
+            Part::Back { .. } => Became::Nothing,
             Part::Goes | Part::Serves => match (record.rollout.update(), said) {
                 (Some(update), _) => {
                     let reason = update.reason.clone();
@@ -158,6 +164,12 @@ impl World {
     pub(crate) fn look_at_bond(&mut self, name: &str, turn: &mut Turn) {
         let Some(service) = self.services.get(name) else { return };
         let Some(bond) = service.record.bond.clone() else { return };
+        if let Part::Back { why } = &bond.part
+            && service.record.rollout.update().is_none()
+        {
+            self.bind(name, None, turn);
+            return self.take_one_back(name, &bond, why, turn);
+        }
         match service.became(&bond) {
             Became::Nothing => {}
             Became::Good if bond.part == Part::Serves => {}
@@ -203,6 +215,10 @@ impl World {
         if record.preparing.is_some() {
             return self.unprepare(name, &format!("rolled back: {why}"), turn);
         }
+        if matches!(bond.part, Part::Pulls | Part::Waits { .. }) {
+            // It never went; what it runs by now came to be by itself.
+            return;
+        }
         let going = rollout.update().map(|update| update.kind);
         if matches!(going, Some(Kind::Rollback | Kind::Stop | Kind::Remove | Kind::Restart)) {
             // It goes back by itself, or somebody wants something else of it by now.
@@ -211,6 +227,11 @@ impl World {
         let moved = bond.was.is_none() || rollout.current() != bond.was;
         if going.is_none() && !moved && !service.runs_beside(bond.was) {
             return;
+        }
+        let may = rollout::may(rollout, rollout::Verb::Rollback);
+        if going.is_some() && bond.was.is_some() && may.is_err() {
+            let part = Part::Back { why: why.to_string() };
+            return self.bind(name, Some(Bond { part, ..bond.clone() }), turn);
         }
         let event = match bond.was.and_then(|was| Some((was, service.manifests.get(&was)?))) {
             Some((version, manifest)) => {

@@ -94,7 +94,7 @@ impl World {
     }
 
     fn verb(&mut self, name: Option<&str>, verb: Verb, asked: Asked, turn: &mut Turn) -> Result {
-        let by = asked.by;
+        let (by, who) = (asked.by, Some(asked.by));
         let Some(name) = name else { return self.server_verb(verb, turn) };
         let Some(service) = self.services.get(name) else {
             return Err(format!("service does not exist: {name}; write manifests/{name} first"));
@@ -135,22 +135,18 @@ impl World {
                 may(rollout::Verb::Resume).map(|()| self.event(name, Event::Resumed, None, turn))
             }
             Verb::Cancel => {
-                may(rollout::Verb::Cancel)?;
-                self.event(name, Event::Cancelled, Some(by), turn);
-                Ok(())
+                may(rollout::Verb::Cancel).map(|()| self.event(name, Event::Cancelled, who, turn))
             }
             Verb::Restart => {
-                may(rollout::Verb::Restart)?;
-                self.event(name, Event::Restarted, Some(by), turn);
-                Ok(())
+                may(rollout::Verb::Restart).map(|()| self.event(name, Event::Restarted, who, turn))
             }
             Verb::Stop => may(rollout::Verb::Stop).map(|()| {
                 self.forget_apply(name, turn);
-                self.event(name, Event::Stopped, Some(by), turn);
+                self.event(name, Event::Stopped, who, turn);
             }),
             Verb::Remove => may(rollout::Verb::Remove).map(|()| {
                 self.forget_apply(name, turn);
-                self.event(name, Event::Removed, Some(by), turn);
+                self.event(name, Event::Removed, who, turn);
             }),
             Verb::Rollback(to) => {
                 may(rollout::Verb::Rollback)?;
@@ -245,6 +241,9 @@ impl World {
     /// A verb that was allowed, as an event. What the last apply came to is of the past then; of
     /// what begins or ends with it, it is known by whom.
     fn event(&mut self, name: &str, event: Event, by: Option<&By>, turn: &mut Turn) {
+        if by.is_some() {
+            self.warn_of_lock(name, turn);
+        }
         if let Some(service) = self.touch(name, turn) {
             service.record.outcome = None;
             service.record.asked = by.cloned().or(service.record.asked.take());

@@ -2,6 +2,7 @@
 //! leaving, breaking, and the fence before everything that begins a deploy.
 
 use crate::arrival::Request;
+use crate::audit;
 use crate::lock::{Asker, Hand, Notes, Refused, Stands, When, Word, who};
 use crate::record::{By, Record};
 use crate::turn::Turn;
@@ -90,6 +91,16 @@ impl World {
 
     /// What an open of the lock asks of it.
     pub(crate) fn of_lock(&mut self, name: &str, ask: Ask, turn: &mut Turn) -> Result {
+        let asked = audit::opened(name, &ask);
+        let done = self.at_lock(name, ask, turn);
+        turn.audit.extend(asked.map(|(hand, file, what)| {
+            let refused = done.clone().err();
+            audit::Line { at: turn.stamp, hand, file, what, refused }
+        }));
+        done
+    }
+
+    fn at_lock(&mut self, name: &str, ask: Ask, turn: &mut Turn) -> Result {
         let gone = || format!("file does not exist: active/{name}/lock");
         let now = When { now: turn.now, stamp: turn.stamp };
         let lock = &mut self.services.get_mut(name).ok_or_else(gone)?.lock;
@@ -194,6 +205,17 @@ impl World {
     pub(crate) fn cancels_lock(&self, name: &str, hand: Hand) -> bool {
         let service = self.services.get(name);
         service.is_some_and(|one| one.begun_by().is_some() && !one.lock.is_held_by(hand))
+    }
+
+    /// The way out is never locked: what somebody prepares with the lock will come after it.
+    pub(crate) fn warn_of_lock(&self, name: &str, turn: &mut Turn) {
+        let held = self.services.get(name).and_then(Service::begun_by);
+        if let Some(held) = held.filter(|_| self.cancels_lock(name, turn.hand)) {
+            turn.tell(
+                name,
+                format!("lock of {held}: it goes on, and applies after this; cancel ends it"),
+            );
+        }
     }
 
     /// Cancels what is prepared with the lock: nothing more of it counts, and its holder is told

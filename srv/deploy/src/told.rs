@@ -26,7 +26,11 @@ impl World {
             }
             Report::Swept { images, bytes } => self.swept(images, bytes, turn),
             // An order of a server that died came to the node after all (law 8).
-            Report::Started { container, .. } if self.owner(&container).is_none() => {
+            Report::Started { container, .. }
+            | Report::Failed { container, .. }
+            | Report::Exited { container, .. }
+                if self.owner(&container).is_none() =>
+            {
                 turn.orders.push(Order::Remove { container });
             }
             Report::Started { container, pid, address, port } => {

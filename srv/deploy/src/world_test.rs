@@ -286,6 +286,9 @@ fn what_starts_for_nobody_is_removed() {
          > do remove web-9
          node healthy web-9 ms=1
          node exited web-9 code=0
+         > do remove web-9
+         node failed web-8 permanent=true reason=bad
+         > do remove web-8
          node removed web-9
         ",
         at_v1()

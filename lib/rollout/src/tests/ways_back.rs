@@ -237,7 +237,7 @@ fn what_works_does_not_leave_for_a_place_that_was_given_up() {
         > '3: failed: no such file: /bin/app'; '3: gave up: no such file: /bin/app'
         ? rolling idle v1→v2 1/2: 1=v1#1 serving, 2=v2#2 serving, 3=v1#3 gave-up
         +1000000
-        > 'cancelled update v1→v2 (14.5s)'
+        > 'cancelled update v1→v2 (14.5s): 1 of 2 serve as before, the rest follows'
         ? failed idle v1 1/2: 1=v1#1 serving, 2=v2#2 serving, 3=v1#3 gave-up
         ",
     );

@@ -92,10 +92,10 @@ impl Ack {
     }
 
     fn deed(&self, word: Word) -> Deed {
-        match word {
-            Word::Began(0) => Deed::Began(self.world.lock().routes.newest().generation),
-            said => Deed::Said(said),
+        if word == Word::Began(0) {
+            return Deed::Began(self.world.lock().routes.newest().generation);
         }
+        Deed::Said(word)
     }
 }
 
