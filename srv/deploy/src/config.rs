@@ -24,6 +24,17 @@ pub struct Config {
     pub net: Option<String>,
     /// Where the machine's edge listens.
     pub edge: Edge,
+    /// Where the HTTP door is; absent: there is none.
+    pub web: Option<Web>,
+}
+
+/// The HTTP door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// `--web`.
+    pub listen: String,
+    /// `--web-token`: where the token is that whoever comes in has to show.
+    pub token: Option<PathBuf>,
 }
 
 /// Where the machine's edge listens; `-` for nowhere.
@@ -103,6 +114,14 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "its access log; - for standard output, or none (state/edge/access.log)",
     ),
     ("", "--no-edge", "", "DEPLOYFS_NO_EDGE", "run no edge on this machine"),
+    (
+        "",
+        "--web",
+        "ADDR",
+        "DEPLOYFS_WEB",
+        "serve the API and the page there, :8099 is loopback (-)",
+    ),
+    ("", "--web-token", "FILE", "DEPLOYFS_WEB_TOKEN", "whoever asks there shows what is in it"),
 ];
 
 /// Why the words were not understood.
@@ -120,6 +139,9 @@ pub enum Error {
     /// A place to listen that is none.
     #[error("{0} {1}: say HOST:PORT, :PORT, or - for nowhere")]
     Listen(&'static str, String),
+    /// A door that others reach, and that nothing guards.
+    #[error("{0}")]
+    Web(String),
     /// An authority that cannot be asked, or whose certificates could not be used.
     #[error("{0}")]
     Acme(String),
@@ -141,6 +163,8 @@ pub fn parse(
 ) -> Result<Config, Error> {
     let text = |name: &str| env(name).and_then(|v| v.into_string().ok());
     let mut addresses = Vec::new();
+    let (mut door, mut token) =
+        (text("DEPLOYFS_WEB"), env("DEPLOYFS_WEB_TOKEN").map(PathBuf::from));
     let mut config = Config {
         transcript: env("DEPLOYFS_TRANSCRIPT").is_some(),
         verbose: env("DEPLOYFS_VERBOSE").is_some(),
@@ -159,6 +183,7 @@ pub fn parse(
             access_log: text("DEPLOYFS_ACCESS_LOG"),
             dns: Vec::new(),
         },
+        web: None,
     };
     let mut words = Parser::from_args(words);
     while let Some(arg) = words.next()? {
@@ -178,6 +203,8 @@ pub fn parse(
             Arg::Long("access-log") => config.edge.access_log = Some(words.value()?.string()?),
             Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
             Arg::Long("no-edge") => config.edge.runs = false,
+            Arg::Long("web") => door = Some(words.value()?.string()?),
+            Arg::Long("web-token") => token = Some(words.value()?.into()),
             Arg::Value(word) => return Err(Error::Word(word)),
             other @ (Arg::Short(_) | Arg::Long(_)) => return Err(other.unexpected().into()),
         }
@@ -191,6 +218,7 @@ pub fn parse(
         let dns = text("DEPLOYFS_DNS").unwrap_or_default();
         config.edge.dns = dns.split_whitespace().map(String::from).collect();
     }
+    config.web = web(door, token)?;
     places(&config.edge)?;
     acme(&config.edge)?;
     for address in addresses {
@@ -211,10 +239,36 @@ fn absolute(config: &Config) -> Result<(), Error> {
     let ca = edge.acme_ca.iter().map(|file| ("--acme-ca", file.as_path()));
     let access = edge.access_log.as_deref().filter(|log| !["-", "none"].contains(log));
     let access = access.map(|log| ("--access-log", Path::new(log)));
-    let state = [("-r", config.state.as_path())].into_iter();
+    let token = config.web.iter().filter_map(|web| web.token.as_deref());
+    let token = token.map(|file| ("--web-token", file));
+    let state = [("-r", config.state.as_path())].into_iter().chain(token);
     match state.chain(certs).chain(ca).chain(access).find(|(_, path)| path.is_relative()) {
         Some((flag, path)) => Err(Error::Relative(flag, path.to_owned())),
         None => Ok(()),
+    }
+}
+
+/// The HTTP door, if there is to be one.
+fn web(listen: Option<String>, token: Option<PathBuf>) -> Result<Option<Web>, Error> {
+    let wrong = |why: String| Err(Error::Web(why));
+    let Some(listen) = listen.filter(|listen| listen != "-") else {
+        return match token {
+            Some(_) => wrong("--web-token: say where with --web".to_string()),
+            None => Ok(None),
+        };
+    };
+    let place = listen.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let local = match place.map(|(host, _)| host) {
+        Some("" | "localhost") => true,
+        Some(host) => match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback(),
+            Err(_) => return wrong(format!("--web {listen}: say ADDRESS:PORT or :PORT")),
+        },
+        None => return wrong(format!("--web {listen}: say ADDRESS:PORT or :PORT")),
+    };
+    match local || token.is_some() {
+        true => Ok(Some(Web { listen, token })),
+        false => wrong(format!("--web {listen} is reached by others: give a --web-token")),
     }
 }
 
@@ -324,6 +378,21 @@ mod tests {
     }
 
     #[test]
+    fn there_is_a_door_only_where_it_is_asked_for() {
+        let web = |line: &str, env: &[(&str, &str)]| words(line, env).unwrap().web;
+        assert_eq!(web("", &[]), None);
+        let env = [("DEPLOYFS_WEB", ":1"), ("DEPLOYFS_WEB_TOKEN", "/e")];
+        let at = |listen: &str, token: Option<&str>| {
+            Some(Web { listen: listen.to_string(), token: token.map(PathBuf::from) })
+        };
+        assert_eq!(web("", &env), at(":1", Some("/e")));
+        assert_eq!(web("--web 127.0.0.1:2", &[]), at("127.0.0.1:2", None));
+        assert_eq!(web("--web [::1]:2", &[]), at("[::1]:2", None));
+        assert_eq!(web("--web -", &env[..1]), None);
+        assert_eq!(web("--web 192.0.2.1:2 --web-token /t", &[]), at("192.0.2.1:2", Some("/t")));
+    }
+
+    #[test]
     fn a_range_for_instances_is_a_network_of_the_length_it_says() {
         for net in ["10.89.0.0/16", "10.0.0.4/30", "192.168.7.0/24", "11.0.0.0/8"] {
             assert_eq!(words(&format!("--net {net}"), &[]).unwrap().net.as_deref(), Some(net));
@@ -345,6 +414,12 @@ mod tests {
             ("--acme-contact a@b", "--acme-contact and --acme-ca: say from whom"),
             ("--acme https://a/d --acme-ca c", "--acme-ca c: give an absolute path"),
             ("-s nowhere", "-s nowhere"),
+            ("--web 80", "--web 80: say ADDRESS:PORT"),
+            ("--web box:80", "--web box:80: say ADDRESS:PORT"),
+            ("--web 0.0.0.0:80", "--web 0.0.0.0:80 is reached by others: give"),
+            ("--web [::]:80", "--web [::]:80 is reached by others: give"),
+            ("--web-token /t", "--web-token: say where with --web"),
+            ("--web :80 --web-token t", "--web-token t: give an absolute path"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),
             ("--net frob", "--net frob: give a network"),

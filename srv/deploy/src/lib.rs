@@ -50,6 +50,7 @@ mod told;
 pub mod turn;
 mod undo;
 pub mod verbs;
+pub mod web;
 pub mod wheel;
 mod wish;
 pub mod world;
