@@ -107,7 +107,7 @@ export function lanes(one) {
 		return make("li", { class: old ? "old" : "new", "data-id": instance.id,
 			"data-state": instance.state },
 		make("span", { class: "who" }, `${instance.instance}: ${instance.id}`,
-			make("small", {}, `${old ? "old" : "new"}, ${instance.version.slice(0, 12)}`)),
+			make("small", {}, (one.state.target ? `${old ? "old" : "new"}, ` : "") + instance.version)),
 		make("div", {}, steps(instance)),
 		instance.reason || instance.exit
 			? make("span", { class: "why" }, [instance.reason, instance.exit && `exit ${instance.exit}`]
