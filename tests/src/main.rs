@@ -25,3 +25,4 @@ mod told;
 mod traces;
 mod verify;
 mod ways;
+mod web;
