@@ -2,13 +2,15 @@
 //! happens, up to its end.
 
 use crate::answer::Door;
+use crate::begin;
 use crate::body::{self, Answer, Body};
-use crate::config::{self, Draft};
+use crate::draft::{self, Draft, Named};
 use crate::event::{Event, Reader};
+use crate::fact::{Fact, Line};
 use crate::limits::{BODY_BYTES_MAX, BODY_TIME_MAX, HEARTBEAT};
 use crate::query::Query;
 use crate::refusal::{Refusal, Result};
-use crate::tale::{Place, Tale};
+use crate::tale::{Manner, Place, Tale};
 use crate::trail::{Lines, Mark, Start, Trail};
 use crate::tree::Tree;
 use bytes::Bytes;
@@ -16,7 +18,6 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use ninep::client::{File, Mode};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -32,9 +33,6 @@ const KINDS: [&str; 5] = [
 /// How long an image may take before that is told: one that is there takes no time.
 const PULLING_AFTER: Duration = Duration::from_millis(250);
 
-/// How often a place for a service is made that goes while it is opened.
-const TRIES_MAX: u32 = 5;
-
 /// Deploys, or goes on telling.
 pub(crate) async fn answer(
     door: &Door,
@@ -43,7 +41,7 @@ pub(crate) async fn answer(
     body: Incoming,
 ) -> Result<Answer> {
     let last = last_id(head)?;
-    if last == Some(Place::End) {
+    if let Some(Place::End { left: 0, .. }) = last {
         // Nothing more will come, and whoever reads streams asks no more (HTML, section 9.2).
         let mut answer = body::answer("text/event-stream", Body::Whole(None));
         *answer.status_mut() = StatusCode::NO_CONTENT;
@@ -51,32 +49,35 @@ pub(crate) async fn answer(
     }
     known_kind(head)?;
     let bytes = whole(body).await?;
-    let drafts = config::read(&bytes, query.text("service")).map_err(|errors| {
-        let text = match errors.len() {
-            1 => "the manifest has 1 error".to_string(),
-            n => format!("the manifest has {n} errors"),
-        };
-        Refusal::bad(text).hint("deploy help manifest lists all keys").errors(errors)
-    })?;
+    let named = Named { service: query.text("service"), app: query.text("app") };
+    let drafts = draft::read(&bytes, named).map_err(refused)?;
     let (reader, come) = door.streams.begin()?;
-    let names = drafts.iter().map(|draft| draft.service.clone());
+    let tree = Tree::dial(&door.server).await?;
+    let atomic = query.is("atomic");
     let (trail, heard) = match last {
-        Some(Place::Behind { from, line }) => {
-            let (trail, lines) = follow(door, Start::Behind(from)).await?;
-            let mut tale = Tale::new(from, names);
-            let told = again(&mut tale, lines, line);
-            (trail, Heard { tale, told })
-        }
-        Some(Place::End) | None => {
-            let (trail, refused) = begin(door, &drafts, query.text("message")).await?;
-            let mut tale = Tale::new(trail.at(), names);
-            refused.iter().for_each(|(service, why)| tale.refused(service, &why.error));
-            let told = Told { events: vec![tale.started()], lost: false };
+        Some(place) => again(&tree, &drafts, atomic, place).await?,
+        None => {
+            let (trail, manner) =
+                begin::begin(tree, &drafts, atomic, query.text("message")).await?;
+            let tale = Tale::new(trail.at(), manner, names(&drafts));
+            let told = Told { events: vec![tale.started()], ..Told::default() };
             (trail, Heard { tale, told })
         }
     };
     tokio::spawn(tell(trail, heard, reader));
     Ok(body::events(come))
+}
+
+fn names(drafts: &[Draft]) -> impl Iterator<Item = String> {
+    drafts.iter().map(|draft| draft.service.clone())
+}
+
+fn refused(errors: Vec<serde_json::Value>) -> Refusal {
+    let text = match errors.len() {
+        1 => "the manifest has 1 error".to_string(),
+        n => format!("the manifest has {n} errors"),
+    };
+    Refusal::bad(text).hint("deploy help manifest lists all keys").errors(errors)
 }
 
 /// The place behind which a stream goes on.
@@ -115,87 +116,42 @@ async fn whole(body: Incoming) -> Result<Bytes> {
     })
 }
 
-async fn follow(door: &Door, start: Start) -> Result<(Trail, Lines)> {
-    Trail::begin(&door.server, "events", "watch", start).await
-}
-
-/// Writes and applies all manifests, each under its service's lock; gives those that were refused,
-/// which are not all of them.
-async fn begin(
-    door: &Door,
-    drafts: &[Draft],
-    message: Option<&str>,
-) -> Result<(Trail, Vec<(String, Refusal)>)> {
-    let tree = Tree::dial(&door.server).await?;
-    let mut locks = Vec::new();
-    for draft in drafts {
-        let lock = lock(&tree, &draft.service).await?;
-        say(&lock, "from the http door").await?;
-        if let Some(message) = message {
-            say(&lock, &format!("message {message}")).await?;
-        }
-        locks.push(lock);
-    }
-    for draft in drafts {
-        let path = format!("manifests/{}", draft.service);
-        let put = tree.client.put(&path, draft.text.as_bytes()).await;
-        put.map_err(|error| Refusal::of_tree(&error))?;
-    }
-    // Before the first is applied, so that nothing is missed.
-    let (trail, _) = follow(door, Start::Last(0)).await?;
-    let mut refused = Vec::new();
-    for (draft, lock) in drafts.iter().zip(&locks) {
-        if let Err(refusal) = say(lock, "apply").await {
-            refused.push((draft.service.clone(), refusal));
-        }
-    }
-    match refused.len() == drafts.len() {
-        true => Err(refused.swap_remove(0).1),
-        false => Ok((trail, refused)),
-    }
-}
-
-/// Opens the lock of a service, whose place is made where there is none.
-async fn lock(tree: &Tree, service: &str) -> Result<File> {
-    let directory = format!("active/{service}");
-    let path = format!("{directory}/lock");
-    let mut tries = 1;
-    loop {
-        match tree.client.open(&path, Mode::ReadWrite).await {
-            Err(_) if tries < TRIES_MAX && tree.client.stat(&directory).await.is_err() => {
-                // Somebody else may make it first; what else is wrong the open says.
-                let _ = tree.client.mkdir(&directory).await;
-                tries += 1;
-            }
-            done => return done.map_err(|error| Refusal::of_tree(&error)),
-        }
-    }
-}
-
-async fn say(lock: &File, line: &str) -> Result<()> {
-    let said = lock.write_at(0, format!("{line}\n").as_bytes()).await;
-    said.map(drop).map_err(|error| Refusal::of_tree(&error))
-}
-
 /// A tale as far as it was heard, and what is to be told of it first.
 struct Heard {
     tale: Tale,
     told: Told,
 }
 
-/// Events that are to be told, and whether lines are missing from which there may be more.
+/// What is to be told, and whether lines are missing from which there may be more.
 #[derive(Default)]
 struct Told {
     events: Vec<Event>,
     lost: bool,
+    /// How many of the last events were not heard yet; none: all of them.
+    left: Option<usize>,
 }
 
-/// Takes a tale up again behind a line.
-fn again(tale: &mut Tale, lines: Lines, line: Mark) -> Told {
-    let lost = lines.lost;
+/// Takes a tale up again behind one of its events.
+async fn again(
+    tree: &Tree,
+    drafts: &[Draft],
+    atomic: bool,
+    place: Place,
+) -> Result<(Trail, Heard)> {
+    let (from, line, left) = match place {
+        Place::Behind { from, line } => (from, Some(line), None),
+        Place::End { from, left } => (from, None, Some(left)),
+    };
+    let (trail, Lines { lost, lines }) =
+        Trail::begin(tree, "events", "watch", Start::Behind(from)).await?;
     // Without its beginning nothing of it can be told apart from what was before.
-    let lines = if lost { Vec::new() } else { lines.lines };
-    let heard = lines.iter().position(|(mark, _)| *mark == line);
+    let lines = if lost { Vec::new() } else { lines };
+    let first = lines.iter().any(|(_, line)| is_first(line, drafts));
+    let mut tale = Tale::new(from, Manner { atomic, first }, names(drafts));
+    let heard = match line {
+        Some(line) => lines.iter().position(|(mark, _)| *mark == line),
+        None => lines.len().checked_sub(1),
+    };
     let mut events = Vec::new();
     for (at, (mark, text)) in lines.iter().enumerate() {
         let event = tale.take(*mark, text);
@@ -204,21 +160,31 @@ fn again(tale: &mut Tale, lines: Lines, line: Mark) -> Told {
     if !lost {
         tale.refuse_unheard();
     }
-    Told { events, lost }
+    Ok((trail, Heard { tale, told: Told { events, lost, left } }))
+}
+
+/// Whether a line tells that one of these services is deployed for the first time.
+fn is_first(line: &str, drafts: &[Draft]) -> bool {
+    let ours = |line: &Line<'_>| drafts.iter().any(|draft| draft.service == line.service);
+    Line::read(line).filter(ours).is_some_and(|line| Fact::read(line.text) == Fact::First)
 }
 
 /// Tells a tale to its end, or until nobody listens.
 async fn tell(mut trail: Trail, heard: Heard, reader: Reader) {
-    let Heard { mut tale, told: Told { mut events, mut lost } } = heard;
+    let Heard { mut tale, told: Told { mut events, mut lost, left } } = heard;
     loop {
         if std::mem::take(&mut lost) {
-            settle(&trail, &mut tale).await;
+            tokio::select! {
+                () = settle(&trail, &mut tale) => {}
+                () = reader.gone() => return,
+            }
         }
         if !reader.tell(&events).await {
             return;
         }
         if let Some(end) = tale.end() {
-            reader.tell(&end).await;
+            let heard = left.map_or(0, |left| end.len().saturating_sub(left));
+            reader.tell(&end[heard..]).await;
             return;
         }
         events = Vec::new();
@@ -236,6 +202,7 @@ async fn tell(mut trail: Trail, heard: Heard, reader: Reader) {
             Ok(None) => return,
             Err(_) if tale.pulls() => events.push(tale.pulling(trail.at())),
             Err(_) => {
+                lost = tale.awaits_way_back();
                 reader.beat().await;
             }
         }

@@ -28,13 +28,19 @@ impl<'a> Line<'a> {
 pub(crate) enum Fact {
     /// The image is asked for: an apply was accepted.
     Pulling,
+    /// A service that was not deployed begins.
+    First,
+    /// The way back begins; what comes then is no part of what was asked for.
+    Back,
+    /// It is taken back where there is no way back, and why.
+    TakenBack(String),
     /// An instance has its node.
     Scheduled(String),
     /// An instance is told to run.
     Starting,
     /// An instance answered its first probe, so many seconds after its process began.
     Healthy(Option<f64>),
-    /// An instance is gone.
+    /// An old instance is gone. That a new one is, is told by why it failed.
     Stopped,
     /// It came to its end.
     Ended(End),
@@ -47,6 +53,8 @@ pub(crate) enum Fact {
 pub(crate) struct End {
     /// Why not well; none when what was asked for came to be.
     pub(crate) wrong: Option<String>,
+    /// Nothing was to be done.
+    pub(crate) unchanged: bool,
     /// How long it took, where that was told.
     pub(crate) seconds: Option<f64>,
 }
@@ -55,6 +63,15 @@ impl Fact {
     pub(crate) fn read(text: &str) -> Fact {
         if text.starts_with("pulling ") {
             return Fact::Pulling;
+        }
+        if text.starts_with("first deploy started ") {
+            return Fact::First;
+        }
+        if text.starts_with("rollback started ") {
+            return Fact::Back;
+        }
+        if let Some(why) = text.strip_prefix("taken back: ") {
+            return Fact::TakenBack(why.to_string());
         }
         let of_instance = text.split_once(": ").filter(|(number, _)| number.parse::<u32>().is_ok());
         if let Some((_, text)) = of_instance {
@@ -71,7 +88,7 @@ impl Fact {
         match (text, took) {
             (_, Some(took)) => Fact::Healthy(seconds(took)),
             ("starting", _) => Fact::Starting,
-            ("stopped" | "old instance stopped", _) => Fact::Stopped,
+            ("old instance stopped", _) => Fact::Stopped,
             _ => Fact::Other,
         }
     }
@@ -92,14 +109,15 @@ impl End {
         };
         let took = head.rsplit_once(" (").and_then(|(_, took)| seconds(took));
         let said = why.or(text.split_once(": ").map(|(_, why)| why));
-        let end = |wrong: Option<String>| Some(End { wrong, seconds: took });
+        let unchanged = after("unchanged").is_some();
+        let end = |wrong: Option<String>| Some(End { wrong, unchanged, seconds: took });
         let because = |what: &str| Some(said.map_or(what.to_string(), str::to_string));
         if let Some(rest) = after("done") {
             let kind = rest.split_whitespace().next().unwrap_or_default();
             let overtaken = matches!(kind, "stop" | "remove");
             return end(overtaken.then(|| format!("ended by somebody's {kind}")));
         }
-        if after("unchanged").is_some() {
+        if unchanged {
             return end(None);
         }
         if after("failed").is_some() {
@@ -150,7 +168,10 @@ mod tests {
         check("2: healthy (2.1s)", Fact::Healthy(Some(2.1)));
         check("2: healthy (1m0.5s)", Fact::Healthy(Some(60.5)));
         check("0: old instance stopped", Fact::Stopped);
-        check("0: stopped", Fact::Stopped);
+        check("0: stopped", Fact::Other);
+        check("first deploy started v1", Fact::First);
+        check("rollback started v2→v1: no", Fact::Back);
+        check("taken back: all or none", Fact::TakenBack("all or none".to_string()));
         check("2: failed: done", Fact::Other);
         check("2: healthy again", Fact::Other);
         check("rolling update started v1→v2", Fact::Other);
@@ -161,7 +182,8 @@ mod tests {
     #[test]
     fn an_end_is_good_or_says_why_not() {
         let check = |text: &str, wrong: Option<&str>, seconds: Option<f64>| {
-            let want = End { wrong: wrong.map(str::to_string), seconds };
+            let unchanged = text.starts_with("unchanged");
+            let want = End { wrong: wrong.map(str::to_string), unchanged, seconds };
             assert_eq!(Fact::read(text), Fact::Ended(want), "{text}");
         };
         check("done update v1→v2 (4.2s)", None, Some(4.2));

@@ -11,9 +11,10 @@
 mod accept;
 mod answer;
 mod args;
+mod begin;
 mod body;
-mod config;
 mod deploy;
+mod draft;
 mod error;
 mod event;
 mod fact;

@@ -12,8 +12,10 @@ pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub(crate) const HEAD_FIELDS_MAX: usize = 64;
 /// How long a head may take, and a connection may rest until the next one.
 pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
-/// Bytes of a request's body: a manifest of a thousand services, and none longer.
-pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a request's body: an app has no more.
+pub(crate) const BODY_BYTES_MAX: usize = manifest::limits::APP_BYTES_MAX;
+/// Manifests that are written at once: a server has few at a time that are not closed yet.
+pub(crate) const WRITES_MAX: usize = 32;
 /// How long a body may take.
 pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(15);
 /// How long whoever is written to may take nothing before he is cut off.

@@ -23,7 +23,8 @@ pub(crate) async fn events(door: &Door, query: &Query, head: &HeaderMap) -> Resu
         None => Start::Last(count(query.number("tail").unwrap_or_default())),
     };
     let (reader, come) = door.streams.begin()?;
-    let (trail, lines) = Trail::begin(&door.server, "events", "watch", start).await?;
+    let tree = Tree::dial(&door.server).await?;
+    let (trail, lines) = Trail::begin(&tree, "events", "watch", start).await?;
     let service = query.text("service").map(str::to_string);
     tokio::spawn(tell(trail, lines, reader, move |line| event(line, service.as_deref())));
     Ok(body::events(come))
@@ -51,7 +52,7 @@ pub(crate) async fn log(
         None => Start::Last(lines),
     };
     let (reader, come) = door.streams.begin()?;
-    let begun = Trail::begin(&door.server, &grow, &wait, start).await;
+    let begun = Trail::begin(&tree, &grow, &wait, start).await;
     let (trail, lines) = tree.of_service(name, begun).await?;
     tokio::spawn(tell(trail, lines, reader, |line| Some(written(line))));
     Ok(body::events(come))

@@ -42,8 +42,7 @@ fn operation(route: &Route) -> Value {
     }
     parameters.extend(route.words.iter().map(parameter));
     if resumes(route) {
-        let schema =
-            json!({"type": "string", "pattern": "^[0-9a-f]{1,16}(\\.([0-9a-f]{1,16}|end))?$"});
+        let schema = json!({"type": "string", "pattern": "^[0-9a-f]{1,16}(\\.([0-9a-f]{1,16}|end-[0-9]{1,3}))?$"});
         parameters.push(json!({
             "name": "Last-Event-ID", "in": "header", "required": false, "schema": schema,
             "description": "the id of the last event that came: the stream goes on behind it",

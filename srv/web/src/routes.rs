@@ -123,8 +123,16 @@ const NAME: Word = word(
     "service",
     Kind::Service,
     false,
-    "of which service the manifest is, when it does not say so",
+    "of which service the manifest is, when it is of one and does not say so",
 );
+const APP: Word = word(
+    "app",
+    Kind::Service,
+    false,
+    "what the app is called, when the body has several services and does not say so; else app",
+);
+const ATOMIC: Word =
+    word("atomic", Kind::Truth, false, "all or none: one that fails takes the others back");
 const MESSAGE: Word = word("message", Kind::Line, false, "why, for the history");
 const TO: Word = word("version", Kind::Version, false, "to which; else the previous one");
 const REPLICAS: Word =
@@ -151,7 +159,7 @@ pub(crate) const ROUTES: &[Route] = &[
         does: Does::Deploy,
         needs: Needs::Write,
         gives: Gives::Stream,
-        words: &[NAME, MESSAGE],
+        words: &[NAME, APP, ATOMIC, MESSAGE],
         meaning: "deploys what the body says, and tells it as it happens; with Last-Event-ID a \
                   stream that broke off goes on, and nothing is deployed",
     },

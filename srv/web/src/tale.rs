@@ -8,18 +8,30 @@ use crate::trail::Mark;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What stands in an id behind the last event.
-const END: &str = "end";
+/// What stands in the id of one of the last events, before how many come behind it. No mark has
+/// such letters.
+const END: &str = "end-";
 
 /// A tale that goes on.
 #[derive(Debug)]
 pub(crate) struct Tale {
     /// Where in the tree's events it begins.
     from: Mark,
+    manner: Manner,
     services: BTreeMap<String, Stand>,
     /// That images are pulled was told.
     pulling: bool,
     seconds: f64,
+}
+
+/// How a deploy goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// All or none: one that fails takes the others back.
+    pub(crate) atomic: bool,
+    /// One of the services was not deployed before: that images are pulled is told at once, and
+    /// not only when it takes a while.
+    pub(crate) first: bool,
 }
 
 /// How far a service has come.
@@ -31,6 +43,10 @@ enum Stand {
     Pulling,
     /// It is under way.
     Going,
+    /// It has what it was to have, of all or none.
+    Serves,
+    /// It goes back; why, where that is told at once.
+    Back(Option<String>),
     /// It is over; why not well.
     Over(Option<String>),
 }
@@ -45,8 +61,13 @@ pub(crate) enum Place {
         /// The line.
         line: Mark,
     },
-    /// Behind all of it.
-    End,
+    /// Behind one of the last events, of which so many are left.
+    End {
+        /// Where the tale begins.
+        from: Mark,
+        /// How many come behind it.
+        left: usize,
+    },
 }
 
 impl Place {
@@ -54,28 +75,25 @@ impl Place {
     pub(crate) fn read(id: &str) -> Option<Place> {
         let (from, line) = id.split_once('.')?;
         let from = Mark::read(from)?;
-        match line {
-            END => Some(Place::End),
-            line => Some(Place::Behind { from, line: Mark::read(line)? }),
+        match line.strip_prefix(END) {
+            Some(left) if left.bytes().all(|b| b.is_ascii_digit()) => {
+                Some(Place::End { from, left: left.parse().ok()? })
+            }
+            _ => Some(Place::Behind { from, line: Mark::read(line)? }),
         }
     }
 }
 
 impl Tale {
     /// The tale of these services, which begins behind that line.
-    pub(crate) fn new(from: Mark, services: impl Iterator<Item = String>) -> Tale {
+    pub(crate) fn new(from: Mark, manner: Manner, services: impl Iterator<Item = String>) -> Tale {
         let services = services.map(|name| (name, Stand::Asked)).collect();
-        Tale { from, services, pulling: false, seconds: 0.0 }
+        Tale { from, manner, services, pulling: false, seconds: 0.0 }
     }
 
     /// The first event.
     pub(crate) fn started(&self) -> Event {
         self.progress(Mark::default(), json!({"phase": "started"}))
-    }
-
-    /// A service was refused.
-    pub(crate) fn refused(&mut self, service: &str, why: &str) {
-        self.over(service, Some(why.to_string()));
     }
 
     /// Those of which nothing was heard were refused, and who asked was told why then: what is
@@ -88,13 +106,27 @@ impl Tale {
 
     /// Services whose end was not told yet.
     pub(crate) fn unended(&self) -> Vec<String> {
-        let open = self.services.iter().filter(|(_, stand)| !matches!(stand, Stand::Over(_)));
+        let failed = self.services.values().any(|stand| matches!(stand, Stand::Over(Some(_))));
+        let open = self.services.iter().filter(|(_, stand)| match stand {
+            Stand::Asked | Stand::Pulling | Stand::Going | Stand::Back(_) => true,
+            // It will be taken back.
+            Stand::Serves => failed,
+            Stand::Over(_) => false,
+        });
         open.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether nothing but the way back of those is waited for that have what they were to have:
+    /// where there is nothing to take back nobody tells so.
+    pub(crate) fn awaits_way_back(&self) -> bool {
+        let unended = self.unended();
+        let serves = |name: &String| self.services.get(name) == Some(&Stand::Serves);
+        !unended.is_empty() && unended.iter().all(serves)
     }
 
     /// Takes the outcome of a service, where its last event was missed.
     pub(crate) fn outcome(&mut self, service: &str, text: &str) {
-        let end = End::read(text).unwrap_or(End { wrong: None, seconds: None });
+        let end = End::read(text).unwrap_or(End { wrong: None, unchanged: true, seconds: None });
         self.seconds = self.seconds.max(end.seconds.unwrap_or_default());
         self.over(service, end.wrong);
     }
@@ -103,36 +135,60 @@ impl Tale {
     pub(crate) fn take(&mut self, mark: Mark, line: &str) -> Option<Event> {
         let line = Line::read(line)?;
         let stand = self.services.get_mut(line.service)?;
-        let fact = Fact::read(line.text);
-        match (&*stand, &fact) {
-            // It may be the end of something that was before.
+        match (&*stand, Fact::read(line.text)) {
             (Stand::Asked, Fact::Pulling) => {
                 *stand = Stand::Pulling;
-                return None;
+                (self.manner.first && !self.pulling).then(|| self.pulling(mark))
             }
-            (Stand::Asked | Stand::Over(_), _) => return None,
-            (Stand::Pulling | Stand::Going, _) => *stand = Stand::Going,
+            // It may be the end of something that was before.
+            (Stand::Asked | Stand::Over(_), _) => None,
+            (_, Fact::Back) => {
+                *stand = Stand::Back(None);
+                None
+            }
+            (_, Fact::TakenBack(why)) => {
+                *stand = Stand::Back(Some(why));
+                None
+            }
+            (Stand::Back(why), Fact::Ended(end)) => {
+                let why = why.clone().or(end.wrong);
+                self.ended(line.service, End { wrong: why, ..end });
+                None
+            }
+            (Stand::Back(_) | Stand::Serves, _) => None,
+            (Stand::Pulling | Stand::Going, fact) => {
+                *stand = Stand::Going;
+                let data = self.going(line.service, fact)?;
+                Some(self.progress(mark, data))
+            }
         }
-        let service = line.service;
-        let data = match fact {
+    }
+
+    /// What is told of a service that is under way.
+    fn going(&mut self, service: &str, fact: Fact) -> Option<Value> {
+        match fact {
             Fact::Scheduled(node) => {
-                json!({"service": service, "phase": "scheduled", "node": node})
+                Some(json!({"service": service, "phase": "scheduled", "node": node}))
             }
-            Fact::Starting => json!({"service": service, "phase": "starting"}),
+            Fact::Starting => Some(json!({"service": service, "phase": "starting"})),
             Fact::Healthy(seconds) => {
-                json!({"service": service, "phase": "healthy", "seconds": seconds})
+                Some(json!({"service": service, "phase": "healthy", "seconds": seconds}))
             }
-            Fact::Stopped => json!({"service": service, "phase": "stopped"}),
+            Fact::Stopped => Some(json!({"service": service, "phase": "stopped"})),
             Fact::Ended(end) => {
-                self.seconds = self.seconds.max(end.seconds.unwrap_or_default());
-                self.over(service, end.wrong.clone());
-                // The last one's end is that of the tale.
-                let reason = end.wrong.filter(|_| !self.unended().is_empty())?;
-                json!({"service": service, "phase": "failed", "reason": reason})
+                self.ended(service, end);
+                None
             }
-            Fact::Pulling | Fact::Other => return None,
-        };
-        Some(self.progress(mark, data))
+            Fact::Pulling | Fact::First | Fact::Back | Fact::TakenBack(_) | Fact::Other => None,
+        }
+    }
+
+    fn ended(&mut self, service: &str, end: End) {
+        self.seconds = self.seconds.max(end.seconds.unwrap_or_default());
+        match self.manner.atomic && end.wrong.is_none() && !end.unchanged {
+            true => drop(self.services.insert(service.to_string(), Stand::Serves)),
+            false => self.over(service, end.wrong),
+        }
     }
 
     /// Whether an image may be on its way, and it was not told.
@@ -140,7 +196,7 @@ impl Tale {
         !self.pulling && self.services.values().any(|stand| *stand == Stand::Pulling)
     }
 
-    /// That images are pulled: told when it takes a while, and once.
+    /// That images are pulled: told once.
     pub(crate) fn pulling(&mut self, at: Mark) -> Event {
         self.pulling = true;
         self.progress(at, json!({"phase": "pulling"}))
@@ -151,19 +207,24 @@ impl Tale {
         if !self.unended().is_empty() {
             return None;
         }
-        let last =
-            |name, data| Event { id: format!("{}.{END}", self.from), name: Some(name), data };
         let wrong = self.services.iter().filter_map(|(name, stand)| match stand {
             Stand::Over(Some(reason)) => Some((name, reason)),
-            Stand::Asked | Stand::Pulling | Stand::Going | Stand::Over(None) => None,
+            Stand::Asked | Stand::Pulling | Stand::Going => None,
+            Stand::Serves | Stand::Back(_) | Stand::Over(None) => None,
         });
-        let mut failed: Vec<Event> = wrong
-            .map(|(service, reason)| last("failed", json!({"service": service, "reason": reason})))
+        let mut last: Vec<(&'static str, Value)> = wrong
+            .map(|(service, reason)| ("failed", json!({"service": service, "reason": reason})))
             .collect();
-        if failed.is_empty() {
-            failed.push(last("done", json!({"seconds": self.seconds})));
+        if last.is_empty() {
+            last.push(("done", json!({"seconds": self.seconds})));
         }
-        Some(failed)
+        let left = (0..last.len()).rev();
+        let event = |(left, (name, data)): (usize, (&'static str, Value))| Event {
+            id: format!("{}.{END}{left}", self.from),
+            name: Some(name),
+            data,
+        };
+        Some(left.zip(last).map(event).collect())
     }
 
     fn over(&mut self, service: &str, wrong: Option<String>) {
@@ -178,138 +239,5 @@ impl Tale {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is told of these lines, with each event's name and data as they go over the wire.
-    #[track_caller]
-    fn check(services: &[&str], lines: &str, want: &str) {
-        let mut tale = Tale::new(Mark::default(), services.iter().map(ToString::to_string));
-        let mut told = vec![tale.started()];
-        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let line = format!("2026-11-20T12:34:05Z {line}");
-            told.extend(tale.take(Mark::default(), &line));
-        }
-        told.extend(tale.end().unwrap_or_default());
-        let wire = |event: &Event| {
-            event.wire().lines().skip(1).map(|line| format!("{line}\n")).collect::<String>()
-        };
-        let got: String = told.iter().map(wire).collect();
-        assert_eq!(got, want);
-    }
-
-    #[test]
-    fn a_failed_deploy_is_told_as_it_is_written_in_the_workflow_of_a_rollback() {
-        let lines = "office pulling office:bad
-                     office rolling update started v1→v2
-                     office 1: scheduled on node-2
-                     office 1: starting
-                     office 1: failed: health check timeout after 30s
-                     office failed update v1→v2 (30.1s): health check timeout after 30s";
-        let want = r#"event: progress
-data: {"phase": "started"}
-
-event: progress
-data: {"service": "office", "phase": "scheduled", "node": "node-2"}
-
-event: progress
-data: {"service": "office", "phase": "starting"}
-
-event: failed
-data: {"service": "office", "reason": "health check timeout after 30s"}
-
-"#;
-        check(&["office"], lines, want);
-    }
-
-    #[test]
-    fn a_rolling_update_is_told_by_its_phases_and_then_done() {
-        let lines = "office done update v0→v1 (9.0s)
-                     office pulling office:2
-                     office rolling update started v1→v2
-                     other 0: starting
-                     office 1: scheduled on node-2
-                     office 1: starting
-                     office 1: healthy (2.1s)
-                     office 0: old instance stopped
-                     office done update v1→v2 (4.2s)
-                     office instances renumbered";
-        let want = r#"event: progress
-data: {"phase": "started"}
-
-event: progress
-data: {"service": "office", "phase": "scheduled", "node": "node-2"}
-
-event: progress
-data: {"service": "office", "phase": "starting"}
-
-event: progress
-data: {"service": "office", "phase": "healthy", "seconds": 2.1}
-
-event: progress
-data: {"service": "office", "phase": "stopped"}
-
-event: done
-data: {"seconds": 4.2}
-
-"#;
-        check(&["office"], lines, want);
-    }
-
-    #[test]
-    fn one_service_that_fails_ends_no_other_and_the_end_is_one() {
-        let lines = "web pulling web:1
-                     api pulling api:1
-                     api failed: api:1: no such image
-                     web 0: starting
-                     web done update v1 (2.0s)";
-        let want = r#"event: progress
-data: {"phase": "started"}
-
-event: progress
-data: {"service": "api", "phase": "failed", "reason": "api:1: no such image"}
-
-event: progress
-data: {"service": "web", "phase": "starting"}
-
-event: failed
-data: {"service": "api", "reason": "api:1: no such image"}
-
-"#;
-        check(&["api", "web"], lines, want);
-        check(
-            &["web"],
-            "web pulling web:1\nweb unchanged v3",
-            "event: progress\ndata: {\"phase\": \"started\"}\n\nevent: done\ndata: {\"seconds\": 0.0}\n\n",
-        );
-    }
-
-    #[test]
-    fn a_pull_is_told_when_it_takes_a_while_and_once() {
-        let services = ["web", "api"].map(String::from);
-        let mut tale = Tale::new(Mark::default(), services.into_iter());
-        assert!(!tale.pulls());
-        let take = |tale: &mut Tale, text: &str| {
-            let line = format!("2026-11-20T12:34:05Z {text}");
-            tale.take(Mark::default(), &line)
-        };
-        assert_eq!(take(&mut tale, "web pulling web:1"), None);
-        assert!(tale.pulls());
-        assert_eq!(tale.pulling(Mark::default()).data, json!({"phase": "pulling"}));
-        assert!(!tale.pulls());
-        assert_eq!(take(&mut tale, "api pulling api:1"), None);
-        assert!(!tale.pulls());
-        tale.refuse_unheard();
-        assert_eq!(tale.unended(), ["api", "web"]);
-    }
-
-    #[test]
-    fn an_id_says_where_its_tale_began_and_how_far_it_came() {
-        let (from, line) = (Mark::read("ab").unwrap(), Mark::read("cd").unwrap());
-        assert_eq!(Place::read("ab.cd"), Some(Place::Behind { from, line }));
-        assert_eq!(Place::read("ab.end"), Some(Place::End));
-        for wrong in ["", "ab", "ab.", ".cd", "ab.cd.ef", "ab.x"] {
-            assert_eq!(Place::read(wrong), None, "{wrong}");
-        }
-    }
-}
+#[path = "tale_test.rs"]
+mod tests;

@@ -108,21 +108,20 @@ impl Trail {
     /// # Errors
     /// The tree's refusal, or that nobody answers.
     pub(crate) async fn begin(
-        server: &Address,
+        tree: &Tree,
         grow: &str,
         wait: &str,
         start: Start,
     ) -> Result<(Trail, Lines)> {
         let files = (grow.to_string(), wait.to_string());
         let mut trail = Trail {
-            server: server.clone(),
+            server: tree.server.clone(),
             files,
             at: Mark::default(),
             open: None,
             rest_ms: AGAIN_MS_MIN,
         };
-        let tree = Tree::dial(server).await?;
-        let all = trail.open(tree).await.map_err(|error| Refusal::of_tree(&error))?;
+        let all = trail.open(tree.clone()).await.map_err(|error| Refusal::of_tree(&error))?;
         let end = all.last().map(|(mark, _)| *mark).unwrap_or_default();
         let lines = match start {
             Start::Behind(mark) => behind(all, mark),

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
     pub(crate) client: Client,
+    /// Where it is.
+    pub(crate) server: Address,
 }
 
 impl Tree {
@@ -18,7 +20,8 @@ impl Tree {
     /// 503, when nobody answers.
     pub(crate) async fn dial(server: &Address) -> Result<Tree> {
         let client = Client::dial(server, "").await;
-        client.map(|client| Tree { client }).map_err(|error| Refusal::of_tree(&error))
+        let tree = |client| Tree { client, server: server.clone() };
+        client.map(tree).map_err(|error| Refusal::of_tree(&error))
     }
 
     /// A file as text.

@@ -29,7 +29,7 @@ async fn what_makes_no_sense_is_refused_in_json_with_its_status() {
     said("GET", "/v1/events", "Last-Event-ID: x\r\n", "").await.refused(400, "Last-Event-ID");
     let json = "Content-Type: application/json\r\n";
     said("POST", "/v1/deploy", json, "{}").await.refused(415, "a manifest is a text");
-    said("POST", "/v1/deploy", "", &"#".repeat(1_048_577)).await.refused(413, "1048576 bytes");
+    said("POST", "/v1/deploy", "", &"#".repeat(262_145)).await.refused(413, "262144 bytes");
     let odd = "POST /v1/deploy HTTP/1.0\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nshort";
     let mut stream = TcpStream::connect(&at).await.expect("a connection");
     stream.write_all(odd.as_bytes()).await.expect("sent");
