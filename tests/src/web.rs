@@ -4,6 +4,7 @@
 mod browser;
 mod hostile;
 mod page;
+mod seeds;
 mod streams;
 
 use crate::rig::{PATIENCE, Rig, web};
@@ -164,7 +165,7 @@ impl Events {
 
 /// Deploys over HTTP.
 async fn deploy(at: &str, service: &str, manifest: &str) -> Vec<Event> {
-    let path = format!("/v1/deploy?service={service}");
+    let path = format!("/v1/deploy?name={service}");
     Events::open(at, "POST", &path, "", manifest).await.rest().await
 }
 
@@ -251,7 +252,7 @@ async fn every_verb_is_accepted_or_refused_as_in_the_tree() {
 async fn a_bad_manifest_is_refused_with_all_its_errors_and_nothing_is_written() {
     let rig = Rig::with(ALONE).await;
     let at = opened(&rig, 1).await;
-    let bad = request("POST", "/v1/deploy?service=web", &at, "", "replicas many\ncpu x\n");
+    let bad = request("POST", "/v1/deploy?name=web", &at, "", "replicas many\ncpu x\n");
     let said = Said::read(&raw(&at, bad.as_bytes()).await);
     said.refused(400, "the manifest has 3 errors");
     let errors = said.json()["errors"].clone();
@@ -259,12 +260,26 @@ async fn a_bad_manifest_is_refused_with_all_its_errors_and_nothing_is_written() 
     assert!(errors[2]["message"].as_str().expect("a text").contains("cpu"), "{errors}");
     assert_eq!(get(&at, "/v1/services").await["services"], json!([]));
 
+    // Of an app, too, with the place of each.
+    let app = "service \"web\" {\n  image = \"Web:1\"\n  replica = 3\n}\ntask \"job\" {}\n";
+    let said = Said::read(&raw(&at, request("POST", "/v1/deploy", &at, "", app).as_bytes()).await);
+    said.refused(400, "errors");
+    let errors = said.json()["errors"].clone();
+    let places: Vec<(Value, Value)> = errors
+        .as_array()
+        .expect("all")
+        .iter()
+        .map(|error| (error["line"].clone(), error["column"].clone()))
+        .collect();
+    assert_eq!(places[..2], [(json!(2), json!(11)), (json!(3), json!(3))], "{errors}");
+    assert!(rig.client().await.list("manifests").await.expect("listed").is_empty());
+
     // Who comes while somebody has the lock is told who that is.
     rig.push(&["v1"]).await;
     let client = rig.client().await;
     client.mkdir("active/web").await.expect("made");
     let lock = client.open("active/web/lock", ninep::client::Mode::ReadWrite).await.expect("ours");
-    let text = request("POST", "/v1/deploy?service=web", &at, "", &web("web:v1"));
+    let text = request("POST", "/v1/deploy?name=web", &at, "", &web("web:v1"));
     Said::read(&raw(&at, text.as_bytes()).await).refused(409, "lock is in use by root");
     lock.clunk().await.expect("free");
     assert_eq!(deploy(&at, "web", &web("web:v1")).await.last().expect("an end").name, "done");

@@ -4,7 +4,7 @@
 use crate::answer::Door;
 use crate::begin;
 use crate::body::{self, Answer, Body};
-use crate::draft::{self, Draft, Named};
+use crate::draft::{self, Draft};
 use crate::event::{Event, Reader};
 use crate::fact::{Fact, Line};
 use crate::limits::{BODY_BYTES_MAX, BODY_TIME_MAX, HEARTBEAT};
@@ -49,8 +49,7 @@ pub(crate) async fn answer(
     }
     known_kind(head)?;
     let bytes = whole(body).await?;
-    let named = Named { service: query.text("service"), app: query.text("app") };
-    let drafts = draft::read(&bytes, named).map_err(refused)?;
+    let drafts = draft::read(&bytes, query.text("name")).map_err(refused)?;
     let (reader, come) = door.streams.begin()?;
     let tree = Tree::dial(&door.server).await?;
     let atomic = query.is("atomic");

@@ -19,20 +19,11 @@ pub(crate) struct Draft {
     pub(crate) text: String,
 }
 
-/// What besides the body says whose it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Named<'a> {
-    /// The service of a body in the flat language that does not name it.
-    pub(crate) service: Option<&'a str>,
-    /// The app of a body in HCL that does not name it.
-    pub(crate) app: Option<&'a str>,
-}
-
-/// Reads a body.
+/// Reads a body. `name` is that of its service, or of its app, unless it says so itself.
 ///
 /// # Errors
 /// All that is wrong with it, each with its line and column.
-pub(crate) fn read(bytes: &[u8], named: Named<'_>) -> Result<Vec<Draft>, Vec<Value>> {
+pub(crate) fn read(bytes: &[u8], name: Option<&str>) -> Result<Vec<Draft>, Vec<Value>> {
     let text = std::str::from_utf8(bytes).map_err(|why| {
         let before = String::from_utf8_lossy(&bytes[..why.valid_up_to()]);
         let line = before.matches('\n').count() + 1;
@@ -46,8 +37,8 @@ pub(crate) fn read(bytes: &[u8], named: Named<'_>) -> Result<Vec<Draft>, Vec<Val
         return Err(vec![wrong(1, 1, why)]);
     }
     match is_app(text) {
-        true => app(text, named),
-        false => flat(text, named),
+        true => app(text, name),
+        false => flat(text, name),
     }
 }
 
@@ -59,12 +50,8 @@ fn is_app(text: &str) -> bool {
     rest.is_some_and(|rest| rest.trim_start().starts_with(['"', '=']))
 }
 
-fn app(text: &str, named: Named<'_>) -> Result<Vec<Draft>, Vec<Value>> {
-    if named.service.is_some() {
-        let why = "names its services itself: leave out ?service=, or ask for ?app=";
-        return Err(vec![wrong(1, 1, why)]);
-    }
-    let parsed = manifest::parse_app(named.app.unwrap_or(APP), text);
+fn app(text: &str, name: Option<&str>) -> Result<Vec<Draft>, Vec<Value>> {
+    let parsed = manifest::parse_app(name.unwrap_or(APP), text);
     // What has no effect yet a server would refuse, service by service.
     let mut errors: Vec<Problem> = parsed.errors.into_iter().chain(parsed.later).collect();
     let tasks = parsed.app.iter().flat_map(|app| &app.tasks);
@@ -91,14 +78,10 @@ fn no_task(name: &str, text: &str) -> Problem {
     Problem { line, column: 1, text }
 }
 
-fn flat(text: &str, named: Named<'_>) -> Result<Vec<Draft>, Vec<Value>> {
-    if named.app.is_some() {
-        let why = "is the manifest of one service, and of no app: leave out ?app=";
-        return Err(vec![wrong(1, 1, why)]);
-    }
-    let Some(service) = named.service.map(str::to_string).or_else(|| own_name(text)) else {
+fn flat(text: &str, name: Option<&str>) -> Result<Vec<Draft>, Vec<Value>> {
+    let Some(service) = name.map(str::to_string).or_else(|| own_name(text)) else {
         let why =
-            "does not say of which service: add a line such as name web, or ask for ?service=web";
+            "does not say of which service: add a line such as name web, or ask for ?name=web";
         return Err(vec![wrong(1, 1, why)]);
     };
     let parsed = manifest::parse(&service, text);
@@ -129,13 +112,9 @@ fn wrong(line: usize, column: usize, message: &str) -> Value {
 mod tests {
     use super::*;
 
-    fn of<'a>(service: Option<&'a str>, app: Option<&'a str>) -> Named<'a> {
-        Named { service, app }
-    }
-
     #[track_caller]
-    fn check(text: &[u8], named: Named<'_>, want: &[(u64, u64, &str)]) {
-        let wrong = read(text, named).unwrap_err();
+    fn check(text: &[u8], want: &[(u64, u64, &str)]) {
+        let wrong = read(text, None).unwrap_err();
         assert_eq!(wrong.len(), want.len(), "{wrong:?}");
         for (got, (line, column, message)) in wrong.iter().zip(want) {
             assert_eq!((&got["line"], &got["column"]), (&json!(line), &json!(column)), "{got}");
@@ -145,8 +124,8 @@ mod tests {
 
     #[test]
     fn a_manifest_is_of_the_service_it_names_or_that_is_asked_for() {
-        let of = |text: &str, service| {
-            read(text.as_bytes(), of(service, None)).unwrap()[0].service.clone()
+        let of = |text: &str, service: Option<&str>| {
+            read(text.as_bytes(), service).unwrap()[0].service.clone()
         };
         assert_eq!(of("name web\nimage app:1\n", None), "web");
         assert_eq!(of("image app:1\n", Some("api")), "api");
@@ -157,29 +136,26 @@ mod tests {
     fn the_services_of_an_app_are_drafts_in_the_language_that_servers_keep() {
         let text = "# ours\nservice \"web\" {\n  image = \"app:1\"\n  port = 80\n}\n\
                     service \"api\" { image = \"api:1\" }\n";
-        let drafts = read(text.as_bytes(), Named::default()).unwrap();
+        let drafts = read(text.as_bytes(), None).unwrap();
         assert_eq!(drafts[0].text, "name web\napp app\nimage app:1\nport 80\n");
         assert_eq!((drafts.len(), drafts[1].service.as_str()), (2, "api"));
-        let drafts = read(text.as_bytes(), of(None, Some("shop"))).unwrap();
+        let drafts = read(text.as_bytes(), Some("shop")).unwrap();
         assert_eq!(manifest::app_of(&drafts[0].text), Some("shop".to_string()));
-        let drafts = read(format!("app = \"own\"\n{text}").as_bytes(), of(None, Some("shop")));
+        let drafts = read(format!("app = \"own\"\n{text}").as_bytes(), Some("shop"));
         assert_eq!(manifest::app_of(&drafts.unwrap()[0].text), Some("own".to_string()));
     }
 
     #[test]
     fn all_that_is_wrong_is_told_with_line_and_column() {
-        let none = Named::default();
         let flat = b"name web\nreplicas many\ncpu x\n";
-        check(flat, none, &[(1, 1, "image"), (2, 10, "replicas"), (3, 5, "cpu")]);
-        check(b"image app:1\n", none, &[(1, 1, "?service=web")]);
-        check(b"name web\n# \xff", none, &[(2, 3, "is not UTF-8")]);
-        check(b" \n", none, &[(1, 1, "is empty")]);
+        check(flat, &[(1, 1, "image"), (2, 10, "replicas"), (3, 5, "cpu")]);
+        check(b"image app:1\n", &[(1, 1, "?name=web")]);
+        check(b"name web\n# \xff", &[(2, 3, "is not UTF-8")]);
+        check(b" \n", &[(1, 1, "is empty")]);
         let app = b"service \"web\" {\n  image = \"Web:1\"\n  replica = 3\n}\n\
                     task \"job\" { image = \"a:1\" }\n";
-        check(app, none, &[(2, 11, "is not an image"), (3, 3, "did you mean replicas?")]);
+        check(app, &[(2, 11, "is not an image"), (3, 3, "did you mean replicas?")]);
         let task = b"service \"web\" { image = \"a:1\" }\ntask \"job\" { image = \"a:1\" }\n";
-        check(task, none, &[(2, 1, "not yet supported")]);
-        check(b"service \"web\" { image = \"a:1\" }", of(Some("web"), None), &[(1, 1, "?app=")]);
-        check(b"image a:1", of(None, Some("shop")), &[(1, 1, "leave out ?app=")]);
+        check(task, &[(2, 1, "not yet supported")]);
     }
 }

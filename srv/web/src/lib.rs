@@ -35,6 +35,7 @@ mod routes;
 mod run;
 mod service;
 mod session;
+mod shape;
 mod stall;
 mod tale;
 mod token;

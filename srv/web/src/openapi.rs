@@ -2,6 +2,7 @@
 
 use crate::limits::{BODY_BYTES_MAX, STREAMS_MAX};
 use crate::routes::{Does, Gives, Kind, Needs, ROUTES, Route, Way, Word};
+use crate::shape::{self, Shape};
 use serde_json::{Map, Value, json};
 
 /// The document.
@@ -25,7 +26,7 @@ pub(crate) fn document() -> Value {
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": {"Error": error()},
+            "schemas": shape::all(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     })
@@ -42,7 +43,11 @@ fn operation(route: &Route) -> Value {
     }
     parameters.extend(route.words.iter().map(parameter));
     if resumes(route) {
-        let schema = json!({"type": "string", "pattern": "^[0-9a-f]{1,16}(\\.([0-9a-f]{1,16}|end-[0-9]{1,3}))?$"});
+        let pattern = match route.does {
+            Does::Deploy => "^[0-9a-f]{1,16}\\.([0-9a-f]{1,16}|end-[0-9]{1,3})$",
+            _ => "^[0-9a-f]{1,16}$",
+        };
+        let schema = json!({"type": "string", "pattern": pattern});
         parameters.push(json!({
             "name": "Last-Event-ID", "in": "header", "required": false, "schema": schema,
             "description": "the id of the last event that came: the stream goes on behind it",
@@ -98,38 +103,26 @@ fn schema(kind: Kind) -> Value {
     }
 }
 
-fn error() -> Value {
-    json!({
-        "type": "object", "required": ["error"],
-        "properties": {
-            "error": {"type": "string", "description": "what is wrong"},
-            "hint": {"type": "string", "description": "what to do"},
-            "errors": {
-                "type": "array", "description": "all that is wrong in a manifest",
-                "items": {
-                    "type": "object", "required": ["line", "column", "message"],
-                    "properties": {
-                        "line": {"type": "integer"}, "column": {"type": "integer"},
-                        "message": {"type": "string"},
-                    },
-                },
-            },
-        },
-    })
-}
-
 fn responses(route: &Route) -> Value {
     let mut all = Map::new();
-    let object = |keys: &[&str]| json!({"application/json": {"schema": {"type": "object", "required": keys}}});
-    let stream = || json!({"text/event-stream": {"schema": {"type": "string"}}});
+    let object = |shape: Shape| json!({"application/json": {"schema": shape.reference()}});
+    let of = match route.does {
+        Does::Deploy => {
+            "events progress, then done, or failed for each service that did; their \
+                         data are Progress, Done and Failed"
+        }
+        Does::Log => "messages, whose data are Line each",
+        _ => "messages, whose data are Event each",
+    };
+    let stream = || json!({"text/event-stream": {"schema": {"type": "string", "description": of}}});
     let good = |content: Value| json!({"description": route.meaning, "content": content});
     match route.gives {
         Gives::File(kind) => all.insert("200".to_string(), good(json!({ kind: {} }))),
-        Gives::Object(keys) => all.insert("200".to_string(), good(object(keys))),
-        Gives::Accepted(keys) => all.insert("202".to_string(), good(object(keys))),
+        Gives::Object(shape) => all.insert("200".to_string(), good(object(shape))),
+        Gives::Accepted(shape) => all.insert("202".to_string(), good(object(shape))),
         Gives::Stream => all.insert("200".to_string(), good(stream())),
-        Gives::ObjectOrStream(keys) => {
-            let mut content = object(keys);
+        Gives::ObjectOrStream(shape) => {
+            let mut content = object(shape);
             content["text/event-stream"] = stream()["text/event-stream"].take();
             all.insert("200".to_string(), good(content))
         }

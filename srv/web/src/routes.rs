@@ -2,6 +2,7 @@
 //! the OpenAPI document is made.
 
 use crate::page::Asset;
+use crate::shape::Shape;
 use crate::verb::Verb;
 
 /// A row: what is asked for, and what comes of it.
@@ -67,14 +68,14 @@ pub(crate) enum Needs {
 pub(crate) enum Gives {
     /// A file of the page, of this type.
     File(&'static str),
-    /// An object with these keys at least.
-    Object(&'static [&'static str]),
+    /// An object.
+    Object(Shape),
     /// The same, for something that was accepted and goes on.
-    Accepted(&'static [&'static str]),
+    Accepted(Shape),
     /// Server-sent events.
     Stream,
-    /// An object with these keys, or a stream when it is followed.
-    ObjectOrStream(&'static [&'static str]),
+    /// An object, or a stream when it is followed.
+    ObjectOrStream(Shape),
 }
 
 /// A word after the `?`: its name, what it is, whether it must be there, what it means.
@@ -120,16 +121,10 @@ const TAIL: Word = word(
 );
 const ONE: Word = word("service", Kind::Service, false, "only what happens to this one");
 const NAME: Word = word(
-    "service",
+    "name",
     Kind::Service,
     false,
-    "of which service the manifest is, when it is of one and does not say so",
-);
-const APP: Word = word(
-    "app",
-    Kind::Service,
-    false,
-    "what the app is called, when the body has several services and does not say so; else app",
+    "of the service, or of the app where there are several, when the body does not say so",
 );
 const ATOMIC: Word =
     word("atomic", Kind::Truth, false, "all or none: one that fails takes the others back");
@@ -137,10 +132,6 @@ const MESSAGE: Word = word("message", Kind::Line, false, "why, for the history")
 const TO: Word = word("version", Kind::Version, false, "to which; else the previous one");
 const REPLICAS: Word =
     word("replicas", Kind::Number(manifest::limits::REPLICAS_MAX as u64), true, "how many");
-
-/// What `GET /v1/services/{name}` says.
-const SERVICE: &[&str] =
-    &["service", "health", "replicas", "progress", "state", "instances", "manifest", "error"];
 
 /// The table.
 pub(crate) const ROUTES: &[Route] = &[
@@ -151,7 +142,7 @@ pub(crate) const ROUTES: &[Route] = &[
     page("/tree.js", Asset::Tree, "how it asks"),
     page("/draw.js", Asset::Draw, "how it draws"),
     page("/chart.js", Asset::Chart, "how it draws figures over time"),
-    get("/v1/openapi.json", Does::Openapi, Needs::Nothing, Gives::Object(&["openapi", "paths"]))
+    get("/v1/openapi.json", Does::Openapi, Needs::Nothing, Gives::Object(Shape::Openapi))
         .means("this description"),
     Route {
         way: Way::Post,
@@ -159,17 +150,17 @@ pub(crate) const ROUTES: &[Route] = &[
         does: Does::Deploy,
         needs: Needs::Write,
         gives: Gives::Stream,
-        words: &[NAME, APP, ATOMIC, MESSAGE],
+        words: &[NAME, ATOMIC, MESSAGE],
         meaning: "deploys what the body says, and tells it as it happens; with Last-Event-ID a \
                   stream that broke off goes on, and nothing is deployed",
     },
-    get("/v1/services", Does::Services, Needs::Read, Gives::Object(&["services"]))
+    get("/v1/services", Does::Services, Needs::Read, Gives::Object(Shape::Services))
         .means("all services, a row each"),
-    get("/v1/services/{name}", Does::Service, Needs::Read, Gives::Object(SERVICE))
+    get("/v1/services/{name}", Does::Service, Needs::Read, Gives::Object(Shape::Service))
         .means("one service: its update, its instances, its manifest"),
-    get("/v1/services/{name}/history", Does::History, Needs::Read, Gives::Object(&["history"]))
+    get("/v1/services/{name}/history", Does::History, Needs::Read, Gives::Object(Shape::History))
         .means("the versions that are kept, newest first"),
-    get("/v1/services/{name}/log", Does::Log, Needs::Write, Gives::ObjectOrStream(&["lines"]))
+    get("/v1/services/{name}/log", Does::Log, Needs::Write, Gives::ObjectOrStream(Shape::Log))
         .with(&[LINES, FOLLOW])
         .means("what its instances wrote"),
     verb("/v1/services/{name}/apply", Verb::Apply, &[], "make it what manifests/ says"),
@@ -181,16 +172,11 @@ pub(crate) const ROUTES: &[Route] = &[
     verb("/v1/services/{name}/scale", Verb::Scale, &[REPLICAS], "run that many instances"),
     verb("/v1/services/{name}/stop", Verb::Stop, &[], "end all instances, keep the service"),
     verb("/v1/services/{name}/remove", Verb::Remove, &[], "end all, forget the service"),
-    get("/v1/nodes", Does::Nodes, Needs::Read, Gives::Object(&["nodes"]))
+    get("/v1/nodes", Does::Nodes, Needs::Read, Gives::Object(Shape::Nodes))
         .means("the nodes, and what of them is reserved"),
-    get(
-        "/v1/status",
-        Does::Status,
-        Needs::Read,
-        Gives::Object(&["version", "services", "nodes", "edges"]),
-    )
-    .means("all in a few numbers"),
-    get("/v1/metrics", Does::Metrics, Needs::Read, Gives::Object(&["at", "services"]))
+    get("/v1/status", Does::Status, Needs::Read, Gives::Object(Shape::Status))
+        .means("all in a few numbers"),
+    get("/v1/metrics", Does::Metrics, Needs::Read, Gives::Object(Shape::Metrics))
         .means("requests, errors and times of each service, counted since the edge started"),
     get("/v1/events", Does::Events, Needs::Read, Gives::Stream)
         .with(&[ONE, TAIL])
@@ -211,7 +197,7 @@ const fn verb(
     words: &'static [Word],
     meaning: &'static str,
 ) -> Route {
-    let (does, gives) = (Does::Do(verb), Gives::Accepted(&["service", "verb"]));
+    let (does, gives) = (Does::Do(verb), Gives::Accepted(Shape::Accepted));
     Route { way: Way::Post, path, does, needs: Needs::Write, gives, words, meaning }
 }
 

@@ -122,7 +122,7 @@ async fn another_sites_page_and_another_user_do_nothing_here() {
     let at = opened(&rig, 1).await;
     rig.push(&["v1"]).await;
     let said = async |fields: &str| {
-        let text = request("POST", "/v1/deploy?service=web", &at, fields, &web("web:v1"));
+        let text = request("POST", "/v1/deploy?name=web", &at, fields, &web("web:v1"));
         Said::read(&raw(&at, text.as_bytes()).await)
     };
     said("Origin: http://evil.test\r\n").await.refused(403, "another site's page");
@@ -145,7 +145,7 @@ async fn another_sites_page_and_another_user_do_nothing_here() {
         let said = timeout(PATIENCE, child.wait_with_output()).await.expect("ends").expect("ended");
         Said::read(&String::from_utf8_lossy(&said.stdout))
     };
-    let text = request("POST", "/v1/deploy?service=web", &at, "", &web("web:v1"));
+    let text = request("POST", "/v1/deploy?name=web", &at, "", &web("web:v1"));
     as_nobody(&text).await.refused(403, "uid 65534 is neither root nor in the group");
     let log = request("GET", "/v1/services/web/log", &at, "", "");
     as_nobody(&log).await.refused(403, "permission denied");

@@ -1,6 +1,6 @@
 //! Streams of the HTTP door: what they tell, and that they go on over whatever breaks them.
 
-use super::{ALONE, Event, Events, QUIET, ask, deploy, get, opened, raw, request};
+use super::{ALONE, Event, Events, QUIET, Said, ask, deploy, get, opened, raw, request};
 use crate::rig::{PATIENCE, Rig, web};
 use serde_json::Value;
 use std::time::Duration;
@@ -25,41 +25,71 @@ fn one(image: &str) -> String {
     web(image).replace("replicas 3", "replicas 1")
 }
 
+/// A service of an app.
+fn block(name: &str, image: &str) -> String {
+    format!(
+        "service \"{name}\" {{\n  image = \"{image}\"; port = 8080\n  \
+         cpu = 0.1; memory = \"64M\"; stop_timeout = \"2s\"\n  \
+         health {{ path = \"/health\"; deadline = \"3s\" }}\n}}\n"
+    )
+}
+
+/// Deploys an app over HTTP.
+async fn apply(at: &str, words: &str, text: &str) -> Vec<Event> {
+    Events::open(at, "POST", &format!("/v1/deploy{words}"), "", text).await.rest().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deploy_is_told_field_by_field_as_the_workflows_have_it() {
+async fn the_services_of_an_app_end_together_each_by_itself_or_all_or_none() {
     let rig = Rig::with(ALONE).await;
     let at = opened(&rig, 1).await;
     rig.push(&["v1", "v2", "v3"]).await;
-    let node =
-        get(&at, "/v1/nodes").await["nodes"][0]["node"].as_str().expect("a name").to_string();
-    let scheduled =
-        format!(r#"progress {{"service":"office","phase":"scheduled","node":"{node}"}}"#);
-    let of = |phase: &str| format!(r#"progress {{"service":"office","phase":"{phase}"}}"#);
-    let started = r#"progress {"phase":"started"}"#.to_string();
-    let healthy = r#"progress {"service":"office","phase":"healthy","seconds":null}"#.to_string();
-    let done = r#"done {"seconds":null}"#.to_string();
-
-    let first = deploy(&at, "office", &one("web:v1")).await;
-    let coming = [started, scheduled, of("starting")];
-    let want = [&coming[..], &[healthy.clone(), done.clone()]].concat();
-    assert_eq!(lines(&first), want);
+    let both = |a: &str, b: &str| block("a", a) + &block("b", b);
+    let told = apply(&at, "?name=shop&atomic", &both("web:v1", "web:v1")).await;
     assert_eq!(
-        first[1].data,
-        format!(r#"{{"service": "office", "phase": "scheduled", "node": "{node}"}}"#)
+        lines(&told)[..2].join(" "),
+        r#"progress {"phase":"started"} progress {"phase":"pulling"}"#
     );
-    let rolling = deploy(&at, "office", &one("web:v2")).await;
-    let want = [&coming[..], &[healthy, of("stopped"), done.clone()]].concat();
-    assert_eq!(lines(&rolling), want);
-    // A new version that never becomes healthy: nothing is told to be healthy or stopped.
-    let failed = deploy(&at, "office", &one("web:v3")).await;
-    let last = r#"failed {"service":"office","reason":"health check timeout after 3s: "#;
-    assert_eq!(lines(&failed)[..3], coming);
-    let reason = failed[3].json()["reason"].as_str().expect("a reason").to_string();
-    assert!(reason.contains("health check timeout after 3s"), "{last} {failed:?}");
-    assert_eq!((failed.len(), failed[3].name.as_str()), (4, "failed"));
-    // The same again is done at once, and nothing is told of it in between.
-    let same = deploy(&at, "office", &one("web:v2")).await;
-    assert_eq!(lines(&same), [coming[0].clone(), done]);
+    assert_eq!(told.last().expect("an end").name, "done", "{told:?}");
+    assert_eq!(rig.cat("apps/shop").await.lines().count(), 2);
+    let same = apply(&at, "?name=shop", &both("web:v1", "web:v1")).await;
+    assert_eq!(lines(&same), [r#"progress {"phase":"started"}"#, r#"done {"seconds":null}"#]);
+
+    // One that is never healthy takes the other one back, and each says why.
+    let version = rig.cat("active/a/version").await;
+    let text = both("web:v2", "web:v3");
+    let told = apply(&at, "?name=shop&atomic", &text).await;
+    let failed: Vec<String> =
+        lines(&told).into_iter().filter(|line| line.starts_with("failed ")).collect();
+    let late = "health check timeout after 3s";
+    let want = [
+        format!(r#"failed {{"service":"a","reason":"all or none, and b: {late}"}}"#),
+        format!(r#"failed {{"service":"b","reason":"{late}"}}"#),
+    ];
+    assert_eq!(failed, want);
+    assert_eq!(rig.cat("active/a/version").await, version);
+    // Whoever heard the first of the last two hears the other.
+    let heard = &told[told.len() - 2];
+    let field = format!("Last-Event-ID: {}\r\n", heard.id);
+    let path = "/v1/deploy?name=shop&atomic";
+    let rest = Events::open(&at, "POST", path, &field, &text).await.rest().await;
+    assert_eq!(rest, told[told.len() - 1..]);
+
+    // Each by itself: what works stays.
+    let told = apply(&at, "?name=shop", &text).await;
+    assert_eq!(lines(&told).last(), Some(&want[1]));
+    assert_eq!(lines(&told).iter().filter(|line| line.starts_with("failed ")).count(), 1);
+    assert_ne!(rig.cat("active/a/version").await, version);
+
+    // While one is on its way nothing at all is written.
+    let written = rig.cat("manifests/a").await;
+    rig.manifest("b", &web("web:v3").replace("deadline 3", "deadline 60")).await.expect("right");
+    rig.echo("apply", "active/b/ctl").await.expect("accepted");
+    rig.until("active/b/update_status", |text| text == "rolling").await;
+    let text = request("POST", path, &at, "", &both("web:v1", "web:v1"));
+    let said = Said::read(&raw(&at, text.as_bytes()).await);
+    said.refused(409, "b: an update is in flight");
+    assert_eq!(rig.cat("manifests/a").await, written);
     rig.end().await;
 }
 
@@ -68,7 +98,7 @@ async fn a_deploy_that_broke_off_is_told_on_behind_its_last_event_and_not_done_a
     let rig = Rig::with(ALONE).await;
     let at = opened(&rig, 1).await;
     rig.push(&["v1"]).await;
-    let path = "/v1/deploy?service=web&message=for+good";
+    let path = "/v1/deploy?name=web&message=for+good";
     let mut stream = Events::open(&at, "POST", path, "", &web("web:v1")).await;
     let mut heard = vec![stream.next().await.expect("started")];
     heard.push(stream.next().await.expect("scheduled"));
@@ -97,7 +127,7 @@ async fn a_stream_goes_on_over_a_server_that_was_killed() {
     deploy(&at, "web", &web("web:v1")).await;
     let before = news.until("done update v1").await;
     // Killed in the middle of an update, of which the stream tells the end nevertheless.
-    let path = "/v1/deploy?service=web";
+    let path = "/v1/deploy?name=web";
     let mut update = Events::open(&at, "POST", path, "", &web("web:v2")).await;
     while update.next().await.expect("it goes on").json()["phase"] != "healthy" {}
     rig.kill_server().await;
