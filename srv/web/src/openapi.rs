@@ -43,9 +43,9 @@ fn operation(route: &Route) -> Value {
     }
     parameters.extend(route.words.iter().map(parameter));
     if resumes(route) {
-        let pattern = match route.does {
-            Does::Deploy => "^[0-9a-f]{1,16}\\.([0-9a-f]{1,16}|end-[0-9]{1,3})$",
-            _ => "^[0-9a-f]{1,16}$",
+        let pattern = match route.does == Does::Deploy {
+            true => "^[0-9a-f]{1,16}\\.([0-9a-f]{1,16}|end-[0-9]{1,3})$",
+            false => "^[0-9a-f]{1,16}$",
         };
         let schema = json!({"type": "string", "pattern": pattern});
         parameters.push(json!({
@@ -106,13 +106,13 @@ fn schema(kind: Kind) -> Value {
 fn responses(route: &Route) -> Value {
     let mut all = Map::new();
     let object = |shape: Shape| json!({"application/json": {"schema": shape.reference()}});
-    let of = match route.does {
-        Does::Deploy => {
-            "events progress, then done, or failed for each service that did; their \
-                         data are Progress, Done and Failed"
+    let of = match (route.does == Does::Deploy, route.does == Does::Log) {
+        (true, _) => {
+            "progress events, then done, or failed for each service that did; their data are \
+             Progress, Done and Failed"
         }
-        Does::Log => "messages, whose data are Line each",
-        _ => "messages, whose data are Event each",
+        (false, true) => "messages, each of which is a Line",
+        (false, false) => "messages, each of which is an Event",
     };
     let stream = || json!({"text/event-stream": {"schema": {"type": "string", "description": of}}});
     let good = |content: Value| json!({"description": route.meaning, "content": content});
