@@ -261,7 +261,8 @@ function deploy(submitted) {
 	const tale = at("tale");
 	tale.replaceChildren();
 	const tell = (text, kind = "") => tale.append(draw.make("li", { class: kind }, text));
-	const words = new URLSearchParams({ service: at("service").value });
+	const words = new URLSearchParams();
+	if (at("name").value) words.set("name", at("name").value);
 	if (at("why").value) words.set("message", at("why").value);
 	const options = {
 		method: "POST", body: at("manifest").value, headers: { "Content-Type": "text/plain" },

@@ -21,7 +21,9 @@ pub(crate) struct Door {
     /// Where the tree is.
     pub(crate) server: Address,
     pub(crate) guard: Guard,
+    /// Of events and logs.
     pub(crate) streams: Streams,
+    pub(crate) deploys: Streams,
 }
 
 /// Answers a request, whatever it is.

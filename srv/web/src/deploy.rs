@@ -30,8 +30,8 @@ const KINDS: [&str; 5] = [
     "application/x-www-form-urlencoded",
 ];
 
-/// How long an image may take before that is told: one that is there takes no time.
-const PULLING_AFTER: Duration = Duration::from_millis(250);
+/// How long the image of an update may take before that is told: one that is there takes no time.
+const PULLING_AFTER: Duration = Duration::from_secs(1);
 
 /// Deploys, or goes on telling.
 pub(crate) async fn answer(
@@ -50,7 +50,7 @@ pub(crate) async fn answer(
     known_kind(head)?;
     let bytes = whole(body).await?;
     let drafts = draft::read(&bytes, query.text("name")).map_err(refused)?;
-    let (reader, come) = door.streams.begin()?;
+    let (reader, come) = door.deploys.begin()?;
     let tree = Tree::dial(&door.server).await?;
     let atomic = query.is("atomic");
     let (trail, heard) = match last {

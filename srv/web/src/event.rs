@@ -63,7 +63,7 @@ impl Formatter for Spaced {
     }
 }
 
-/// Room for streams.
+/// Room for streams of one kind: whoever only looks takes no room from deploys.
 #[derive(Debug, Clone)]
 pub(crate) struct Streams(Arc<Semaphore>);
 
@@ -80,7 +80,7 @@ impl Streams {
     /// 429, when there is none.
     pub(crate) fn begin(&self) -> Result<(Reader, mpsc::Receiver<Bytes>)> {
         let Ok(seat) = Arc::clone(&self.0).try_acquire_owned() else {
-            let text = format!("{STREAMS_MAX} streams are open, which is all there may be");
+            let text = format!("{STREAMS_MAX} such streams are open, which is all there may be");
             return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).hint("close one"));
         };
         let (pieces, come) = mpsc::channel(PIECES_MAX);

@@ -81,7 +81,7 @@ impl Guard {
             Some((uid, false)) => {
                 format!("uid {uid} is neither root nor in the group {}", self.group)
             }
-            None => "the kernel does not know who asks".to_string(),
+            None => "the connection is closed on one side, so nobody knows whose it is".to_string(),
         };
         Err(Refusal::new(StatusCode::FORBIDDEN, format!("permission denied: {who}"))
             .hint("this is for root and the group; or give the server a token"))
@@ -112,9 +112,10 @@ fn same_site(host: &str, head: &HeaderMap) -> Result<()> {
 
 fn by_token(path: &std::path::Path, head: &HeaderMap) -> Result<()> {
     let wanted = token::read(path).map_err(|why| {
-        tracing::warn!("{why}");
+        // Whoever asks could fill a log with it.
+        tracing::debug!("{why}");
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "there is no token to compare with")
-            .hint("the log of deployfs web says what is wrong with its file")
+            .hint("its file is to have one line, and to be readable by its owner alone")
     })?;
     let given = head.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|text| text.split_once(' ')).filter(|(scheme, _)| {

@@ -144,6 +144,9 @@ async fn attend(stream: UnixStream, words: &str, leave: &watch::Sender<bool>) ->
     } else if said == END || said.starts_with(HOLD) {
         stream.write_all(b"leaving\n").await.ok()?;
         leave.send_replace(true);
+        // Closed by nothing but the end of the process, which is what he waits for.
+        std::mem::forget(stream);
+        return Some(());
     }
     // Open until he lets go, or this process ends.
     let _ = stream.read(&mut [0; 1]).await;

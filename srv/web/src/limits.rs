@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Connections, all together; the next is told so and closed.
 pub(crate) const CONNECTIONS_MAX: usize = 256;
-/// Streams of events or of a log, all together.
+/// Streams of events and logs, all together, and as many of deploys.
 pub(crate) const STREAMS_MAX: usize = 64;
 /// Bytes of a request's head.
 pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;

@@ -6,11 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// The tables of the kernel: a socket of either family can be the other end.
 const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 
+/// The column of the state, and what stands there of a connection that both sides have open.
+const STATE_COLUMN: usize = 3;
+const ESTABLISHED: &str = "01";
 /// The column of the owner.
 const UID_COLUMN: usize = 7;
 
 /// The owner of the socket that `from` is, connected to `to`; none when there is no such socket,
-/// or no more.
+/// or no more. One that was closed has no owner, and there stands the number of root.
 pub(crate) fn uid(from: SocketAddr, to: SocketAddr) -> Option<u32> {
     TABLES.iter().find_map(|path| find(&std::fs::read_to_string(path).ok()?, from, to))
 }
@@ -22,7 +25,8 @@ fn find(table: &str, from: SocketAddr, to: SocketAddr) -> Option<u32> {
         let same = |one: SocketAddr, other: SocketAddr| {
             one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
         };
-        let ours = same(ends.0, from) && same(ends.1, to);
+        let open = columns.get(STATE_COLUMN) == Some(&ESTABLISHED);
+        let ours = open && same(ends.0, from) && same(ends.1, to);
         ours.then(|| columns.get(UID_COLUMN)?.parse().ok()).flatten()
     })
 }
@@ -61,6 +65,11 @@ mod tests {
             assert_eq!(uid(from, to), Some(nix::unistd::geteuid().as_raw()));
             let other = SocketAddr::new(from.ip(), 1);
             assert_eq!(uid(other, to), None);
+            // Closed on that side, with what was sent still to be read on this one.
+            let (held, _) = listener.accept().unwrap();
+            drop(stream);
+            assert_eq!(uid(from, to), None);
+            drop(held);
         }
     }
 
@@ -72,6 +81,10 @@ mod tests {
         let ends = ("127.0.0.1:41394".parse().unwrap(), "127.0.0.1:8099".parse().unwrap());
         assert_eq!(find(v4, ends.0, ends.1), Some(1001));
         assert_eq!(find(v4, ends.1, ends.0), None);
+        for closed in ["04", "05", "06", "08"] {
+            let row = v4.replace(" 01 ", &format!(" {closed} ")).replace("1001", "0");
+            assert_eq!(find(&row, ends.0, ends.1), None, "closed by one side, and nobody's");
+        }
         let mapped = v4
             .replace("0100007F:A1B2", "0000000000000000FFFF00000100007F:A1B2")
             .replace("0100007F:1FA3", "0000000000000000FFFF00000100007F:1FA3");

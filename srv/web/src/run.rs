@@ -87,7 +87,8 @@ async fn serve(options: Options, words: &[String]) -> Result<(), Error> {
     let leash = Leash::listen(&options.state, words, leave.clone())?;
     tell(&dir, place)?;
     let guard = Guard { listen: place, token: options.token, group: options.group };
-    let door = Door { server: options.server, guard, streams: Streams::default() };
+    let (streams, deploys) = (Streams::default(), Streams::default());
+    let door = Door { server: options.server, guard, streams, deploys };
     on_signal(SignalKind::terminate(), leave.clone())?;
     on_signal(SignalKind::interrupt(), leave)?;
     let leash = tokio::spawn(leash.serve());

@@ -100,7 +100,7 @@ async fn failed(rig: &Rig, at: &str, browser: &mut Browser) {
     browser.eval("document.querySelector('#new').open = true").await;
     let manifest = serde_json::json!(shop("web:v3")).to_string();
     let fill = format!(
-        "document.querySelector('#service').value = 'web'; \
+        "document.querySelector('#name').value = 'web'; \
          document.querySelector('#manifest').value = {manifest}; \
          document.querySelector('#deploy').requestSubmit(), 0"
     );
