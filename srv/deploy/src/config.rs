@@ -184,8 +184,7 @@ pub fn parse(
 ) -> Result<Config, Error> {
     let text = |name: &str| env(name).and_then(|v| v.into_string().ok());
     let mut addresses = Vec::new();
-    let (mut door, mut token) =
-        (text("DEPLOYFS_WEB"), env("DEPLOYFS_WEB_TOKEN").map(PathBuf::from));
+    let mut door = (text("DEPLOYFS_WEB"), env("DEPLOYFS_WEB_TOKEN").map(PathBuf::from));
     let mut config = Config {
         transcript: env("DEPLOYFS_TRANSCRIPT").is_some(),
         verbose: env("DEPLOYFS_VERBOSE").is_some(),
@@ -230,8 +229,8 @@ pub fn parse(
             Arg::Long("access-log") => config.edge.access_log = Some(words.value()?.string()?),
             Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
             Arg::Long("no-edge") => config.edge.runs = false,
-            Arg::Long("web") => door = Some(words.value()?.string()?),
-            Arg::Long("web-token") => token = Some(words.value()?.into()),
+            Arg::Long("web") => door.0 = Some(words.value()?.string()?),
+            Arg::Long("web-token") => door.1 = Some(words.value()?.into()),
             Arg::Value(word) => return Err(Error::Word(word)),
             other @ (Arg::Short(_) | Arg::Long(_)) => return Err(other.unexpected().into()),
         }
@@ -240,19 +239,23 @@ pub fn parse(
         addresses = listed(&text("DEPLOYFS_ADDRESS").unwrap_or_else(|| ADDRESS.to_string()));
     }
     several(&mut config.edge, text);
-    config.web = Web::read(door, token).map_err(Error::Web)?;
-    places(&config.edge)?;
-    trust(&config.edge)?;
-    acme(&config.edge)?;
+    config.web = Web::read(door.0, door.1).map_err(Error::Web)?;
     for address in addresses {
         let parsed = address.parse::<Address>();
         config.addresses.push(parsed.map_err(|e| Error::Address(address, e.to_string()))?);
     }
+    check(&config).map(|()| config)
+}
+
+/// Checks what can be told without looking.
+fn check(config: &Config) -> Result<(), Error> {
+    places(&config.edge)?;
+    trust(&config.edge)?;
+    acme(&config.edge)?;
     if let Some(net) = config.net.as_ref().filter(|net| !is_net(net)) {
         return Err(Error::Net(net.clone()));
     }
-    absolute(&config)?;
-    Ok(config)
+    absolute(config)
 }
 
 /// What may be said several times, and was not said, is what the environment says.

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 pub enum Error {
     /// The words after `deployfs web` make no sense.
     #[error(
-        "{0}; usage: deployfs web -r STATEDIR -s ADDRESS --listen ADDR [--token FILE] [-g GROUP] [-v]"
+        "{0}; usage: deployfs web -r STATEDIR -s ADDRESS --listen ADDR [--token FILE] [-g GROUP] \
+         [-v]"
     )]
     Usage(String),
     /// A token that protects nothing.

@@ -36,7 +36,8 @@ async fn what_makes_no_sense_is_refused_in_json_with_its_status() {
     stream.shutdown().await.expect("half closed");
     let mut all = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut all)).await.expect("in time").expect("read");
-    assert!(all.is_empty() || all.starts_with("HTTP/1.0 400"), "{all}");
+    // Who closes his side before he is known may be anybody.
+    Said::read(&all).refused(403, "closed on one side");
 
     let head = said("HEAD", "/v1/services", "", "").await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
