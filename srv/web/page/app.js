@@ -76,11 +76,11 @@ async function lookAtOne() {
 // Its buttons are not taken from under whoever is about to press one.
 let drawn = "";
 function redrawHistory(history, one) {
-	const now = JSON.stringify([seen.current, history, one.state.current]);
+	const now = JSON.stringify([seen.current, history, one.state.current, one.state.target]);
 	if (now === drawn) return;
 	drawn = now;
 	const back = (past) => verb("rollback", past);
-	at("history").tBodies[0].replaceChildren(...draw.history(history, one.state.current, back));
+	at("history").tBodies[0].replaceChildren(...draw.history(history, one.state, back));
 }
 
 const VERBS = [

@@ -2,7 +2,8 @@
 
 import { make, svg } from "./draw.js";
 
-const SPAN_MS = 300000;
+const SPAN_MS_MIN = 60000;
+const SPAN_MS_MAX = 300000;
 const WIDTH = 300;
 const HEIGHT = 80;
 
@@ -16,13 +17,13 @@ export function look({ at, services }) {
 		const past = looks.get(service) ?? { last: null, points: [] };
 		if (past.last && at > past.last.at) past.points.push(between(past.last, { at, ...now }));
 		past.last = { at, ...now };
-		past.points = past.points.filter((point) => point.at > at - SPAN_MS);
+		past.points = past.points.filter((point) => point.at > at - SPAN_MS_MAX);
 		looks.set(service, past);
 	}
 }
 
 export function changed(service, at) {
-	const all = (changes.get(service) ?? []).filter((when) => when > at - SPAN_MS);
+	const all = (changes.get(service) ?? []).filter((when) => when > at - SPAN_MS_MAX);
 	changes.set(service, [...all, at]);
 }
 
@@ -64,16 +65,19 @@ const FIGURES = [
 export function charts(service) {
 	const { points = [], last = null } = looks.get(service) ?? {};
 	if (!last) return [make("p", { class: "note" }, "No request comes here by a route.")];
-	const now = last.at;
-	return FIGURES.map((figure) => draw(figure, points, now, changes.get(service) ?? []));
+	// Wide enough for what was seen, up to the most that is kept.
+	const seen = last.at - (points[0]?.at ?? last.at);
+	const time = { now: last.at, span: Math.min(SPAN_MS_MAX, Math.max(SPAN_MS_MIN, seen)) };
+	return FIGURES.map((figure) => draw(figure, points, time, changes.get(service) ?? []));
 }
 
-function draw({ name, of, also, show, kind, note }, points, now, marks) {
+function draw({ name, of, also, show, kind, note }, points, { now, span }, marks) {
 	const values = points.flatMap((point) => [point[of], also ? point[also] : null]);
-	const most = Math.max(1, ...values.filter((value) => value !== null));
+	const most = Math.max(0, ...values.filter((value) => value !== null));
+	const top = Math.max(1, most);
 	const latest = points.length ? points[points.length - 1][of] : null;
-	const x = (at) => WIDTH * (1 - (now - at) / SPAN_MS);
-	const y = (value) => HEIGHT - 3 - (HEIGHT - 8) * (value / most);
+	const x = (at) => WIDTH * (1 - (now - at) / span);
+	const y = (value) => HEIGHT - 3 - (HEIGHT - 8) * (value / top);
 	// A gap stays a gap: where nothing was asked there is no time it took.
 	const path = (key) => {
 		let drawn = "";
@@ -88,14 +92,15 @@ function draw({ name, of, also, show, kind, note }, points, now, marks) {
 		return drawn;
 	};
 	const line = path(of);
+	const minutes = `${Math.ceil(span / 60000)} min`;
 	const whole = points.length > 1 && points.every((point) => point[of] !== null);
 	const down = (at) => `L${x(at).toFixed(1)} ${HEIGHT}`;
 	const area = whole ? `${line}${down(points.at(-1).at)}${down(points[0].at)}Z` : "";
-	const lines = marks.filter((at) => at > now - SPAN_MS).map((at) =>
+	const lines = marks.filter((at) => at > now - span).map((at) =>
 		svg("line", { class: "change", x1: x(at), x2: x(at), y1: 0, y2: HEIGHT }));
 	const picture = svg("svg", {
 		viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img",
-		"aria-label": `${name}: now ${show(latest)}, at most ${show(most)} in five minutes`,
+		"aria-label": `${name}: now ${show(latest)}, at most ${show(most)} in ${minutes}`,
 	}, svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 3, y2: HEIGHT - 3 }), ...lines,
 	svg("path", { class: "area", d: area }),
 	...(also ? [svg("path", { class: "second", d: path(also) })] : []),
@@ -103,5 +108,5 @@ function draw({ name, of, also, show, kind, note }, points, now, marks) {
 	return make("figure", { class: kind ?? "" },
 		make("figcaption", {}, make("span", {}, name), make("b", {}, show(latest))),
 		picture,
-		make("small", {}, `at most ${show(most)}`, note ? `, ${note}` : ""));
+		make("small", {}, `at most ${show(most)} in ${minutes}`, note ? `, ${note}` : ""));
 }

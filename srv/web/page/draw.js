@@ -144,9 +144,8 @@ export function line({ time, instance, stream, text }) {
 }
 
 // The versions that are kept; `back` goes to one of them.
-export function history(versions, current, back) {
+export function history(versions, { current, target }, back) {
 	return versions.map((past) => {
-		const here = past.version === current;
 		const name = `Roll back to ${past.number}`;
 		return make("tr", {},
 			make("td", {}, past.number, make("small", {}, past.version)),
@@ -155,11 +154,16 @@ export function history(versions, current, back) {
 			make("td", {}, past.ended,
 				past.failure ? make("small", {}, past.failure.reason) : null),
 			make("td", {}, past.message ?? ""),
-			make("td", {}, here ? badge("deployed")
-				: make("button", { type: "button", "aria-label": name, onclick: () => back(past) },
-					"Roll back")));
+			make("td", {}, past.version === current ? badge("deployed")
+				: past.version === target || !completed(past) ? null
+					: make("button", {
+						type: "button", "aria-label": name, onclick: () => back(past),
+					}, "Roll back")));
 	});
 }
+
+// Only a version that once was there in full can be gone back to.
+const completed = ({ ended, ends }) => [ended, ...ends].some((end) => /(^|Z )done /.test(end));
 
 export function nodes(all) {
 	const part = (used, whole, unit, shown) =>

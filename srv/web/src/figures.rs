@@ -93,11 +93,11 @@ mod tests {
     #[test]
     fn what_every_edge_tells_of_its_routes_is_added_up() {
         let text = "# HELP x y\n\
-            deploy_route_requests_total{service=\"web\",host=\"shop\",path=\"/\",class=\"2xx\"} 90\n\
-            deploy_route_requests_total{service=\"web\",host=\"shop\",path=\"/\",class=\"edge\"} 10\n\
-            deploy_route_inflight{service=\"web\",host=\"shop\",path=\"/\"} 3\n\
-            deploy_route_request_seconds_bucket{service=\"web\",host=\"a\",path=\"/\",le=\"0.001\"} 60\n\
-            deploy_route_request_seconds_bucket{service=\"web\",host=\"a\",path=\"/\",le=\"+Inf\"} 100\n\
+         deploy_route_requests_total{service=\"web\",host=\"a\",path=\"/\",class=\"2xx\"} 90\n\
+         deploy_route_requests_total{service=\"web\",host=\"a\",path=\"/\",class=\"edge\"} 10\n\
+         deploy_route_inflight{service=\"web\",host=\"a\",path=\"/\"} 3\n\
+         deploy_route_request_seconds_bucket{service=\"web\",le=\"0.001\"} 60\n\
+         deploy_route_request_seconds_bucket{service=\"web\",le=\"+Inf\"} 100\n\
             deploy_requests_total{service=\"web\",instance=\"web-1\",class=\"5xx\"} 4\nnonsense\n";
         let mut all = BTreeMap::new();
         add(&mut all, text);

@@ -3,7 +3,8 @@
 //! Every request dials the tree anew, reads or writes a few of its files, and hangs up; a stream
 //! follows a file that grows, and finds its place again when the server was away. `routes` is the
 //! table of all that can be asked for: requests are matched by it (`answer`), checked by it
-//! (`query`, `guard`), and described from it (`openapi`).
+//! (`query`, `guard`), and described from it (`openapi`). Of ours it uses `ninep`, and `manifest`
+//! to read what is to be deployed before anything is written.
 //!
 //! Never: holds state; decides anything; can do what the tree cannot; trusts what a browser was
 //! made to send by another site's page; asks any other host.

@@ -94,7 +94,8 @@ fn schema(kind: Kind) -> Value {
         Kind::Truth => json!({"type": "boolean"}),
         Kind::Service => {
             let most = manifest::limits::NAME_CHARS_MAX;
-            json!({"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "maxLength": most})
+            let pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+            json!({"type": "string", "pattern": pattern, "maxLength": most})
         }
         Kind::Version => json!({"type": "string", "pattern": "^(v[0-9]{1,9}|[0-9a-f]{12})$"}),
         Kind::Line => {

@@ -89,7 +89,8 @@ mod tests {
         let manifest = "# a comment of the manifest's own\nimage app:1\nreplicas 3\n";
         assert_eq!(version["manifest"], manifest);
         let bare = read(
-            "# version ab v1\n# image x\n# by a\n# at b\n# ended not yet\n# commit \n# message \n# story 0\nimage a\n",
+            "# version ab v1\n# image x\n# by a\n# at b\n# ended not yet\n\
+             # commit \n# message \n# story 0\nimage a\n",
         );
         assert_eq!((&bare["failure"], &bare["manifest"]), (&Value::Null, &json!("image a\n")));
     }

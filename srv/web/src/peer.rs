@@ -76,8 +76,8 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn a_row_is_read_as_the_kernel_writes_it() {
-        let v4 = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n\
-                  0: 0100007F:A1B2 0100007F:1FA3 01 00000000:00000000 00:00000000 00000000  1001 0 1\n";
+        let v4 = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retr uid\n\
+                  0: 0100007F:A1B2 0100007F:1FA3 01 00000000:00000000 00:00000000 0000 1001 0 1\n";
         let ends = ("127.0.0.1:41394".parse().unwrap(), "127.0.0.1:8099".parse().unwrap());
         assert_eq!(find(v4, ends.0, ends.1), Some(1001));
         assert_eq!(find(v4, ends.1, ends.0), None);

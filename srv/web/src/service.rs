@@ -98,7 +98,7 @@ mod tests {
         let table = "SERVICE  VERSION          REPLICAS  HEALTH   UPDATE   PHASE  PROGRESS  WHY\n\
                      api      -                0/0       -        none     idle   0/0\n\
                      web      v2 ab12cd34ef56  3/3       healthy  rolling  start  1/3\n\
-                     x        v1 ab12cd34ef57  0/1       unhealthy  failed  idle  0/1  3: exited with code 1\n";
+                     x        v1 ab12cd34ef57  0/1  unhealthy  failed  idle  0/1  3: gone\n";
         let rows = rows(table);
         assert_eq!(rows.len(), 3);
         assert_eq!(
@@ -111,6 +111,6 @@ mod tests {
             })
         );
         assert_eq!((&rows[0]["version"], &rows[0]["health"]), (&Value::Null, &Value::Null));
-        assert_eq!(rows[2]["why"], "3: exited with code 1");
+        assert_eq!(rows[2]["why"], "3: gone");
     }
 }

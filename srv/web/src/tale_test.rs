@@ -136,7 +136,8 @@ data: {"service": "api", "reason": "api:1: no such image"}
         UPDATE,
         &["web"],
         "web pulling web:1\nweb unchanged v3",
-        "event: progress\ndata: {\"phase\": \"started\"}\n\nevent: done\ndata: {\"seconds\": 0.0}\n\n",
+        "event: progress\ndata: {\"phase\": \"started\"}\n\n\
+         event: done\ndata: {\"seconds\": 0.0}\n\n",
     );
 }
 
