@@ -112,7 +112,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("node", &["ninep", "image", "network", "health"]),
     ("shim", &["container"]),
     ("edge", &["ninep"]),
-    ("web", &["ninep"]),
+    ("web", &["ninep", "manifest"]),
     ("rollout", &["manifest"]),
     ("place", &["manifest"]),
 ];

@@ -29,3 +29,4 @@ mod told;
 mod traces;
 mod verify;
 mod ways;
+mod web;

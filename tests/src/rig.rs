@@ -263,15 +263,20 @@ impl Rig {
 
     /// The node's process.
     pub(crate) fn node_pid(&self) -> nix::unistd::Pid {
+        self.part_pid("node")
+    }
+
+    /// The process of a part of the server: the word it was started with.
+    pub(crate) fn part_pid(&self, part: &str) -> nix::unistd::Pid {
         let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let state = self.state.as_os_str().as_encoded_bytes();
         let mut nodes = pids.filter(|pid| {
             let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let words: Vec<&[u8]> = words.split(|b| *b == 0).collect();
-            words.get(1) == Some(&&b"node"[..]) && words.contains(&state)
+            words.get(1) == Some(&part.as_bytes()) && words.contains(&state)
         });
-        nix::unistd::Pid::from_raw(nodes.next().expect("a node runs"))
+        nix::unistd::Pid::from_raw(nodes.next().unwrap_or_else(|| panic!("no {part} runs")))
     }
 
     /// Ends everything, and sees that nothing is left.

@@ -1,5 +1,6 @@
 //! The words `deployfs` is started with; each also as `DEPLOYFS_*` in the environment.
 
+use crate::web::Web;
 use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 use std::ffi::OsString;
@@ -26,6 +27,8 @@ pub struct Config {
     pub net: Option<String>,
     /// Where the machine's edge listens.
     pub edge: Edge,
+    /// Where the HTTP door is; absent: there is none.
+    pub web: Option<Web>,
 }
 
 /// Where the machine's edge listens; `-` for nowhere.
@@ -126,6 +129,14 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "its access log; - for standard output, or none (state/edge/access.log)",
     ),
     ("", "--no-edge", "", "DEPLOYFS_NO_EDGE", "run no edge on this machine"),
+    (
+        "",
+        "--web",
+        "ADDR",
+        "DEPLOYFS_WEB",
+        "serve the API and the page there, :8099 is loopback (-)",
+    ),
+    ("", "--web-token", "FILE", "DEPLOYFS_WEB_TOKEN", "whoever asks there shows what is in it"),
 ];
 
 /// Why the words were not understood.
@@ -146,6 +157,9 @@ pub enum Error {
     /// A place to listen that is none.
     #[error("{0} {1}: say HOST:PORT, :PORT, or - for nowhere")]
     Listen(&'static str, String),
+    /// A door that others reach, and that nothing guards.
+    #[error("{0}")]
+    Web(String),
     /// An authority that cannot be asked, or whose certificates could not be used.
     #[error("{0}")]
     Acme(String),
@@ -170,6 +184,7 @@ pub fn parse(
 ) -> Result<Config, Error> {
     let text = |name: &str| env(name).and_then(|v| v.into_string().ok());
     let mut addresses = Vec::new();
+    let mut door = (text("DEPLOYFS_WEB"), env("DEPLOYFS_WEB_TOKEN").map(PathBuf::from));
     let mut config = Config {
         transcript: env("DEPLOYFS_TRANSCRIPT").is_some(),
         verbose: env("DEPLOYFS_VERBOSE").is_some(),
@@ -190,6 +205,7 @@ pub fn parse(
             access_log: text("DEPLOYFS_ACCESS_LOG"),
             dns: Vec::new(),
         },
+        web: None,
     };
     let mut words = Parser::from_args(words);
     while let Some(arg) = words.next()? {
@@ -213,6 +229,8 @@ pub fn parse(
             Arg::Long("access-log") => config.edge.access_log = Some(words.value()?.string()?),
             Arg::Long("dns") => config.edge.dns.push(words.value()?.string()?),
             Arg::Long("no-edge") => config.edge.runs = false,
+            Arg::Long("web") => door.0 = Some(words.value()?.string()?),
+            Arg::Long("web-token") => door.1 = Some(words.value()?.into()),
             Arg::Value(word) => return Err(Error::Word(word)),
             other @ (Arg::Short(_) | Arg::Long(_)) => return Err(other.unexpected().into()),
         }
@@ -221,18 +239,23 @@ pub fn parse(
         addresses = listed(&text("DEPLOYFS_ADDRESS").unwrap_or_else(|| ADDRESS.to_string()));
     }
     several(&mut config.edge, text);
-    places(&config.edge)?;
-    trust(&config.edge)?;
-    acme(&config.edge)?;
+    config.web = Web::read(door.0, door.1).map_err(Error::Web)?;
     for address in addresses {
         let parsed = address.parse::<Address>();
         config.addresses.push(parsed.map_err(|e| Error::Address(address, e.to_string()))?);
     }
+    check(&config).map(|()| config)
+}
+
+/// Checks what can be told without looking.
+fn check(config: &Config) -> Result<(), Error> {
+    places(&config.edge)?;
+    trust(&config.edge)?;
+    acme(&config.edge)?;
     if let Some(net) = config.net.as_ref().filter(|net| !is_net(net)) {
         return Err(Error::Net(net.clone()));
     }
-    absolute(&config)?;
-    Ok(config)
+    absolute(config)
 }
 
 /// What may be said several times, and was not said, is what the environment says.
@@ -262,7 +285,9 @@ fn absolute(config: &Config) -> Result<(), Error> {
     let ca = edge.acme_ca.iter().map(|file| ("--acme-ca", file.as_path()));
     let access = edge.access_log.as_deref().filter(|log| !["-", "none"].contains(log));
     let access = access.map(|log| ("--access-log", Path::new(log)));
-    let state = [("-r", config.state.as_path())].into_iter();
+    let token = config.web.iter().filter_map(|web| web.token.as_deref());
+    let token = token.map(|file| ("--web-token", file));
+    let state = [("-r", config.state.as_path())].into_iter().chain(token);
     match state.chain(certs).chain(ca).chain(access).find(|(_, path)| path.is_relative()) {
         Some((flag, path)) => Err(Error::Relative(flag, path.to_owned())),
         None => Ok(()),
@@ -423,6 +448,8 @@ mod tests {
             ("--acme-contact a@b", "--acme-contact and --acme-ca: say from whom"),
             ("--acme https://a/d --acme-ca c", "--acme-ca c: give an absolute path"),
             ("-s nowhere", "-s nowhere"),
+            ("--web 0.0.0.0:80", "--web 0.0.0.0:80 is reached by others: give"),
+            ("--web :80 --web-token t", "--web-token t: give an absolute path"),
             ("--http 80", "--http 80: say HOST:PORT"),
             ("--dns here", "--dns here: say HOST:PORT"),
             ("--trust 10.0.0.0/8,x", "--trust 10.0.0.0/8,x: say networks"),

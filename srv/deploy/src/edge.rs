@@ -130,7 +130,7 @@ pub fn address(state: &Path) -> Address {
     Address::Unix(state.join("edge.sock"))
 }
 
-/// Where edges of this machine find this server, wherever else it is served.
+/// Where the parts of this machine find this server, wherever else it is served.
 #[must_use]
 pub fn server_address(state: &Path) -> Address {
     Address::Unix(state.join("server.sock"))

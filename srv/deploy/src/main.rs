@@ -10,6 +10,7 @@ usage: deployfs [flags]          serve the deployment file tree
        deployfs node -r DIR      run the instances of this machine (started by the server)
        deployfs edge -r DIR      hold the sockets of users (started by the server)
        deployfs shim DIR         be the parent of one instance (started by the node)
+       deployfs web -r DIR       be the HTTP door (started by the server where --web is given)
        deployfs help | --version
 
 down takes -r and -s, to find the server.  deploy help manifest says what a service is,
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         "edge" => edge::run(words.skip(1)),
         "node" => node::run(words.skip(1)),
         "shim" => shim::run(words.skip(1)),
+        "web" => web::run(words.skip(1)),
         "down" => deployfs::server::down(words.skip(1)),
         "help" | "-h" | "--help" => tell(&format!("{HELP}{}", flags())),
         "-V" | "--version" => tell(concat!("deployfs ", env!("CARGO_PKG_VERSION"), "\n")),

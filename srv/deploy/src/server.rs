@@ -9,6 +9,7 @@ use crate::files::Files;
 use crate::link;
 use crate::run::{ARRIVALS_MAX, End, Loop};
 use crate::save::Journal;
+use crate::web::{self, WebLink};
 use crate::world::Shared;
 use ninep::client::{Client, ClientError};
 use ninep::dial::{Address, Listener};
@@ -65,6 +66,7 @@ pub fn down(words: impl Iterator<Item = OsString>) -> i32 {
                 if node.is_ok() {
                     link::gone(&config.state).await;
                 }
+                web::end_alone(&config.state).await;
                 // An edge alone may be left.
                 match edge::end_alone(&config.state).await {
                     Err(ClientError::Unreachable(_)) => node,
@@ -128,6 +130,7 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
         true => edge::keep(Arc::clone(&config), world.clone(), sender.clone()),
         false => EdgeLink::none(),
     };
+    let web = web::keep(Arc::clone(&config), sender.clone());
     let files = Files::new(world.clone(), sender.clone(), (link, edge.clone()), &config.group);
     serve_tree(&config, files, listeners);
     let turning = tokio::spawn(Loop::new(world.clone(), journal, hands).run(arrivals));
@@ -140,7 +143,7 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
         }
     });
     let turning = async { turning.await.unwrap_or(End::Alone) };
-    ended(turning, signals, sender, &config, &edge).await
+    ended(turning, signals, sender, &config, (&edge, &web)).await
 }
 
 fn on(kind: SignalKind) -> Result<Signal, String> {
@@ -151,8 +154,9 @@ fn on(kind: SignalKind) -> Result<Signal, String> {
 async fn listen(config: &Config) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::new();
     let own = edge::server_address(&config.state);
-    let for_edges = Some(&own).filter(|own| config.edge.runs && !config.addresses.contains(own));
-    for address in config.addresses.iter().chain(for_edges) {
+    let parts = config.edge.runs || config.web.is_some();
+    let for_parts = Some(&own).filter(|own| parts && !config.addresses.contains(own));
+    for address in config.addresses.iter().chain(for_parts) {
         listeners.push(ninep::dial::listen(address).await.map_err(|e| e.to_string())?);
         tracing::info!("listening on {address}");
     }
@@ -178,13 +182,14 @@ async fn ended(
     signals: [Signal; 2],
     sender: mpsc::Sender<Arrival>,
     config: &Config,
-    edge: &EdgeLink,
+    (edge, web): (&EdgeLink, &WebLink),
 ) -> Result<(), String> {
     let [mut terminate, mut interrupt] = signals;
     tokio::select! {
         end = turning => match end {
             End::Down => {
                 link::gone(&config.state).await;
+                web.end().await;
                 // Last of all: while instances ended it told whoever asked.
                 if let Err(error) = edge.end().await {
                     tracing::warn!("the edge does not end: {error}");
