@@ -99,6 +99,7 @@ impl Node {
             Order::Collect { .. } => self.told.push(Report::Swept { images: 0, bytes: 0 }),
             Order::Push { .. }
             | Order::CancelPush { .. }
+            | Order::DropVolume { .. }
             | Order::Down
             | Order::Publish { .. }
             | Order::Drain { .. }

@@ -28,4 +28,5 @@ mod steady;
 mod told;
 mod traces;
 mod verify;
+mod volumes;
 mod ways;

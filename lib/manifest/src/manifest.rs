@@ -182,6 +182,16 @@ impl Manifest {
         }
     }
 
+    /// Bytes of the volumes that each instance has for itself.
+    #[must_use]
+    pub fn own_volume_bytes(&self) -> u64 {
+        let bytes = |volume: &Volume| match &volume.source {
+            VolumeSource::Named { ephemeral: true, size_bytes, .. } => size_bytes.unwrap_or(0),
+            VolumeSource::Named { .. } | VolumeSource::Host { .. } => 0,
+        };
+        self.volumes.iter().map(bytes).fold(0, u64::saturating_add)
+    }
+
     /// The volume that only one instance may write at a time: named, lasting, and not shared.
     #[must_use]
     pub fn lone_volume(&self) -> Option<&str> {

@@ -54,6 +54,7 @@ mod told;
 pub mod turn;
 mod undo;
 pub mod verbs;
+pub mod volumes;
 pub mod wheel;
 mod wish;
 pub mod world;

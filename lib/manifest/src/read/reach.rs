@@ -51,7 +51,7 @@ pub(super) fn volume(args: &mut Args<'_>) -> Option<Volume> {
     }
     args.once(&path)?;
     let source = match dir {
-        Some(dir) => VolumeSource::Host { dir: clean(dir), read_only: args.flag("ro") },
+        Some(dir) => VolumeSource::Host { dir: whole(clean(dir)), read_only: args.flag("ro") },
         None => {
             let (ephemeral, shared) = (args.flag("ephemeral"), args.flag("shared"));
             let size_bytes = match args.more() {
@@ -70,6 +70,11 @@ pub(super) fn volume(args: &mut Args<'_>) -> Option<Volume> {
 fn clean(path: &str) -> String {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     parts.fold(String::new(), |all, part| all + "/" + part)
+}
+
+/// The root has its slash.
+fn whole(path: String) -> String {
+    if path.is_empty() { "/".to_owned() } else { path }
 }
 
 /// Why no volume can be at a path of an instance; below `/etc` one can.

@@ -284,6 +284,7 @@ fn volumes_are_named_or_of_the_machine() {
     );
     check("volume data /data ephemeral 1Gi", "volume data /data ephemeral 1Gi");
     check("volume host:/srv /srv ro", "volume host:/srv /srv ro");
+    check("volume host:/ /m", "volume host:/ /m");
     check(
         "volume data /data ro",
         r#"column 19: volume: "ro" is not a size; write 64K, 64M, 1.5G, 512Ki, 512Mi or bytes"#,
