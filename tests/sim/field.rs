@@ -178,6 +178,8 @@ impl Sim {
             Heard::Told(report) => cause(report),
             Heard::Logged { service, .. } => Some(vec![service.clone()]),
             Heard::NodeUp { .. }
+            | Heard::Disk { .. }
+            | Heard::VolumeGone { .. }
             | Heard::NodeDown { .. }
             | Heard::CancelTold { .. }
             | Heard::Noted { .. }

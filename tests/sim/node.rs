@@ -119,7 +119,11 @@ impl Node {
                 self.answers.push(Heard::CancelTold { name, told });
             }
             // The end of the machine is not a matter of what is decided.
-            Order::Down | Order::Publish { .. } | Order::Drain { .. } | Order::Wake { .. } => {}
+            Order::DropVolume { .. }
+            | Order::Down
+            | Order::Publish { .. }
+            | Order::Drain { .. }
+            | Order::Wake { .. } => {}
         }
     }
 

@@ -427,6 +427,7 @@ fn queue_of(order: &Order) -> Option<String> {
         | Order::Tail { container, .. } => Some(container.clone()),
         Order::Pull { .. } | Order::Push { .. } | Order::CancelPush { .. } => Some(String::new()),
         Order::Collect { .. } => Some("gc".to_string()),
+        Order::DropVolume { volume } => Some(format!("volumes/{volume}")),
         Order::Publish { .. } | Order::Drain { .. } | Order::Wake { .. } | Order::Down => None,
     }
 }

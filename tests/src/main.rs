@@ -28,5 +28,6 @@ mod steady;
 mod told;
 mod traces;
 mod verify;
+mod volumes;
 mod ways;
 mod web;

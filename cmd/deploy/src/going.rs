@@ -13,10 +13,12 @@ const TURNS_ROUND: &str = "no room for the surge";
 /// What it says before the batch that is made, when it has room for a part of it.
 const SMALLER: &str = "no room for the whole surge: batch ";
 
-/// What a change by replacement means, between these versions.
-pub(crate) fn replaces<'a>(versions: impl IntoIterator<Item = &'a Manifest>) -> String {
-    let seconds = manifest::hold_ms(versions) as f64 / 1e3;
-    format!("all old ones stop before new ones start; requests wait for at most {seconds} s")
+/// What a change by replacement means, between these versions, and why it is made so where the
+/// manifest does not say it.
+pub(crate) fn replaces(old: Option<&Manifest>, new: &Manifest) -> String {
+    let seconds = manifest::hold_ms(old.into_iter().chain([new])) as f64 / 1e3;
+    let why = new.strategy_note().map(|why| format!("; because {why}")).unwrap_or_default();
+    format!("all old ones stop before new ones start; requests wait for at most {seconds} s{why}")
 }
 
 /// What is known of a change that began.
@@ -134,7 +136,7 @@ impl To {
             reference: manifest.image.to_string(),
             replicas: manifest.replicas,
             batch: manifest.batch(),
-            replaces: replaces(before.into_iter().chain([manifest])),
+            replaces: replaces(before, manifest),
         }
     }
 }

@@ -78,6 +78,11 @@ impl Link {
         done.map_err(|error| Error::at(path, error))
     }
 
+    /// Removes, as `rm` does.
+    pub(crate) async fn remove(&self, path: &str) -> Result<()> {
+        self.client.remove(path).await.map_err(|error| Error::at(path, error))
+    }
+
     /// Opens for reading.
     pub(crate) async fn open(&self, path: &str) -> Result<File> {
         self.client.open(path, Mode::Read).await.map_err(|error| Error::at(path, error))

@@ -61,6 +61,7 @@ mod stop;
 mod top;
 mod total;
 mod verb;
+mod volume;
 mod wait;
 mod walk;
 mod work_tree;

@@ -214,6 +214,9 @@ fn check(command: Command) -> Result<Command, Usage> {
 
 /// Checks the words that are names of services, and `scale`'s number, before anything is asked.
 fn services(verb: &Verb, words: &[String]) -> Result<(), Usage> {
+    if verb.is == verb::Is::Volume {
+        return crate::volume::check(words);
+    }
     let names = match verb.is {
         verb::Is::Apply
         | verb::Is::Plan
@@ -232,6 +235,7 @@ fn services(verb: &Verb, words: &[String]) -> Result<(), Usage> {
         | verb::Is::Push
         | verb::Is::Images
         | verb::Is::Gc
+        | verb::Is::Volume
         | verb::Is::Top
         | verb::Is::Metrics
         | verb::Is::Cat

@@ -67,7 +67,7 @@ impl Plan {
             Some(old) => match manifest::outcome(&changes) {
                 Outcome::Unchanged if !old.unsettled => How::Unchanged,
                 Outcome::InPlace if !old.unsettled => How::InPlace,
-                Outcome::Unchanged | Outcome::InPlace | Outcome::Update => match new.update {
+                Outcome::Unchanged | Outcome::InPlace | Outcome::Update => match new.strategy() {
                     Update::Replace => How::Replace,
                     Update::Rolling | Update::Canary(_) | Update::BlueGreen => How::Rolling,
                 },
@@ -89,8 +89,7 @@ impl Plan {
             How::InPlace => "in place, nothing restarts".to_string(),
             How::Rolling => format!("rolling, batch {batch}, never fewer than {least}"),
             How::Replace => {
-                let versions = old.map(|old| &old.manifest).into_iter().chain([new]);
-                format!("replace, {}", replaces(versions))
+                format!("replace, {}", replaces(old.map(|old| &old.manifest), new))
             }
         };
         Plan {

@@ -117,3 +117,18 @@ fn diff_shows_both_sides_of_every_key() {
     assert_eq!(json["effect"], "rolling");
     assert_eq!(json["changes"][0]["new"], "app:1.9");
 }
+
+#[test]
+fn an_update_that_replaces_for_the_sake_of_a_volume_says_so() {
+    check(
+        Some("image app:1.8\nvolume data /d\n"),
+        "image app:1.9\nvolume data /d\n",
+        "web: v7 → new replace, all old ones stop before new ones start; requests wait for at most \
+         65 s; because volume data has one writer and is not shared\n  \
+         ~ image app:1.8 → app:1.9 restarts instances",
+    );
+    let shared = "image app:1.9\nvolume data /d shared\n";
+    assert!(
+        plan(Some("image app:1.8\nvolume data /d shared\n"), shared).text().contains("rolling")
+    );
+}

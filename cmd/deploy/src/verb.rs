@@ -50,6 +50,7 @@ pub(crate) enum Is {
     Push,
     Images,
     Gc,
+    Volume,
     Top,
     Metrics,
     Cat,
@@ -173,6 +174,12 @@ pub(crate) const VERBS: &[Verb] = &[
         "What instances run from stays, what any history or manifest names, and for an hour what\n\
          was pushed, pulled or asked for. One goes on at a time; Ctrl-C does not end it.",
         "echo gc > /deploy/ctl"),
+    verb(Is::Volume, "volume", "[list | delete NAME…]", (0, ANY), &[],
+        "the named volumes, and who uses each",
+        "delete takes one with all that is in it, when nothing that is kept names it: no instance,\n\
+         nothing deployed, no version that a rollback could go to. Removing the service lets go\n\
+         of them.",
+        "cat /deploy/volumes/data; rm /deploy/volumes/data"),
     verb(Is::Top, "top", "", (0, 0), &[],
         "what goes through the routes now",
         "Requests and errors a second, in flight, and times, a line a route and a line an\n\

@@ -41,6 +41,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A directory of the machine cannot be used.
+    #[error("host:{}: {why}", .dir.display())]
+    HostDir {
+        /// As written.
+        dir: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The working directory cannot be used.
     #[error("working directory {path:?}: {why}")]
     WorkDir {
@@ -105,6 +113,7 @@ impl Error {
             | Error::Signal(_)
             | Error::User { .. }
             | Error::WorkDir { .. }
+            | Error::HostDir { .. }
             | Error::Limit { .. }
             | Error::CgroupPath(_) => true,
             Error::NoCgroups
@@ -126,6 +135,7 @@ impl Error {
             | Error::Signal(_)
             | Error::User { .. }
             | Error::WorkDir { .. }
+            | Error::HostDir { .. }
             | Error::Limit { .. }
             | Error::CgroupPath(_)
             | Error::NoCgroups

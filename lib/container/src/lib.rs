@@ -21,6 +21,7 @@ mod seccomp;
 pub mod signal;
 mod start;
 mod user;
+mod volume;
 
 pub use caps::Caps;
 pub use cgroup::{Cgroup, REMOVE_MAX, sweep};
@@ -30,3 +31,4 @@ pub use overlay::LAYERS_MAX;
 pub use plan::{Base, Bound, ImageConfig, ImageRun, Limits, Plan, Wish, Words};
 pub use report::{Report, Reporter};
 pub use start::{Site, Stdio, bring_up, run_beside};
+pub use volume::{Mount, Source};

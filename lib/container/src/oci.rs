@@ -41,6 +41,9 @@ const FILES_HARD_MAX: u64 = 1_048_576;
 /// heaps and thread pools after them.
 const SEEN: [&str; 4] = ["cpu", "cpuacct", "memory", "pids"];
 
+/// What is bound in: source, target, options.
+pub(crate) type Binding = (PathBuf, String, Vec<&'static str>);
+
 /// What the plan does not say and had to be found out.
 #[derive(Debug)]
 pub(crate) struct Facts {
@@ -48,6 +51,8 @@ pub(crate) struct Facts {
     pub(crate) resources: Value,
     pub(crate) merged: PathBuf,
     pub(crate) oom_score_adj: Option<i32>,
+    /// What is bound in, ready.
+    pub(crate) bound: Vec<Binding>,
 }
 
 /// The whole document.
@@ -57,7 +62,7 @@ pub(crate) fn document(plan: &Plan, facts: &Facts, machine: &Machine) -> Value {
         "hostname": plan.hostname,
         "root": {"path": facts.merged, "readonly": plan.read_only},
         "process": process(plan, facts),
-        "mounts": mounts(plan, machine),
+        "mounts": mounts(plan, facts, machine),
         "linux": {
             "cgroupsPath": plan.cgroup,
             // No network: the caller already lives in the one the container is to have.
@@ -119,7 +124,7 @@ fn rlimits() -> Value {
     ])
 }
 
-fn mounts(plan: &Plan, machine: &Machine) -> Value {
+fn mounts(plan: &Plan, facts: &Facts, machine: &Machine) -> Value {
     let mut mounts = vec![
         mount("proc", "proc", "/proc", &["nosuid", "noexec", "nodev"]),
         mount("tmpfs", "tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", SHM_SIZE]),
@@ -134,6 +139,9 @@ fn mounts(plan: &Plan, machine: &Machine) -> Value {
         mount("sysfs", "sysfs", "/sys", &["nosuid", "noexec", "nodev", "ro"]),
     ];
     mounts.extend(cgroups(plan, machine));
+    mounts.extend(facts.bound.iter().map(|(source, target, options)| {
+        mount("bind", &source.to_string_lossy(), target, options)
+    }));
     mounts.extend(plan.files.iter().map(|Bound { source, target }| {
         let source = source.to_string_lossy();
         mount("bind", &source, target, &["bind", "ro", "nosuid", "nodev", "noexec"])
@@ -189,11 +197,18 @@ mod tests {
             limits,
             read_only: true,
             caps: Caps::new(&[], &[]).unwrap(),
+            mounts: Vec::new(),
             files: vec![Bound { source: "/i/hosts".into(), target: "/etc/hosts" }],
         };
         let user = User { uid, gid: 5, groups: vec![7], home: "/home".to_owned() };
         let (resources, _) = limits.resources(&["memory".to_owned()].into());
-        let facts = Facts { user, resources, merged: "/i/merged".into(), oom_score_adj: Some(0) };
+        let facts = Facts {
+            user,
+            resources,
+            merged: "/i/merged".into(),
+            oom_score_adj: Some(0),
+            bound: Vec::new(),
+        };
         document(&plan, &facts, &Machine { hierarchies: Vec::new() })
     }
 

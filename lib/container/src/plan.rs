@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::caps::Caps;
 use crate::error::Error;
+use crate::volume::Mount;
 
 /// The search path of a program whose image sets none (Docker's).
 pub(crate) const DEFAULT_PATH: &str =
@@ -119,6 +120,8 @@ pub struct Plan {
     pub caps: Caps,
     /// Files such as `/etc/hosts`.
     pub files: Vec<Bound>,
+    /// Volumes and the like, one above another before it.
+    pub mounts: Vec<Mount>,
 }
 
 /// The words that image and wish decide together.

@@ -27,7 +27,8 @@ use crate::plan::Plan;
 use crate::report::{Report, Reporter};
 use crate::root::Root;
 use crate::seccomp::Filters;
-use crate::user;
+use crate::user::{self, User};
+use crate::volume::{self, Mount};
 
 /// Size of the memory file system for the runtime's own files.
 const RUN_OPTIONS: &str = "size=4m,mode=700";
@@ -76,6 +77,12 @@ impl Site {
 
     fn run(&self) -> PathBuf {
         self.dir.join("run")
+    }
+
+    /// Where directories of the machine are held on their way in. Not among those that pass: what
+    /// is bound there is not ours to remove, and it is gone with the mount namespace.
+    fn binds(&self) -> PathBuf {
+        self.dir.join("binds")
     }
 
     fn state(&self) -> PathBuf {
@@ -193,6 +200,7 @@ fn write_bundle(
     let user = user::look_up(&root, &plan.user)?;
     root.make_dir(Path::new(&plan.cwd))
         .map_err(|error| Error::WorkDir { path: plan.cwd.clone(), why: error.to_string() })?;
+    let bound = bind_all(&plan.mounts, &user, &site.binds())?;
     let machine = Machine::look()?;
     let (resources, warnings) = plan.limits.resources(&machine.controllers());
     for text in warnings {
@@ -202,7 +210,8 @@ fn write_bundle(
         let text = "MKNOD is given and cgroup version 2 has no device rules here";
         reporter.say(&Report::Warning(text.to_owned()));
     }
-    let document = oci::document(plan, &Facts { user, resources, merged, oom_score_adj }, &machine);
+    let facts = Facts { user, resources, merged, oom_score_adj, bound };
+    let document = oci::document(plan, &facts, &machine);
     let bundle = run.join("bundle");
     for directory in [&bundle, &site.state()] {
         fs::create_dir_all(directory).map_err(Error::io("make directory", directory))?;
@@ -213,6 +222,16 @@ fn write_bundle(
         fs::write(&path, part.to_string()).map_err(Error::io("write", &path))?;
     }
     Ok(bundle)
+}
+
+/// Everything that is bound in, made ready.
+fn bind_all(mounts: &[Mount], user: &User, stage: &Path) -> Result<Vec<oci::Binding>, Error> {
+    volume::stage(mounts, stage)?;
+    let ready = |(at, one): (usize, &Mount)| {
+        let (source, options) = one.ready(at, user, stage)?;
+        Ok((source, one.target.clone(), options))
+    };
+    mounts.iter().enumerate().map(ready).collect()
 }
 
 /// The capabilities this process holds, as a bit set (proc_pid_status(5), CapPrm).

@@ -52,6 +52,7 @@ pub(crate) fn check(m: &Manifest, told: &mut Told, start: Place) {
     );
     needs(told, Id::Route, Id::Port, text);
     times(m, told);
+    writers(m, told);
     capabilities(m, told);
     if !m.is_task() {
         default_health(told, start);
@@ -85,6 +86,20 @@ fn times(m: &Manifest, told: &mut Told) {
         );
         told.errors.push(place.problem(text));
     }
+}
+
+/// A volume that is not shared has one writer.
+fn writers(m: &Manifest, told: &mut Told) {
+    let (Some(name), true) = (m.lone_volume(), m.replicas > 1) else { return };
+    let keys = [Id::Volume, Id::Replicas];
+    let Some(place) = keys.iter().find_map(|key| told.keys.get(key).copied()) else { return };
+    let shared = told.form.say("the word shared behind its path", "shared = true in its block");
+    let text = format!(
+        "volume: {name} has one writer, and replicas is {}; write replicas 1, or, if the program \
+         can share it, {shared}",
+        m.replicas
+    );
+    told.errors.push(place.problem(text));
 }
 
 fn capabilities(m: &Manifest, told: &mut Told) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::kinds::{
     Batch, Constraint, Health, Network, Restart, Route, Secret, Update, UpdateFailure, Volume,
+    VolumeSource,
 };
 use crate::reference::Reference;
 
@@ -179,6 +180,39 @@ impl Manifest {
             Health::Http { port, .. } | Health::Tcp { port } => port.or(self.port),
             Health::Exec { .. } | Health::File { .. } | Health::Running => None,
         }
+    }
+
+    /// Bytes of the volumes that each instance has for itself.
+    #[must_use]
+    pub fn own_volume_bytes(&self) -> u64 {
+        let bytes = |volume: &Volume| match &volume.source {
+            VolumeSource::Named { ephemeral: true, size_bytes, .. } => size_bytes.unwrap_or(0),
+            VolumeSource::Named { .. } | VolumeSource::Host { .. } => 0,
+        };
+        self.volumes.iter().map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// The volume that only one instance may write at a time: named, lasting, and not shared.
+    #[must_use]
+    pub fn lone_volume(&self) -> Option<&str> {
+        self.volumes.iter().find_map(|volume| match &volume.source {
+            VolumeSource::Named { name, ephemeral: false, shared: false, .. } => Some(&**name),
+            VolumeSource::Named { .. } | VolumeSource::Host { .. } => None,
+        })
+    }
+
+    /// How an update goes: as `update` says, but by `replace` where two instances would write
+    /// what only one may.
+    #[must_use]
+    pub fn strategy(&self) -> Update {
+        if self.lone_volume().is_some() { Update::Replace } else { self.update }
+    }
+
+    /// Why an update goes otherwise than `update` says, in words.
+    #[must_use]
+    pub fn strategy_note(&self) -> Option<String> {
+        let name = self.lone_volume().filter(|_| self.update != Update::Replace)?;
+        Some(format!("volume {name} has one writer and is not shared"))
     }
 
     /// How many instances are replaced at a time.

@@ -49,6 +49,8 @@ impl Hands {
             Order::Pull { .. } | Order::Push { .. } | Order::CancelPush { .. } => String::new(),
             // It takes as long as the disk does; no pull waits for it.
             Order::Collect { .. } => "gc".to_string(),
+            // It may hold much; no container waits for it, and nobody else is asked about it.
+            Order::DropVolume { volume } => format!("volumes/{volume}"),
             Order::Down => {
                 self.link.end();
                 String::new()
@@ -180,6 +182,12 @@ async fn on_node(
             client.write(&ctl(&container), format!("signal {signal}").as_bytes()).await
         }
         Order::Remove { container } => client.write(&ctl(&container), b"remove").await,
+        Order::DropVolume { volume } => {
+            client.remove(&format!("volumes/{volume}")).await?;
+            let gone = Heard::VolumeGone { volume, told: Ok(()) };
+            let _ = arrivals.send(Arrival::Heard(gone)).await;
+            Ok(())
+        }
         Order::DropLog { container } => client.remove(&format!("logs/{container}")).await,
         Order::Tail { service, id, number, container } => {
             let path = format!("instances/{container}/log");
@@ -214,6 +222,10 @@ async fn refused(order: Order, error: &ClientError, arrivals: &mpsc::Sender<Arri
         Order::Push { name, .. } => Heard::Told(Report::PushFailed { name, reason }),
         Order::CancelPush { name } => Heard::CancelTold { name, told: Err(reason) },
         Order::Collect { .. } => Heard::CollectRefused { reason },
+        Order::DropVolume { volume } => {
+            let told = if missing { Ok(()) } else { Err(reason) };
+            Heard::VolumeGone { volume, told }
+        }
         Order::DropLog { .. } if missing => return,
         Order::Signal { .. }
         | Order::DropLog { .. }

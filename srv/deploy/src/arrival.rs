@@ -10,7 +10,7 @@ use crate::report::{Container, Report};
 use crate::verbs;
 use place::Resources;
 use rollout::Id;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tokio::sync::oneshot;
 
@@ -85,6 +85,11 @@ pub enum Request {
         /// The service.
         service: String,
     },
+    /// A volume's removal, with all that is in it.
+    DropVolume {
+        /// Its name.
+        volume: String,
+    },
     /// A directory for a service that has nothing yet.
     Place {
         /// The service.
@@ -121,6 +126,22 @@ pub enum Heard {
         containers: BTreeMap<String, Container>,
         /// The logs it keeps of containers that are gone, by the containers' names.
         logs: BTreeMap<String, Kept>,
+    },
+    /// What the node has for volumes, told before it answers for the rest.
+    Disk {
+        /// Its name.
+        name: String,
+        /// Bytes that volumes may have.
+        bytes: u64,
+        /// The volumes it has.
+        volumes: BTreeSet<String>,
+    },
+    /// The node has removed a volume, or says why it did not.
+    VolumeGone {
+        /// Its name.
+        volume: String,
+        /// The node's answer.
+        told: Result<(), String>,
     },
     /// The node's connection was lost.
     NodeDown {
@@ -213,6 +234,8 @@ pub enum Awaited {
     Push(String),
     /// The giving up of one: whether one goes on.
     CancelPush(String),
+    /// The removal of a volume.
+    DropVolume(String),
 }
 
 /// What can be asked of one instance.
@@ -281,6 +304,11 @@ pub enum Order {
     DropLog {
         /// Its name.
         container: String,
+    },
+    /// Have a volume removed → `VolumeGone`.
+    DropVolume {
+        /// Its name.
+        volume: String,
     },
     /// Read the end of a failed container's log → `Logged`.
     Tail {

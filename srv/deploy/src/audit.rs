@@ -78,6 +78,9 @@ pub fn asked(request: &Request) -> Vec<(String, String)> {
             vec![(draft(service), format!("write {} bytes", text.len()))]
         }
         Request::Unlink { service } => vec![(draft(service), "remove".to_string())],
+        Request::DropVolume { volume } => {
+            vec![(format!("volumes/{volume}"), "remove".to_string())]
+        }
         Request::Renew { edge } => vec![(format!("edges/{edge}/ctl"), "restart".to_string())],
         Request::Strange { file, what, .. } => vec![(file.clone(), what.clone())],
         Request::Over { request, .. } => asked(request),

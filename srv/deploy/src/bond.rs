@@ -236,7 +236,7 @@ impl World {
         let event = match bond.was.and_then(|was| Some((was, service.manifests.get(&was)?))) {
             Some((version, manifest)) => {
                 // The way back is gone in any case: without room, one ends before one starts.
-                let cramped = Way { batch: 1, turn_round: true };
+                let cramped = Way { batch: 1, turn_round: true, alone: false };
                 let way = self.way(name, manifest, Outcome::Update).unwrap_or(cramped);
                 let (spec, reason) = (spec(manifest, way), Some(why.to_string()));
                 Event::RolledBack { version, spec, reason }

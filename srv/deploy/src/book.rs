@@ -29,6 +29,8 @@ pub struct Reserved {
     pub sum: Resources,
     /// How many they are.
     pub instances: u32,
+    /// Bytes of the volumes that each has for itself.
+    pub own_bytes: u64,
 }
 
 impl Book {
@@ -84,6 +86,7 @@ impl Book {
                 counted.sum.cpu_milli += manifest.cpu_milli;
                 counted.sum.memory_bytes += manifest.memory_bytes;
                 counted.instances += 1;
+                counted.own_bytes += manifest.own_volume_bytes();
             }
         }
         counted

@@ -5,7 +5,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use ninep::dial::Address;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
 /// What a server needs to know to start.
@@ -25,6 +25,8 @@ pub struct Config {
     pub lock_force_s: u64,
     /// `--net`: addresses for instances; absent: the node chooses.
     pub net: Option<String>,
+    /// `--allow-host`: directories of the machine below which volumes may be.
+    pub allow_host: Vec<String>,
     /// Where the machine's edge listens.
     pub edge: Edge,
     /// Where the HTTP door is; absent: there is none.
@@ -89,6 +91,13 @@ pub const FLAGS: &[(&str, &str, &str, &str, &str)] = &[
         "the age from which a deploy lock may be taken by force (300)",
     ),
     ("", "--net", "CIDR", "DEPLOYFS_NET", "addresses for instances (10.89.0.0/16)"),
+    (
+        "",
+        "--allow-host",
+        "DIR",
+        "DEPLOYFS_ALLOW_HOST",
+        "volumes host:DIR may be there and below; repeatable (none)",
+    ),
     ("", "--http", "ADDR", "DEPLOYFS_HTTP", "where the edge serves HTTP; - for nowhere (:80)"),
     ("", "--https", "ADDR", "DEPLOYFS_HTTPS", "where it serves HTTPS (:443)"),
     (
@@ -170,7 +179,7 @@ pub enum Error {
     #[error("--net {0}: give a network of IPv4 and its length, 8 to 30, like 10.89.0.0/16")]
     Net(String),
     /// A path must not depend on where the server was started.
-    #[error("{0} {1}: give an absolute path")]
+    #[error("{0} {1}: give an absolute path, without ..")]
     Relative(&'static str, PathBuf),
 }
 
@@ -192,6 +201,7 @@ pub fn parse(
         addresses: Vec::new(),
         group: text("DEPLOYFS_GROUP").unwrap_or_else(|| GROUP.to_string()),
         net: text("DEPLOYFS_NET"),
+        allow_host: Vec::new(),
         lock_force_s: text("DEPLOYFS_LOCK_FORCE_AFTER").map_or(Ok(LOCK_FORCE_S), seconds)?,
         edge: Edge {
             runs: env("DEPLOYFS_NO_EDGE").is_none(),
@@ -219,6 +229,7 @@ pub fn parse(
                 config.lock_force_s = seconds(words.value()?.string()?)?
             }
             Arg::Long("net") => config.net = Some(words.value()?.string()?),
+            Arg::Long("allow-host") => config.allow_host.push(words.value()?.string()?),
             Arg::Long("http") => config.edge.http = words.value()?.string()?,
             Arg::Long("https") => config.edge.https = words.value()?.string()?,
             Arg::Long("certs") => config.edge.certs = Some(words.value()?.into()),
@@ -237,6 +248,9 @@ pub fn parse(
     }
     if addresses.is_empty() {
         addresses = listed(&text("DEPLOYFS_ADDRESS").unwrap_or_else(|| ADDRESS.to_string()));
+    }
+    if config.allow_host.is_empty() {
+        config.allow_host = listed(&text("DEPLOYFS_ALLOW_HOST").unwrap_or_default());
     }
     several(&mut config.edge, text);
     config.web = Web::read(door.0, door.1).map_err(Error::Web)?;
@@ -288,7 +302,11 @@ fn absolute(config: &Config) -> Result<(), Error> {
     let token = config.web.iter().filter_map(|web| web.token.as_deref());
     let token = token.map(|file| ("--web-token", file));
     let state = [("-r", config.state.as_path())].into_iter().chain(token);
-    match state.chain(certs).chain(ca).chain(access).find(|(_, path)| path.is_relative()) {
+    let host = config.allow_host.iter().map(|dir| ("--allow-host", Path::new(dir)));
+    let all = state.chain(certs).chain(ca).chain(access).chain(host);
+    // One that climbs could not be compared with what a manifest says.
+    let climbs = |path: &Path| path.components().any(|part| part == Component::ParentDir);
+    match all.into_iter().find(|(_, path)| path.is_relative() || climbs(path)) {
         Some((flag, path)) => Err(Error::Relative(flag, path.to_owned())),
         None => Ok(()),
     }

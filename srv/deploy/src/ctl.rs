@@ -266,6 +266,7 @@ impl World {
         let text = draft.text.clone();
         let manifest = read(name, &text)?;
         self.routes_free(name, &manifest)?;
+        self.volumes_free(name, &manifest)?;
         self.way(name, &manifest, self.foreseen(name, &manifest))?;
         let reference = manifest.image.to_string();
         let notes = self.notes(name);
@@ -314,8 +315,9 @@ impl World {
             return Err(format!("version {version} ({}) is deployed already", edition.name));
         }
         self.routes_free(name, manifest)?;
+        self.volumes_free(name, manifest)?;
         // The way back is gone in any case: without room, one ends before one starts.
-        let cramped = Way { batch: 1, turn_round: true };
+        let cramped = Way { batch: 1, turn_round: true, alone: false };
         let way = self.way(name, manifest, manifest::Outcome::Update).unwrap_or(cramped);
         let spec = spec(manifest, way);
         let note = way.note(manifest).filter(|_| spec.strategy == Strategy::Rolling);

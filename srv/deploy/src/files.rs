@@ -77,6 +77,7 @@ impl Files {
         let Some(name) = &at.service else {
             let text = match (at.file, &at.item) {
                 (File::App, Some(app)) => Some(show::app(&world, app)),
+                (File::Volume, Some(volume)) => world.volume_text(volume),
                 (file, _) => show::at_root(&world, file, now),
             };
             let text = text.ok_or(Error::NotFound);
@@ -352,6 +353,10 @@ impl Tree for Files {
     }
 
     fn remove(&self, at: &Place, user: &User) -> Answer<()> {
+        if let (File::Volume, Some(name)) = (at.file, &at.item) {
+            let remove = Request::DropVolume { volume: name.to_string() };
+            return ask(&self.arrivals, open::over(open::hand(user), remove));
+        }
         let (File::Draft, Some(name)) = (at.file, &at.service) else {
             return Answer::Now(Err(Error::PermissionDenied));
         };
@@ -424,7 +429,7 @@ fn refusal(text: String) -> Error {
         Errno::ENOENT
     } else if text.contains("no room") || text.contains("no space") {
         Errno::ENOSPC
-    } else if text.contains("in flight") || is_of_lock(&text) {
+    } else if text.contains("in flight") || text.contains("is in use by") || is_of_lock(&text) {
         Errno::EBUSY
     } else {
         Errno::EINVAL

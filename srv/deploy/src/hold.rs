@@ -66,6 +66,7 @@ impl World {
             | Request::Edge { .. }
             | Request::Place { .. }
             | Request::Renew { .. }
+            | Request::DropVolume { .. }
             | Request::Strange { .. }
             | Request::Lock { .. }
             | Request::Over { .. } => Ok(()),

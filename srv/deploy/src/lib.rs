@@ -54,6 +54,7 @@ mod told;
 pub mod turn;
 mod undo;
 pub mod verbs;
+pub mod volumes;
 pub mod web;
 pub mod wheel;
 mod wish;

@@ -8,7 +8,7 @@ use crate::report::{self, Container};
 use ninep::client::{Client, ClientError};
 use ninep::dial::Address;
 use place::Resources;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Seek as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -127,14 +127,17 @@ async fn follow(
     let client = connect(config).await?;
     // The events are opened first: what happens while the statuses are read comes after them.
     let mut events = client.open("events", ninep::client::Mode::Read).await?;
-    let (name, capacity) = capacity(&client).await?;
+    let (name, capacity, bytes) = capacity(&client).await?;
+    let disk = Heard::Disk { name: name.clone(), bytes, volumes: volumes(&client).await? };
     let containers = containers(&client).await?;
     let logs = logs(&client).await?;
     sender.send_replace(Some(client));
     *rest_ms = RESTART_MS_MIN;
     let up = Heard::NodeUp { name, capacity, containers, logs };
-    if arrivals.send(Arrival::Heard(up)).await.is_err() {
-        return Ok(());
+    for heard in [disk, up] {
+        if arrivals.send(Arrival::Heard(heard)).await.is_err() {
+            return Ok(());
+        }
     }
     let mut rest = Vec::new();
     loop {
@@ -258,19 +261,20 @@ fn last_line(path: &Path) -> String {
     tail().unwrap_or_default().lines().last().unwrap_or("it said nothing").to_string()
 }
 
-async fn capacity(client: &Client) -> Result<(String, Resources), Error> {
+async fn capacity(client: &Client) -> Result<(String, Resources, u64), Error> {
     let text = client.read("status").await?;
     let mut capacity = Resources::default();
-    let mut name = String::new();
+    let (mut name, mut volume_bytes) = (String::new(), 0);
     for (key, value) in report::lines(&String::from_utf8_lossy(&text)) {
         match key {
             "name" => name = value,
             "capacity_cpu" => capacity.cpu_milli = value.parse().unwrap_or(0),
             "capacity_memory" => capacity.memory_bytes = value.parse().unwrap_or(0),
+            "capacity_volumes" => volume_bytes = value.parse().unwrap_or(0),
             _ => {}
         }
     }
-    Ok((name, capacity))
+    Ok((name, capacity, volume_bytes))
 }
 
 async fn containers(client: &Client) -> Result<BTreeMap<String, Container>, Error> {
@@ -304,6 +308,17 @@ async fn container(client: Client, name: String) -> Result<(String, Option<Conta
         Err(ClientError::Refused(_)) => Ok((name, None)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The names of the volumes there are; a node that was started before there were any has none.
+async fn volumes(client: &Client) -> Result<BTreeSet<String>, Error> {
+    let listed = match client.list("volumes").await {
+        Ok(listed) => listed,
+        Err(ClientError::Refused(_)) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let name = |stat: ninep::Stat| String::from_utf8_lossy(&stat.name).into_owned();
+    Ok(listed.into_iter().map(name).collect())
 }
 
 /// The logs of containers that are gone.

@@ -227,7 +227,7 @@ fn no_earlier() -> Id {
 pub fn spec(manifest: &Manifest, way: Way) -> Spec {
     Spec {
         replicas: manifest.replicas,
-        strategy: match manifest.update {
+        strategy: match manifest.strategy() {
             manifest::Update::Replace => Strategy::Replace,
             // The other kinds are refused when the manifest is read.
             manifest::Update::Rolling

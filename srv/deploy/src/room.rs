@@ -3,7 +3,7 @@
 
 use crate::world::World;
 use manifest::{Manifest, Outcome, Update};
-use place::{Refusal, Resources};
+use place::{Refusal, Want};
 use rollout::Version;
 
 /// How a change that fits is to be made.
@@ -13,19 +13,24 @@ pub struct Way {
     pub batch: u32,
     /// One ends before one starts, for want of room for a surge.
     pub turn_round: bool,
+    /// All that run end before new ones start, for the sake of a volume.
+    pub alone: bool,
 }
 
 impl Way {
     /// The manifest's own way.
     #[must_use]
     pub fn full(manifest: &Manifest) -> Way {
-        Way { batch: manifest.batch().min(manifest.replicas).max(1), turn_round: false }
+        let batch = manifest.batch().min(manifest.replicas).max(1);
+        Way { batch, turn_round: false, alone: false }
     }
 
     /// What people are told when it is another way than the manifest's.
     #[must_use]
     pub fn note(self, manifest: &Manifest) -> Option<String> {
-        if self.turn_round {
+        if self.alone {
+            manifest.strategy_note().map(|why| format!("replaces all at once: {why}"))
+        } else if self.turn_round {
             Some("no room for the surge: stops before it starts, one at a time".to_string())
         } else if self != Way::full(manifest) {
             Some(format!("no room for the whole surge: batch {} instead", self.batch))
@@ -45,14 +50,16 @@ impl World {
         let service = self.services.get(name);
         let runs = service.map_or(0, |s| s.record.rollout.replicas().1);
         let growth = manifest.replicas.saturating_sub(runs);
-        let replaces = manifest.update == Update::Replace && change == Outcome::Update;
+        let replaces = manifest.strategy() == Update::Replace && change == Outcome::Update;
+        let alone = replaces && runs > 0 && manifest.strategy_note().is_some();
+        let full = Way { alone, ..full };
         // A version that no instance has: all of the service's own are left out.
         let leaving = replaces.then_some(Version(u32::MAX));
         let surge = if runs == 0 || replaces || change != Outcome::Update { 0 } else { full.batch };
         let needs = if replaces { manifest.replicas } else { growth + surge };
         let nodes = self.nodes(name, leaving);
-        let want = Resources { cpu_milli: manifest.cpu_milli, memory_bytes: manifest.memory_bytes };
-        let fits = place::room(&nodes, want, needs);
+        let want = Want::of(manifest);
+        let fits = place::room(&nodes, &want, needs);
         if nodes.is_empty() || fits >= needs {
             return Ok(full);
         }
@@ -60,12 +67,12 @@ impl World {
             return Err(format!("node {} does not answer; try again when it does", self.node.name));
         }
         if surge > 0 && fits > growth {
-            return Ok(Way { batch: fits - growth, turn_round: false });
+            return Ok(Way { batch: fits - growth, ..full });
         }
         if surge > 0 && growth == 0 && manifest.replicas > 1 {
-            return Ok(Way { batch: 1, turn_round: true });
+            return Ok(Way { batch: 1, turn_round: true, ..full });
         }
-        let lacks = match place::place(&nodes, want) {
+        let lacks = match place::place(&nodes, &want) {
             Ok(_) => format!("{fits} of {needs} more instances fit"),
             Err(refusals) => in_words(&refusals),
         };

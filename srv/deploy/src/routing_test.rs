@@ -68,6 +68,7 @@ impl Ground {
             | Order::Pull { .. }
             | Order::Push { .. }
             | Order::CancelPush { .. }
+            | Order::DropVolume { .. }
             | Order::DropLog { .. }
             | Order::Collect { .. }
             | Order::Remove { .. }

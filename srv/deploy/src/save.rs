@@ -26,6 +26,7 @@ const FREE_BYTES_MIN: u64 = 1 << 20;
 const SERVICE: &str = "service/";
 const EVENT: &str = "event/";
 const GONE: &str = "gone/";
+const VOLUME: &str = "volume/";
 /// Then the service, and the version's number.
 const FAILURE: &str = "failure/";
 const INCARNATION: &str = "incarnation";
@@ -155,6 +156,11 @@ impl Journal {
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
             world.gone.insert(kv.key[GONE.len()..].to_string(), numbers);
         }
+        for kv in store.list(VOLUME).await?.0 {
+            let volume = serde_json::from_slice(&kv.value)
+                .map_err(|error| Error::Record(kv.key.clone(), error))?;
+            world.volumes.insert(kv.key[VOLUME.len()..].to_string(), volume);
+        }
         for kv in store.list(EVENT).await?.0 {
             let saved: SavedLine = serde_json::from_slice(&kv.value)
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
@@ -255,6 +261,14 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
         let empty = BTreeMap::new();
         changes.extend(failures(name, before, now.unwrap_or(&empty)));
     }
+    for name in turn.volumes.keys() {
+        let key = format!("{VOLUME}{name}");
+        match world.volumes.get(name).map(serde_json::to_vec) {
+            Some(Ok(value)) => changes.push(Op::put(key, value)),
+            Some(Err(error)) => tracing::error!("volume {name} has no JSON form: {error}"),
+            None => changes.push(Op::delete(key)),
+        }
+    }
     if turn.touched.values().any(Option::is_none) {
         // Of a service that is removed again, nothing else would remember it.
         changes.push(Op::put(INCARNATION, world.last_incarnation.to_string()));
@@ -292,6 +306,8 @@ pub fn restored(world: &World, changes: &[Op]) -> Vec<(String, Op)> {
             put(key, serde_json::to_vec(&*service.record))
         } else if let Some(name) = key.strip_prefix(GONE) {
             put(key, serde_json::to_vec(world.gone.get(name)?))
+        } else if let Some(name) = key.strip_prefix(VOLUME) {
+            put(key, serde_json::to_vec(world.volumes.get(name)?))
         } else if let Some((name, number)) = key.strip_prefix(FAILURE)?.rsplit_once('/') {
             let version = Version(number.parse().ok()?);
             put(key, serde_json::to_vec(world.services.get(name)?.failures.get(&version)?))

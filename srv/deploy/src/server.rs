@@ -114,6 +114,7 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
     let state = config.state.display().to_string();
     let mut world = journal.load().await.map_err(|e| e.to_string())?;
     world.lock_force_ms = config.lock_force_s.saturating_mul(1_000);
+    world.allow_host.clone_from(&config.allow_host);
     if config.edge.runs {
         world.edges = Edges::with_own(edge::NAME);
     }

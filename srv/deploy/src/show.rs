@@ -31,8 +31,8 @@ pub fn at_root(world: &World, file: File, now: u64) -> Option<String> {
             world.services.len()
         ),
         File::Routes => String::from_utf8_lossy(&world.routes.newest().text).into_owned(),
-        File::NodeCapacity => resources(world.node.capacity),
-        File::NodeAllocated => resources(world.allocated()),
+        File::NodeCapacity => resources(world.node.capacity, world.node.volume_bytes),
+        File::NodeAllocated => resources(world.allocated(), world.allocated_volumes()),
         _ => return None,
     };
     Some(text)
@@ -101,8 +101,8 @@ fn text_of(record: &Record, version: Option<Version>) -> String {
     record.edition(version).map(|e| e.text.clone()).unwrap_or_default()
 }
 
-fn resources(of: place::Resources) -> String {
-    format!("cpu={}\nmemory={}\n", of.cpu_milli, of.memory_bytes)
+fn resources(of: place::Resources, volumes: u64) -> String {
+    format!("cpu={}\nmemory={}\nvolumes={volumes}\n", of.cpu_milli, of.memory_bytes)
 }
 
 /// `none | rolling | paused | failed`; an apply that waits for its image counts as rolling, and

@@ -88,6 +88,8 @@ pub enum File {
     NodeAllocated,
     Apps,
     App,
+    Volumes,
+    Volume,
     Images,
     Metrics,
     Routes,
@@ -175,6 +177,8 @@ pub const TREE: &[Row] = &[
     row("          ctl", 0o220, F::InstanceCtl, Ctl, "restart | stop | signal NAME"),
     row("  apps/", 0o555, F::Apps, Dir, "what one file deployed together"),
     row("    <name>", 0o444, F::App, Text, "service, version, replicas, update: a line each"),
+    row("  volumes/", 0o775, F::Volumes, Dir, "named volumes; removing one deletes what is in it"),
+    row("    <name>", 0o444, F::Volume, Text, "key=value lines: state, node, size, used by whom"),
     row("  nodes/", 0o555, F::Nodes, Dir, ""),
     row("    <name>/", 0o555, F::Node, Dir, ""),
     row("      status", 0o444, F::NodeStatus, Text, "key=value lines"),
@@ -183,7 +187,7 @@ pub const TREE: &[Row] = &[
         0o444,
         F::NodeCapacity,
         Text,
-        "cpu in thousandths of a core, memory in bytes",
+        "cpu in thousandths of a core, memory and volumes in bytes",
     ),
     row("      allocated", 0o444, F::NodeAllocated, Text, "the same, what instances reserve"),
     row("  edges/", 0o555, F::Edges, Dir, "an edge makes its directory, as root"),
@@ -307,6 +311,6 @@ mod tests {
             assert!(parent.children().any(|child| child.file == row.file), "{row:?}");
         }
         assert_eq!(File::InstanceLog.parent(), File::Instance);
-        assert_eq!(File::Root.children().count(), 15);
+        assert_eq!(File::Root.children().count(), 16);
     }
 }

@@ -213,6 +213,7 @@ impl World {
         let new = Edition { notes, ..Edition::new(&manifest, &text, digest, by.clone(), at) };
         let outcome = service.change(&manifest, digest);
         let way = self.routes_free(name, &manifest);
+        let way = way.and_then(|()| self.volumes_free(name, &manifest));
         let way = match way.and_then(|()| self.way(name, &manifest, outcome)) {
             Ok(way) => way,
             Err(reason) => return self.unprepare(name, &format!("failed: {reason}"), turn),
@@ -252,7 +253,15 @@ impl World {
         turn: &mut Turn,
     ) {
         turn.note(format!("node {name} answers"));
-        self.node = NodeMirror { name, up: true, tried: true, capacity, ..NodeMirror::default() };
+        let volume_bytes = self.node.volume_bytes;
+        self.node = NodeMirror {
+            name,
+            up: true,
+            tried: true,
+            capacity,
+            volume_bytes,
+            ..NodeMirror::default()
+        };
         for service in self.names() {
             let Some(found) = self.services.get_mut(&service) else { continue };
             found.containers.clear();

@@ -13,8 +13,9 @@ use crate::pulls::PULL_MS_MAX;
 use crate::record::{Preparing, Record};
 use crate::room::in_words;
 use crate::show;
+use crate::volumes::Volume;
 use crate::world::{Service, World, container};
-use place::Resources;
+use place::Want;
 use rollout::{Action, Event, Fact, Id, Version};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Turn {
     pub kept: BTreeMap<String, BTreeMap<Id, Kept>>,
     /// What was known of failed instances, where it is changed.
     pub failures: BTreeMap<String, BTreeMap<Version, Failure>>,
+    /// Volumes as they were, where they are changed.
+    pub volumes: BTreeMap<String, Option<Volume>>,
     /// Services that are gone, with what is not saved of them.
     pub removed: BTreeMap<String, Service>,
     /// Lines to save and to tell.
@@ -92,6 +95,9 @@ impl Turn {
         }
         for (name, before) in part.failures {
             self.failures.entry(name).or_insert(before);
+        }
+        for (name, before) in part.volumes {
+            self.volumes.entry(name).or_insert(before);
         }
         self.removed.extend(part.removed);
         self.lines.extend(part.lines);
@@ -134,6 +140,7 @@ impl World {
             Request::Verbs { lines, by } => return self.verbs(lines, &by, answer, turn),
             Request::Instance { service, id, verb } => self.instance(&service, id, verb, turn),
             Request::Manifest { service, text } => self.written(&service, text, turn),
+            Request::DropVolume { volume } => return self.drop_volume(&volume, answer, turn),
             Request::Edge { name } => self.edge_came(&name, turn),
             Request::Unlink { service } => self.unlinked(&service, turn),
             Request::Place { service } => self.placed(&service, turn),
@@ -177,6 +184,8 @@ impl World {
             Heard::NodeUp { name, capacity, containers, logs } => {
                 self.node_up(name, capacity, containers, &logs, turn);
             }
+            Heard::Disk { name, bytes, volumes } => self.disk(&name, bytes, &volumes, turn),
+            Heard::VolumeGone { volume, told } => self.volume_gone(&volume, told, turn),
             Heard::NodeDown { reason } => self.node_down(&reason, turn),
             Heard::StartRefused { container, reason, permanent } => {
                 self.of_container(&container, turn, |id| Event::StartFailed {
@@ -339,8 +348,12 @@ impl World {
     fn place(&mut self, name: &str, id: Id, turn: &mut Turn) {
         let Some((want, replaced_by)) = self.want(name, id) else { return };
         let nodes = self.nodes(name, replaced_by);
-        let event = match place::place(&nodes, want) {
-            Ok(node) => Event::Placed { id, node: node.name.clone() },
+        let event = match place::place(&nodes, &want) {
+            Ok(node) => {
+                let node = node.name.clone();
+                self.bind_volumes(&want, &node, turn);
+                Event::Placed { id, node }
+            }
             Err(refusals) if refusals.is_empty() => {
                 Event::NoRoom { id, reason: "no node answers yet".to_string() }
             }
@@ -350,13 +363,12 @@ impl World {
     }
 
     /// What an instance needs, and its version where it starts only after all others have ended.
-    fn want(&self, name: &str, id: Id) -> Option<(Resources, Option<Version>)> {
+    fn want(&self, name: &str, id: Id) -> Option<(Want, Option<Version>)> {
         let service = self.services.get(name)?;
         let instance = service.record.rollout.instances().get(&id)?;
         let manifest = service.manifests.get(&instance.version)?;
-        let want = Resources { cpu_milli: manifest.cpu_milli, memory_bytes: manifest.memory_bytes };
-        let replaces = manifest.update == manifest::Update::Replace;
-        Some((want, replaces.then_some(instance.version)))
+        let replaces = manifest.strategy() == manifest::Update::Replace;
+        Some((Want::of(manifest), replaces.then_some(instance.version)))
     }
 
     /// Writes a fact to `events`, and what belongs to a failure: the last probe, the log's end.

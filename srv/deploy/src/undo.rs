@@ -60,6 +60,12 @@ impl World {
                 service.kept.clone_from(before);
             }
         }
+        for (name, before) in &turn.volumes {
+            match before {
+                Some(volume) => self.volumes.insert(name.clone(), volume.clone()),
+                None => self.volumes.remove(name),
+            };
+        }
         for (name, before) in &turn.failures {
             if let Some(service) = self.services.get_mut(name) {
                 service.failures.clone_from(before);

@@ -1,7 +1,7 @@
 //! What the node is told a container shall be: a manifest in the node's words.
 
 use crate::world::{World, container};
-use manifest::{Health, Manifest, Network};
+use manifest::{Health, Manifest, Network, VolumeSource};
 use rollout::{Id, Version};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,6 +37,20 @@ struct Wish<'a> {
     /// Left out where nobody answers, which is how a node before there were edges knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     dns: Option<&'a str>,
+    /// Left out where there are none, as above.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    config: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    volumes: Vec<Volume<'a>>,
+}
+
+/// A directory that is more than the container's.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Volume<'a> {
+    Named { name: &'a str, path: &'a str },
+    Own { name: &'a str, path: &'a str },
+    Host { dir: &'a str, below: Option<&'a str>, path: &'a str, read_only: bool },
 }
 
 #[derive(Debug, Serialize)]
@@ -58,6 +72,7 @@ impl World {
         let edition = service.record.versions.get(&version)?;
         let mut wish = wish(name, manifest, &edition.digest, container(name, id));
         wish.dns = self.names_at.as_deref();
+        wish.volumes = manifest.volumes.iter().map(|one| volume(one, &self.allow_host)).collect();
         serde_json::to_string(&wish).ok()
     }
 
@@ -124,5 +139,20 @@ fn wish<'a>(name: &'a str, m: &'a Manifest, digest: &'a str, hostname: String) -
         log_files: m.log_files,
         hostname,
         dns: None,
+        config: &m.config,
+        volumes: Vec::new(),
+    }
+}
+
+/// A volume in the node's words; one of the machine with what allows it today.
+fn volume<'a>(one: &'a manifest::Volume, allow: &'a [String]) -> Volume<'a> {
+    let path = one.path.as_str();
+    match &one.source {
+        VolumeSource::Named { name, ephemeral: false, .. } => Volume::Named { name, path },
+        VolumeSource::Named { name, ephemeral: true, .. } => Volume::Own { name, path },
+        VolumeSource::Host { dir, read_only } => {
+            let below = crate::volumes::allowed(allow, dir);
+            Volume::Host { dir, below, path, read_only: *read_only }
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::record::{Edition, Record};
 use crate::report::Container;
 use crate::routes::Routes;
 use crate::turn::{Line, Turn};
+use crate::volumes::Volume;
 use manifest::Manifest;
 use place::{Node, Resources};
 use rollout::{Id, Version};
@@ -69,6 +70,10 @@ pub struct World {
     pub routes_known: bool,
     /// Where instances may ask for names; absent while no edge answers there.
     pub names_at: Option<String>,
+    /// Named volumes, wherever they are.
+    pub volumes: BTreeMap<String, Volume>,
+    /// Directories of the machine below which volumes may be.
+    pub allow_host: Vec<String>,
     /// Updates that ended, by how.
     pub ended: BTreeMap<String, u64>,
     /// The lines of the root `events`.
@@ -119,6 +124,8 @@ impl Default for World {
             routes: Routes::default(),
             routes_known: false,
             names_at: None,
+            volumes: BTreeMap::new(),
+            allow_host: Vec::new(),
             ended: BTreeMap::new(),
             events: Arc::default(),
             lock_force_ms: crate::lock::FORCE_MS,
@@ -179,6 +186,8 @@ pub struct NodeMirror {
     pub tried: bool,
     /// What it has to give.
     pub capacity: Resources,
+    /// Bytes that volumes may have.
+    pub volume_bytes: u64,
     /// Digests of images that it has told it has, since it was last connected or collected.
     pub images: BTreeSet<String>,
     /// Names of pushes it has not told the end of since it was last connected: there may be
@@ -318,15 +327,26 @@ impl World {
             return Vec::new();
         }
         let mut reserved = Resources::default();
-        let mut instances = 0;
+        let (mut instances, mut own_bytes) = (0, 0);
         for (name, other) in &self.services {
             let its_own = name == service;
             let its = other.reserved(&node.name, replaced_by.filter(|_| its_own));
             reserved = plus(reserved, its.sum);
+            own_bytes += its.own_bytes;
             instances += if its_own { its.instances } else { 0 };
         }
         let (name, capacity, accepting) = (node.name.clone(), node.capacity, node.up);
-        vec![Node { name, capacity, reserved, instances, accepting }]
+        let (volume_bytes, volumes) = (node.volume_bytes, self.volumes_on(&node.name));
+        vec![Node {
+            name,
+            capacity,
+            reserved,
+            volume_bytes,
+            volumes,
+            own_bytes,
+            instances,
+            accepting,
+        }]
     }
 
     /// Tells those who follow what could not be saved why it stands still. These lines are not

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 mod applies;
+mod volumes;
 
 /// What a line of a script stands for.
 fn arrival(line: &str) -> (Arrival, Option<oneshot::Receiver<Result<(), String>>>) {
@@ -46,6 +47,21 @@ fn arrival(line: &str) -> (Arrival, Option<oneshot::Receiver<Result<(), String>>
             let (service, reference) = (service.to_string(), reference.to_string());
             let reason = "no progress for 1.0s".to_string();
             return (Arrival::Heard(Heard::PullLate { service, reference, reason }), None);
+        }
+        // disk BYTES [VOLUME …]
+        "disk" => {
+            let mut words = rest.split(' ').map(String::from);
+            let (name, bytes) = ("n".to_string(), words.next().unwrap().parse().unwrap());
+            let volumes = words.collect();
+            return (Arrival::Heard(Heard::Disk { name, bytes, volumes }), None);
+        }
+        "drop" => Request::DropVolume { volume: rest.to_string() },
+        // gone VOLUME [REASON]
+        "gone" => {
+            let (volume, why) = rest.split_once(' ').unwrap_or((rest, ""));
+            let told = if why.is_empty() { Ok(()) } else { Err(why.to_string()) };
+            let volume = volume.to_string();
+            return (Arrival::Heard(Heard::VolumeGone { volume, told }), None);
         }
         "gc-refused" => {
             let reason = rest.to_string();
@@ -87,6 +103,7 @@ fn told(world: &mut World, mut turn: Turn, lines: &mut Vec<String>) {
             Order::Start { container, .. } => lines.push(format!("do start {container}")),
             Order::Stop { container, .. } => lines.push(format!("do stop {container}")),
             Order::Remove { container } => lines.push(format!("do remove {container}")),
+            Order::DropVolume { volume } => lines.push(format!("do drop volume {volume}")),
             Order::DropLog { container } => lines.push(format!("do drop {container}")),
             Order::Pull { reference } => lines.push(format!("do pull {reference}")),
             other @ (Order::Push { .. }

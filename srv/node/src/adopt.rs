@@ -27,6 +27,7 @@ use crate::kept;
 use crate::process::{self, Living};
 use crate::record;
 use crate::spec::Spec;
+use crate::volumes;
 use crate::wire::{Exit, Given};
 
 /// Dead shims cleaned up after at the same time.
@@ -47,6 +48,7 @@ pub(crate) async fn scan(dirs: &Dirs, exe: &Exe) -> Result<Vec<Found>> {
     let at = dirs.clone();
     let swept = spawn_blocking(move || {
         kept::sweep(&at.logs())?;
+        volumes::sweep(&at)?;
         ids(&at.instances())
     });
     let ids = swept.await.map_err(|_| Error::Ended)??;

@@ -32,6 +32,7 @@ impl Dirs {
         private(&dirs.images())?;
         private(&dirs.instances())?;
         private(&dirs.logs())?;
+        private(&dirs.volumes())?;
         Ok(dirs)
     }
 
@@ -68,6 +69,11 @@ impl Dirs {
     /// What is kept of one of them.
     pub(crate) fn kept(&self, id: &Id) -> PathBuf {
         self.logs().join(id.as_str())
+    }
+
+    /// The directory with a directory a named volume.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.root.join("node/volumes")
     }
 
     /// The cgroup all instances live under.

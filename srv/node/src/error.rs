@@ -98,6 +98,14 @@ pub(crate) enum Error {
         /// Orders that wait.
         waiting: usize,
     },
+    /// A volume that is to be removed is used.
+    #[error("volume {volume} is used by instance {by}")]
+    VolumeUsed {
+        /// The volume.
+        volume: String,
+        /// An instance that has not ended.
+        by: String,
+    },
     /// A start while the node takes everything down.
     #[error("nothing is started any more")]
     GoingDown,
@@ -180,6 +188,7 @@ impl Error {
             | Error::NoPush(_)
             | Error::Collecting
             | Error::Keep(_)
+            | Error::VolumeUsed { .. }
             | Error::Orders { .. }
             | Error::GoingDown
             | Error::Ended
@@ -215,6 +224,7 @@ impl Error {
             | Error::NoPush(_)
             | Error::Collecting
             | Error::Keep(_)
+            | Error::VolumeUsed { .. }
             | Error::Removing(_)
             | Error::Exists(_)
             | Error::SpecFixed(_)
@@ -245,6 +255,7 @@ impl Error {
             | Error::Removing(_)
             | Error::Pushing(_)
             | Error::Collecting
+            | Error::VolumeUsed { .. }
             | Error::Locked { .. } => Errno::EBUSY,
             Error::Usage(_)
             | Error::Name(_)

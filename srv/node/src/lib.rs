@@ -40,6 +40,7 @@ mod table;
 mod tail;
 mod tree;
 mod verb;
+mod volumes;
 mod warm;
 mod wire;
 mod world;

@@ -15,6 +15,7 @@ use crate::means::Means;
 use crate::net::{Lease, Place};
 use crate::record;
 use crate::spec::Spec;
+use crate::volumes;
 use crate::wire::Config;
 
 /// All that a start needs but the launch, in the making or made; ends when it is dropped.
@@ -143,6 +144,7 @@ async fn prepare(means: &Arc<Means>, id: &Id, spec: &Spec) -> Result<Ready> {
         address: lease.with_bits(),
         gateway: lease.gateway().map(|gateway| gateway.to_string()),
         netns_fd: place.netns.as_ref().map(|_| NETNS_FD),
+        volumes_dir: means.dirs.volumes(),
         hosts: lease.hosts(&spec.hostname),
         resolv: means.net.resolv(lease, spec.dns),
     };
@@ -163,7 +165,12 @@ async fn launch(
     let (address, port) = (lease.ip(), spec.port);
     means.say(Fact::Placed { id: id.clone(), digest, address, port, warnings }).await;
     let (dir, at) = (means.dirs.instance(id), means.dirs.instance(id));
-    let written = spawn_blocking(move || record::write_loosely(&at, record::SHIM, &given)).await;
+    let (dirs, of) = (means.dirs.clone(), spec.clone());
+    let written = spawn_blocking(move || {
+        volumes::make(&dirs, &of)?;
+        record::write_loosely(&at, record::SHIM, &given)
+    });
+    let written = written.await;
     let written = written.unwrap_or(Err(Error::Ended));
     match written.and_then(|()| means.exe.spawn(&dir, netns)) {
         Ok(child) => {

@@ -25,6 +25,7 @@ use crate::spec::{SPEC_BYTES_MAX, Spec};
 use crate::table::{File, TREE};
 use crate::tail::Tail;
 use crate::verb::{self, CTL_BYTES_MAX, NodeVerb};
+use crate::volumes;
 
 /// Bytes of the log given by one read at most.
 const LOG_READ_MAX: usize = 1 << 20;
@@ -78,12 +79,12 @@ pub(crate) fn open(
                 Ok(Box::new(TailFile(tail)) as Box<dyn Open>)
             })
         }
-        (File::Root | File::Instances | File::Instance | File::Logs, _) => {
+        (File::Root | File::Instances | File::Instance | File::Logs | File::Volumes, _) => {
             Answer::Now(Err(Refusal::IsDir))
         }
         // Of what is gone there is no instance; the tree opens it by itself.
         (File::InstanceCtl | File::Spec | File::InstanceStatus | File::Log | File::Tail, None)
-        | (File::Kept, _) => Answer::Now(Err(Refusal::NotFound)),
+        | (File::Kept | File::Volume, _) => Answer::Now(Err(Refusal::NotFound)),
     }
 }
 
@@ -119,6 +120,7 @@ async fn status(desk: &Desk) -> String {
         let (cpu, memory) = world.allocated();
         (cpu, memory, world.instances.len())
     };
+    line("capacity_volumes", &volumes::capacity(&desk.means.dirs.volumes()));
     line("allocated_cpu", &cpu);
     line("allocated_memory", &memory);
     line("instances", &instances);

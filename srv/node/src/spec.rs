@@ -73,9 +73,45 @@ pub(crate) struct Spec {
     pub(crate) log_files: u32,
     /// Host name seen inside.
     pub(crate) hostname: String,
-    /// Where the names of services are answered; none: nowhere. The one key that may be missing.
+    /// Where the names of services are answered; none: nowhere. It may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dns: Option<IpAddr>,
+    /// Files below `/config`, by name; may be missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) config: BTreeMap<String, String>,
+    /// Directories that are more than the container's; may be missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) volumes: Vec<Volume>,
+}
+
+/// A directory bound into the container.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Volume {
+    /// A named volume of this node, made when it is not there.
+    Named { name: String, path: String },
+    /// The instance's own, which goes with it.
+    Own { name: String, path: String },
+    /// A directory of the machine, which must lie below an allowed one; that comes with each spec,
+    /// so that it is always as the server says today.
+    Host { dir: String, below: Option<String>, path: String, read_only: bool },
+}
+
+impl Volume {
+    fn fault(&self) -> Option<String> {
+        let (name, paths) = match self {
+            Volume::Named { name, path } | Volume::Own { name, path } => (Some(name), vec![path]),
+            Volume::Host { dir, below, path, .. } => {
+                (None, [dir, path].into_iter().chain(below).collect())
+            }
+        };
+        let climbs = |path: &&&String| !path.starts_with('/') || path.split('/').any(|p| p == "..");
+        let bad_name = name.and_then(|name| name.parse::<Id>().err());
+        bad_name.map(|error| error.to_string()).or_else(|| {
+            let path = paths.iter().find(climbs)?;
+            Some(format!("volume '{path}' does not begin with '/', or climbs"))
+        })
+    }
 }
 
 /// The network an instance asks for.
@@ -168,6 +204,8 @@ impl Spec {
             log_files: 5,
             hostname: String::new(),
             dns: None,
+            config: BTreeMap::new(),
+            volumes: Vec::new(),
         }
     }
 
@@ -204,8 +242,16 @@ impl Spec {
             .or_else(|| signal.map(|name| format!("no signal '{name}'")))
             .or(time)
             .or_else(|| self.image.is_empty().then(|| "image is empty".to_owned()))
+            .or_else(|| self.volumes.iter().find_map(Volume::fault))
+            .or_else(|| self.config.keys().find_map(|name| file_fault(name)))
             .or_else(|| (self.health_retries == 0).then(|| "health_retries is 0".to_owned()))
     }
+}
+
+/// A name that would be no file of one directory.
+fn file_fault(name: &str) -> Option<String> {
+    let bad = name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']);
+    bad.then(|| format!("config '{name}' is no file's name"))
 }
 
 /// The first key of a written spec, or of its health, that means nothing.
@@ -311,6 +357,26 @@ pub(crate) mod tests {
         check(serde_json::json!({"image": ""}), "image is empty");
         check(serde_json::json!({"health": {"kind": "file", "path": "x"}}), "does not begin");
         check(serde_json::json!({"health": {"kind": "exec", "argv": []}}), "health argv is empty");
+    }
+
+    #[test]
+    fn volumes_and_configuration_stay_in_their_directories() {
+        let named = |name: &str, path: &str| serde_json::json!({"volumes": [{"kind": "named", "name": name, "path": path}]});
+        check(named("data", "/d"), "");
+        check(named("../data", "/d"), "bad instance name '../data'");
+        check(named("data", "d"), "volume 'd' does not begin with '/'");
+        check(named("data", "/d/../e"), "or climbs");
+        let host = |dir: &str| {
+            let host = serde_json::json!({
+                "kind": "host", "dir": dir, "below": "/srv", "path": "/m", "read_only": true
+            });
+            serde_json::json!({ "volumes": [host] })
+        };
+        check(host("/srv/a"), "");
+        check(host("/srv/../etc"), "or climbs");
+        check(serde_json::json!({"config": {"a.ini": "x"}}), "");
+        check(serde_json::json!({"config": {"../a": "x"}}), "config '../a' is no file's name");
+        check(serde_json::json!({"config": {".x": "x"}}), "is no file's name");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) enum File {
     Tail,
     Logs,
     Kept,
+    Volumes,
+    Volume,
 }
 
 /// A row.
@@ -72,6 +74,8 @@ pub(crate) const TREE: &[Row] = &[
     row("            tail", 0o444, File::Tail, "waits: the log's end, an empty line, and on", ""),
     row("    logs", 0o775, File::Logs, "", ""),
     row("        <id>", 0o444, File::Kept, "all that one wrote that is gone; can be removed", ""),
+    row("    volumes", 0o775, File::Volumes, "", ""),
+    row("        <id>", 0o444, File::Volume, "where it lies; can be removed, with all in it", ""),
 ];
 
 /// The name that stands for every instance's.
@@ -98,7 +102,7 @@ impl Row {
     /// Whether it is a directory: the only thing that needs to be gone through.
     pub(crate) fn dir(&self) -> bool {
         match self.file {
-            File::Root | File::Instances | File::Instance | File::Logs => true,
+            File::Root | File::Instances | File::Instance | File::Logs | File::Volumes => true,
             File::Help
             | File::Ctl
             | File::Error
@@ -111,7 +115,8 @@ impl Row {
             | File::InstanceStatus
             | File::Log
             | File::Tail
-            | File::Kept => false,
+            | File::Kept
+            | File::Volume => false,
         }
     }
 
@@ -149,9 +154,9 @@ mod tests {
 
     #[test]
     fn the_indentation_is_the_tree() {
-        let root =
-            ["help", "ctl", "error", "status", "events", "images", "gc", "instances", "logs"];
-        check("/", &root);
+        let files = ["help", "ctl", "error", "status", "events", "images", "gc"];
+        check("/", &[&files[..], &["instances", "logs", "volumes"]].concat());
+        check("volumes", &["<id>"]);
         check("logs", &["<id>"]);
         check("instances", &["<id>"]);
         check("<id>", &["ctl", "spec", "status", "log", "tail"]);

@@ -18,6 +18,7 @@ use crate::kept::{self, Kept, KeptFile};
 use crate::open;
 use crate::record;
 use crate::table::{File, TREE, children, parent};
+use crate::volumes;
 
 /// The bits of a file's number that are its row's; the rest are its instance's.
 const ROW_BITS: u32 = 8;
@@ -89,8 +90,30 @@ impl NodeTree {
         Ok(stat)
     }
 
+    /// The stat of a volume. One that is removed and made again is another one by its birth.
+    fn stat_volume(&self, row: usize, id: &Id) -> Result<Stat, Refusal> {
+        let dir = self.desk.means.dirs.volumes().join(id.as_str());
+        let found = std::fs::symlink_metadata(&dir).map_err(|_| Refusal::NotFound)?;
+        let mut stat = self.stat_of(row, None);
+        stat.name = Bytes::copy_from_slice(id.as_str().as_bytes());
+        stat.path = number(&found, row as u64);
+        Ok(stat)
+    }
+
+    /// The stat of what is named after no instance that is there.
+    fn stat_beside(&self, row: usize, id: &Id) -> Result<Stat, Refusal> {
+        match TREE[row].file == File::Kept {
+            true => self.stat_kept(row, id),
+            false => self.stat_volume(row, id),
+        }
+    }
+
     /// The stats of all that stand at a row of any name.
     fn stats_of_any(&self, row: usize) -> Vec<Stat> {
+        if TREE[row].file == File::Volume {
+            let ids = volumes::ids(&self.desk.means.dirs);
+            return ids.iter().filter_map(|id| self.stat_volume(row, id).ok()).collect();
+        }
         if TREE[row].file == File::Kept {
             let ids = kept::ids(&self.desk.means.dirs.logs());
             return ids.iter().filter_map(|id| self.stat_kept(row, id).ok()).collect();
@@ -103,7 +126,7 @@ impl NodeTree {
     fn with<T>(&self, at: &Spot, f: impl FnOnce(Option<&Instance>) -> T) -> Result<T, Refusal> {
         let one = match &at.of {
             None => None,
-            Some(_) if TREE[at.row].file == File::Kept => None,
+            Some(_) if is_beside(at.row) => None,
             // A copy, so that nothing is locked while files are looked at.
             Some(id) => {
                 Some(self.desk.world().instances.get(id).cloned().ok_or(Refusal::NotFound)?)
@@ -134,9 +157,9 @@ impl Tree for NodeTree {
         for row in children(at.row) {
             if TREE[row].any() {
                 let name = str::from_utf8(name).map_err(|_| Refusal::NotFound)?;
-                if TREE[row].file == File::Kept {
+                if is_beside(row) {
                     let id: Id = name.parse().map_err(|_| Refusal::NotFound)?;
-                    return self.stat_kept(row, &id).map(|_| Spot { row, of: Some(id) });
+                    return self.stat_beside(row, &id).map(|_| Spot { row, of: Some(id) });
                 }
                 let world = self.desk.world();
                 let (id, _) = world.instances.get_key_value(name).ok_or(Refusal::NotFound)?;
@@ -157,7 +180,7 @@ impl Tree for NodeTree {
 
     fn stat(&self, at: &Spot) -> ninep::Result<Stat> {
         match &at.of {
-            Some(id) if TREE[at.row].file == File::Kept => self.stat_kept(at.row, id),
+            Some(id) if is_beside(at.row) => self.stat_beside(at.row, id),
             Some(_) | None => self.with(at, |one| self.stat_of(at.row, one)),
         }
     }
@@ -177,6 +200,9 @@ impl Tree for NodeTree {
 
     fn open(&self, at: &Spot, how: How, _user: &User) -> Answer<Box<dyn Open>> {
         let file = TREE[at.row].file;
+        if let (File::Volume, Some(id)) = (file, &at.of) {
+            return Answer::Now(Ok(ninep::text(volumes::text(&self.desk.means.dirs, id))));
+        }
         if let (File::Kept, Some(id)) = (file, &at.of) {
             let kept = self.desk.means.dirs.kept(id);
             let open = KeptFile::open(&kept).map(|file| Box::new(file) as Box<dyn Open>);
@@ -214,16 +240,30 @@ impl Tree for NodeTree {
     }
 
     fn remove(&self, at: &Spot, _user: &User) -> Answer<()> {
-        let (File::Kept, Some(id)) = (TREE[at.row].file, &at.of) else {
+        let (true, Some(id)) = (is_beside(at.row), &at.of) else {
             return Answer::Now(Err(Refusal::PermissionDenied));
         };
-        let (desk, dir) = (self.desk.clone(), self.desk.means.dirs.kept(id));
+        let (desk, id, volume) = (self.desk.clone(), id.clone(), TREE[at.row].file == File::Volume);
         Answer::later(async move {
-            let removed = spawn_blocking(move || kept::remove(&dir)).await;
+            let dirs = desk.means.dirs.clone();
+            if volume && let Some(by) = volumes::user(&id, desk.world().instances.values()) {
+                let error = Error::VolumeUsed { volume: id.to_string(), by: by.to_string() };
+                return Err(open::refuse(&desk, error));
+            }
+            let removed = spawn_blocking(move || match volume {
+                true => volumes::remove(&dirs, &id),
+                false => kept::remove(&dirs.kept(&id)),
+            });
+            let removed = removed.await;
             let removed = removed.unwrap_or(Err(Error::Ended));
             removed.map_err(|error| open::refuse(&desk, error))
         })
     }
+}
+
+/// Whether what stands at a row is named after no instance that is there.
+fn is_beside(row: usize) -> bool {
+    matches!(TREE[row].file, File::Kept | File::Volume)
 }
 
 /// The number of a file that is on the disk, where another of the same name may come to be; the

@@ -31,6 +31,8 @@ pub(crate) struct Config<'a> {
     pub(crate) gateway: Option<String>,
     /// The descriptor of the network namespace.
     pub(crate) netns_fd: Option<i32>,
+    /// The directory in which named volumes lie.
+    pub(crate) volumes_dir: PathBuf,
     /// Text of `/etc/hosts`.
     pub(crate) hosts: String,
     /// Text of `/etc/resolv.conf`.

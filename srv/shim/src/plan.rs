@@ -1,16 +1,20 @@
 //! From `shim.json` to the plan of a container, and the files it sees.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use container::{Base, Bound, Limits, Plan, Wish, Words};
+use container::{Base, Bound, Limits, Mount, Plan, Source, Wish, Words};
 
 use crate::error::Error;
-use crate::wire::Config;
+use crate::wire::{Config, Volume};
 
 /// Name of the file in the instance's directory and in the container.
 const FILES: [(&str, &str); 3] =
     [("hosts", "/etc/hosts"), ("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf")];
+
+/// Volumes that are the instance's own lie in this directory of it.
+const OWN: &str = "volumes";
 
 /// Puts the plan together and writes the files it binds.
 ///
@@ -57,6 +61,7 @@ pub(crate) fn plan(config: &Config, dir: &Path) -> Result<Plan, Error> {
         read_only: spec.read_only,
         caps,
         files: files(config, dir)?,
+        mounts: mounts(config, dir)?,
     })
 }
 
@@ -70,4 +75,47 @@ fn files(config: &Config, dir: &Path) -> Result<Vec<Bound>, Error> {
         files.push(Bound { source, target });
     }
     Ok(files)
+}
+
+/// What is bound in, made where it is the instance's own; one inside another comes behind it.
+fn mounts(config: &Config, dir: &Path) -> Result<Vec<Mount>, Error> {
+    let mut mounts = Vec::new();
+    for volume in &config.spec.volumes {
+        let (source, path, read_only) = match volume {
+            Volume::Named { name, path } => {
+                (Source::Volume(config.volumes_dir.join(name)), path, false)
+            }
+            Volume::Own { name, path } => {
+                let own = dir.join(OWN).join(name);
+                fs::create_dir_all(&own).map_err(Error::io("make", &own))?;
+                (Source::Volume(own), path, false)
+            }
+            Volume::Host { dir, below, path, read_only } => {
+                let (dir, below) = (dir.clone(), below.clone());
+                (Source::Host { below, dir }, path, *read_only)
+            }
+        };
+        mounts.push(Mount { source, target: path.clone(), read_only });
+    }
+    mounts.sort_by(|a, b| a.target.cmp(&b.target));
+    mounts.extend(configured(config, dir)?);
+    Ok(mounts)
+}
+
+/// The files of `/config`, written anew: everybody may read them, and nobody can change them.
+fn configured(config: &Config, dir: &Path) -> Result<Option<Mount>, Error> {
+    let (files, at) = (&config.spec.config, dir.join("config"));
+    if files.is_empty() {
+        return Ok(None);
+    }
+    fs::create_dir_all(&at).map_err(Error::io("make", &at))?;
+    for (name, text) in files {
+        let path = at.join(name);
+        let written = fs::write(&path, text);
+        let written =
+            written.and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o444)));
+        written.map_err(Error::io("write", &path))?;
+    }
+    let source = Source::Files(at);
+    Ok(Some(Mount { source, target: "/config".to_owned(), read_only: true }))
 }

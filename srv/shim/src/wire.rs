@@ -32,6 +32,9 @@ pub struct Config {
     /// Descriptor of the network namespace; none: the machine's own network.
     #[serde(default)]
     pub netns_fd: Option<i32>,
+    /// The directory in which named volumes lie.
+    #[serde(default)]
+    pub volumes_dir: PathBuf,
     /// Text of `/etc/hosts`.
     #[serde(default)]
     pub hosts: String,
@@ -89,6 +92,43 @@ pub struct Spec {
     pub log_files: u32,
     /// Host name seen inside.
     pub hostname: String,
+    /// Files below `/config`, by name.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// Directories that are more than the container's.
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
+}
+
+/// A directory bound into the container.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Volume {
+    /// A named volume, which outlives instances.
+    Named {
+        /// Its name, which is that of its directory.
+        name: String,
+        /// Absolute path inside.
+        path: String,
+    },
+    /// The instance's own, in its directory.
+    Own {
+        /// Its name.
+        name: String,
+        /// Absolute path inside.
+        path: String,
+    },
+    /// A directory of the machine.
+    Host {
+        /// Absolute path outside.
+        dir: PathBuf,
+        /// The allowed directory that it lies in; none: it is allowed no more.
+        below: Option<PathBuf>,
+        /// Absolute path inside.
+        path: String,
+        /// The program may only read it.
+        read_only: bool,
+    },
 }
 
 fn default_stop_timeout_ms() -> u64 {

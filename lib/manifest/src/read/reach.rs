@@ -45,20 +45,49 @@ pub(super) fn volume(args: &mut Args<'_>) -> Option<Volume> {
     if let Err(error) = checked {
         return args.wrong(error);
     }
-    let path = args.path()?;
+    let path = clean(&args.path()?);
+    if let Some(why) = taken(&path) {
+        return args.wrong(format!("{} is {why}; choose another path", quoted(&path)));
+    }
     args.once(&path)?;
     let source = match dir {
-        Some(dir) => VolumeSource::Host { dir: dir.to_owned(), read_only: args.flag("ro") },
+        Some(dir) => VolumeSource::Host { dir: whole(clean(dir)), read_only: args.flag("ro") },
         None => {
             let (ephemeral, shared) = (args.flag("ephemeral"), args.flag("shared"));
             let size_bytes = match args.more() {
                 true => Some(args.size(1, SIZE_BYTES_MAX)?),
                 false => None,
             };
+            // Paths begin with / and names do not, so that both are told apart.
+            args.once(word)?;
             VolumeSource::Named { name: word.to_owned(), ephemeral, shared, size_bytes }
         }
     };
     Some(Volume { source, path })
+}
+
+/// A path without doubled slashes, dots and a slash at its end: one path, one version.
+fn clean(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.fold(String::new(), |all, part| all + "/" + part)
+}
+
+/// The root has its slash.
+fn whole(path: String) -> String {
+    if path.is_empty() { "/".to_owned() } else { path }
+}
+
+/// Why no volume can be at a path of an instance; below `/etc` one can.
+fn taken(path: &str) -> Option<&'static str> {
+    let below =
+        |dir: &str| path.strip_prefix(dir).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+    match path {
+        "" => Some("the root of the instance, which is the image's"),
+        "/etc" => Some("where hosts and resolv.conf are written"),
+        _ if below("/config") || below("/secret") => Some("where config and secret are"),
+        _ if ["/proc", "/sys", "/dev"].into_iter().any(below) => Some("the kernel's"),
+        _ => None,
+    }
 }
 
 pub(super) fn constraint(args: &mut Args<'_>) -> Option<Constraint> {

@@ -1,6 +1,7 @@
 //! One directive a case: what its words come to.
 
 use super::{manifest, outcome};
+use crate::kinds::Update;
 use crate::parse::{parse, parse_whole};
 use crate::print::print;
 
@@ -267,16 +268,52 @@ fn routes_are_hosts_and_paths_or_ports() {
 
 #[test]
 fn volumes_are_named_or_of_the_machine() {
-    check_later("volume data /data ephemeral 1Gi", "volume data /data ephemeral 1Gi");
-    check_later("volume host:/srv /srv ro", "volume host:/srv /srv ro");
-    check_later(
+    check("volume data //data/./a/", "volume data /data/a");
+    check(
+        "volume data /a\nvolume data /b",
+        r#"line 4, column 13: volume: "data" stands twice, first on line 3; remove one"#,
+    );
+    for path in ["/", "/etc/", "/proc/x", "/dev/shm", "/config", "/secret/a"] {
+        let parsed = parse("web", &format!("image app\nport 80\nvolume data {path}\n"));
+        let told = outcome(&parsed);
+        assert!(told.contains("choose another path"), "{path}: {told}");
+    }
+    check(
+        "volume data /etc/app\nvolume b /development",
+        "volume b /development\nvolume data /etc/app",
+    );
+    check("volume data /data ephemeral 1Gi", "volume data /data ephemeral 1Gi");
+    check("volume host:/srv /srv ro", "volume host:/srv /srv ro");
+    check("volume host:/ /m", "volume host:/ /m");
+    check(
         "volume data /data ro",
         r#"column 19: volume: "ro" is not a size; write 64K, 64M, 1.5G, 512Ki, 512Mi or bytes"#,
     );
-    check_later(
+    check(
         "volume a /d\nvolume b /d",
         r#"line 4, column 10: volume: "/d" stands twice, first on line 3; remove one"#,
     );
+}
+
+#[test]
+fn a_volume_that_is_not_shared_has_one_writer_and_is_updated_by_replacing() {
+    check(
+        "volume data /d\nreplicas 2",
+        "column 1: volume: data has one writer, and replicas is 2; write replicas 1, or, if the \
+         program can share it, the word shared behind its path",
+    );
+    check("volume data /d shared\nreplicas 2", "replicas 2\nvolume data /d shared");
+    check("volume data /d ephemeral\nreplicas 2", "replicas 2\nvolume data /d ephemeral");
+    let strategy = |line: &str| {
+        let manifest = manifest(&format!("image app\nport 80\n{line}\n"));
+        (manifest.strategy(), manifest.strategy_note())
+    };
+    let why = Some("volume data has one writer and is not shared".to_owned());
+    assert_eq!(strategy("volume data /d"), (Update::Replace, why));
+    assert_eq!(strategy("volume data /d\nupdate replace"), (Update::Replace, None));
+    for line in ["volume data /d shared", "volume data /d ephemeral", "volume host:/d /d"] {
+        assert_eq!(strategy(line), (Update::Rolling, None), "{line}");
+    }
 }
 
 #[test]
@@ -287,7 +324,7 @@ fn secrets_configs_and_constraints_are_checked() {
         "column 8: secret: \"../x\" is not a file's name; use 1 to 63 of A-Z, a-z, \
              0-9, ., _ and -, not beginning with .",
     );
-    check_later("config a.toml='x = 1'", "config 'a.toml=x = 1'");
+    check("config a.toml='x = 1'", "config 'a.toml=x = 1'");
     check_later("constraint disk!=hdd", "constraint disk!=hdd");
     check_later("constraint spread zone", "constraint spread zone");
     check_later("constraint anti-affinity db", "constraint anti-affinity db");

@@ -49,6 +49,8 @@ fn told(heard: &Heard) -> String {
         Heard::Noted { text } | Heard::Cut { text, .. } => text.clone(),
         other @ (Heard::Told(_)
         | Heard::NodeUp { .. }
+        | Heard::Disk { .. }
+        | Heard::VolumeGone { .. }
         | Heard::NodeDown { .. }
         | Heard::StartRefused { .. }
         | Heard::CancelTold { .. }

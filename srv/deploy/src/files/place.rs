@@ -94,6 +94,9 @@ impl Files {
             Some(File::App) => {
                 at.item.as_deref().is_some_and(|app| world.of_app(app).next().is_some())
             }
+            Some(File::Volume) => {
+                at.item.as_deref().is_some_and(|name| world.volumes.contains_key(name))
+            }
             Some(File::Node) => at.item.as_deref() == Some(world.node.name.as_str()),
             Some(File::Edge) => {
                 at.item.as_deref().is_some_and(|name| world.edges.all().contains_key(name))
@@ -109,6 +112,7 @@ impl Files {
         let names: Vec<String> = match at.file {
             File::Manifests => self.drafts(),
             File::Active => self.world.lock().services.keys().cloned().collect(),
+            File::Volumes => self.world.lock().volumes.keys().cloned().collect(),
             File::Apps => self.world.lock().apps().into_iter().collect(),
             File::Edges => self.world.lock().edges.all().keys().cloned().collect(),
             File::Nodes => {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::trial::{Ended, Talk, Trial, WAIT_MAX, cgroups, log, root, until_ended};
 
-type Case = (&'static str, fn());
+pub(crate) type Case = (&'static str, fn());
 
 pub(crate) const ALL: &[Case] = &[
     ("the exit code and the output are kept", output),

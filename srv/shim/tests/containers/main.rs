@@ -7,6 +7,7 @@
 mod cases;
 mod scarce;
 mod trial;
+mod volumes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -23,7 +24,7 @@ fn main() {
     );
     let mut failed = Vec::new();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| name.contains(part));
-    for (name, case) in cases::ALL.iter().filter(|(name, _)| wanted(name)) {
+    for (name, case) in cases::ALL.iter().chain(volumes::ALL).filter(|(name, _)| wanted(name)) {
         let began = Instant::now();
         let passed = catch_unwind(AssertUnwindSafe(case)).is_ok();
         let word = if passed { "ok" } else { "FAILED" };

@@ -307,7 +307,8 @@ fn assert_nothing_left(dir: &Path, id: &str) {
     assert!(cgroups(id).is_empty(), "cgroups are left");
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     assert!(!mounts.contains(dir.to_str().expect("a plain path")), "mounts are left");
-    let kept = ["exit", "hosts", "hostname", "resolv.conf", "shim.json", "shim.log"];
+    let files = ["exit", "hosts", "hostname", "resolv.conf", "shim.json", "shim.log"];
+    let kept = [&files[..], &["config", "volumes", "binds"]].concat();
     for entry in fs::read_dir(dir).expect("the instance's directory").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         assert!(kept.contains(&name.as_str()) || name.starts_with("log"), "{name} is left");
