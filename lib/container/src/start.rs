@@ -23,11 +23,12 @@ use crate::hierarchy::Machine;
 use crate::limits::swaps;
 use crate::oci::{self, Facts};
 use crate::overlay::Overlay;
-use crate::plan::Plan;
+use crate::plan::{Bound, Plan};
 use crate::report::{Report, Reporter};
 use crate::root::Root;
 use crate::seccomp::Filters;
-use crate::user;
+use crate::secrets::{self, Secrets};
+use crate::user::{self, User};
 
 /// Size of the memory file system for the runtime's own files.
 const RUN_OPTIONS: &str = "size=4m,mode=700";
@@ -78,6 +79,10 @@ impl Site {
         self.dir.join("run")
     }
 
+    fn secrets(&self) -> PathBuf {
+        self.run().join("secret")
+    }
+
     fn state(&self) -> PathBuf {
         self.run().join("state")
     }
@@ -88,7 +93,8 @@ impl Site {
 }
 
 /// Makes the container and lets its program run. Says [`Report::Created`] in between; the pipe of
-/// `reporter` ends when the program runs.
+/// `reporter` ends when the program runs. `secrets` is a memory file of values, in the form that
+/// `secrets.rs` tells.
 ///
 /// # Errors
 /// Whatever is wrong, said to the reporter too. Nothing is taken back: the caller kills the cgroup
@@ -98,9 +104,11 @@ pub fn bring_up(
     site: &Site,
     stdio: Stdio,
     oom_score_adj: Option<i32>,
+    secrets: Option<OwnedFd>,
     reporter: Reporter,
 ) -> Result<(), Error> {
     plan.limits.check()?;
+    let mut secrets = secrets.map(Secrets::read).transpose()?.unwrap_or_default();
     let cgroup = Cgroup::at(&plan.cgroup)?;
     cgroup.join_beside();
     let mut plan = plan.clone();
@@ -108,8 +116,17 @@ pub fn bring_up(
         let text = format!("capability {cap} is not given: the server does not have it itself");
         reporter.say(&Report::Warning(text));
     }
-    let bundle = write_bundle(&plan, site, oom_score_adj, reporter)?;
-    let executor = Confined { filters: Rc::new(Filters::new(&plan.caps)?), reporter };
+    if secrets.has_files() {
+        plan.files.push(Bound { source: site.secrets(), target: secrets::AT });
+    }
+    let (bundle, user) = write_bundle(&plan, site, oom_score_adj, reporter)?;
+    if secrets.has_files() {
+        let at = site.secrets();
+        fs::create_dir_all(&at).map_err(Error::io("make directory", &at))?;
+        secrets.mount(&at, &user)?;
+    }
+    let filters = Rc::new(Filters::new(&plan.caps)?);
+    let executor = Confined { filters, reporter, secrets: Rc::new(secrets.env) };
     let entered = Entered::into(&cgroup);
     let mut container = ContainerBuilder::new(plan.id.clone(), SyscallType::Linux)
         .with_root_path(site.state())
@@ -160,7 +177,9 @@ pub fn run_beside(
     let caps = Caps::new(&names, &["ALL".to_owned()])?;
     let own = site.run().join(format!("exec-{}.json", std::process::id()));
     fs::write(&own, process.to_string()).map_err(Error::io("write", &own))?;
-    let executor = Confined { filters: Rc::new(Filters::new(&caps)?), reporter };
+    // What runs beside has the files, and not the variables: those are the program's alone.
+    let (filters, secrets) = (Rc::new(Filters::new(&caps)?), Rc::default());
+    let executor = Confined { filters, reporter, secrets };
     let built = ContainerBuilder::new(id.to_owned(), SyscallType::Linux)
         .with_root_path(site.state())
         .map_err(runtime)?
@@ -179,13 +198,14 @@ pub fn run_beside(
     Ok(())
 }
 
-/// Mounts the root, looks into it, and writes what libcontainer reads. Returns its directory.
+/// Mounts the root, looks into it, and writes what libcontainer reads. Returns its directory, and
+/// who the program runs as.
 fn write_bundle(
     plan: &Plan,
     site: &Site,
     oom_score_adj: Option<i32>,
     reporter: Reporter,
-) -> Result<PathBuf, Error> {
+) -> Result<(PathBuf, User), Error> {
     let [merged, run, work, upper] = site.passing();
     let names = run.join("names");
     Overlay { base: &plan.base, names, upper, work, merged: merged.clone() }.mount()?;
@@ -202,7 +222,11 @@ fn write_bundle(
         let text = "MKNOD is given and cgroup version 2 has no device rules here";
         reporter.say(&Report::Warning(text.to_owned()));
     }
-    let document = oci::document(plan, &Facts { user, resources, merged, oom_score_adj }, &machine);
+    let document = oci::document(
+        plan,
+        &Facts { user: user.clone(), resources, merged, oom_score_adj },
+        &machine,
+    );
     let bundle = run.join("bundle");
     for directory in [&bundle, &site.state()] {
         fs::create_dir_all(directory).map_err(Error::io("make directory", directory))?;
@@ -212,7 +236,7 @@ fn write_bundle(
     {
         fs::write(&path, part.to_string()).map_err(Error::io("write", &path))?;
     }
-    Ok(bundle)
+    Ok((bundle, user))
 }
 
 /// The capabilities this process holds, as a bit set (proc_pid_status(5), CapPrm).

@@ -32,6 +32,9 @@ pub struct Config {
     /// Descriptor of the network namespace; none: the machine's own network.
     #[serde(default)]
     pub netns_fd: Option<i32>,
+    /// Descriptor of a memory file of secrets, which nobody else has open when the shim runs.
+    #[serde(default)]
+    pub secrets_fd: Option<i32>,
     /// Text of `/etc/hosts`.
     #[serde(default)]
     pub hosts: String,
