@@ -73,9 +73,12 @@ pub(crate) struct Spec {
     pub(crate) log_files: u32,
     /// Host name seen inside.
     pub(crate) hostname: String,
-    /// Where the names of services are answered; none: nowhere. The one key that may be missing.
+    /// Where the names of services are answered; none: nowhere. A key that may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dns: Option<IpAddr>,
+    /// What is handed over before the start, named for people; never a value. May be missing, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<String>,
 }
 
 /// The network an instance asks for.
@@ -168,6 +171,7 @@ impl Spec {
             log_files: 5,
             hostname: String::new(),
             dns: None,
+            secrets: Vec::new(),
         }
     }
 

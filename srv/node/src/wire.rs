@@ -31,6 +31,8 @@ pub(crate) struct Config<'a> {
     pub(crate) gateway: Option<String>,
     /// The descriptor of the network namespace.
     pub(crate) netns_fd: Option<i32>,
+    /// The descriptor of the memory file with its secrets.
+    pub(crate) secrets_fd: Option<i32>,
     /// Text of `/etc/hosts`.
     pub(crate) hosts: String,
     /// Text of `/etc/resolv.conf`.
