@@ -68,6 +68,8 @@ impl Failure {
 pub fn story(edition: &Edition, failure: Option<&Failure>) -> Vec<String> {
     let ends = edition.ends.iter().map(|end| format!("then {} {}", stamp(end.at), end.text));
     let mut lines: Vec<String> = ends.collect();
+    let secrets = edition.secrets.iter();
+    lines.extend(secrets.map(|(name, version)| format!("secret {name} {version}")));
     lines.extend(edition.validated.then(|| "validated".to_string()));
     lines.extend(failure.map(Failure::lines).unwrap_or_default());
     lines.iter().map(|line| line.replace('\n', " ")).collect()

@@ -5,6 +5,7 @@ use manifest::{Health, Manifest, Network};
 use rollout::{Id, Version};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The `spec` file of an instance on the node, which reads it strictly.
 #[derive(Debug, Serialize)]
@@ -37,6 +38,9 @@ struct Wish<'a> {
     /// Left out where nobody answers, which is how a node before there were edges knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     dns: Option<&'a str>,
+    /// Left out where there are none, which is how a node before there were secrets knows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,15 +54,21 @@ enum Check<'a> {
 }
 
 impl World {
-    /// The text of the node's `spec` file for an instance.
+    /// The text of the node's `spec` file for an instance, and the manifest it is of.
     #[must_use]
-    pub fn container_spec(&self, name: &str, id: Id, version: Version) -> Option<String> {
+    pub fn container_spec(
+        &self,
+        name: &str,
+        id: Id,
+        version: Version,
+    ) -> Option<(String, Arc<Manifest>)> {
         let service = self.services.get(name)?;
         let manifest = service.manifests.get(&version)?;
         let edition = service.record.versions.get(&version)?;
         let mut wish = wish(name, manifest, &edition.digest, container(name, id));
         wish.dns = self.names_at.as_deref();
-        serde_json::to_string(&wish).ok()
+        let spec = serde_json::to_string(&wish).ok()?;
+        Some((spec, Arc::clone(manifest)))
     }
 
     /// How long an instance has from its signal to the kill: its version may have been given
@@ -84,6 +94,12 @@ impl World {
         let edition = service.record.versions.get(&version)?;
         Some(manifest.image.at_digest(&edition.digest))
     }
+}
+
+/// A secret as people read it in a spec: never a value.
+fn named(secret: &manifest::Secret) -> String {
+    let env = secret.env.as_ref().map(|key| format!(" env {key}")).unwrap_or_default();
+    format!("{} {}{env}", secret.name, secret.version)
 }
 
 fn wish<'a>(name: &'a str, m: &'a Manifest, digest: &'a str, hostname: String) -> Wish<'a> {
@@ -124,5 +140,6 @@ fn wish<'a>(name: &'a str, m: &'a Manifest, digest: &'a str, hostname: String) -
         log_files: m.log_files,
         hostname,
         dns: None,
+        secrets: m.secrets.iter().map(named).collect(),
     }
 }
