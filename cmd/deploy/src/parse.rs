@@ -234,6 +234,7 @@ fn services(verb: &Verb, words: &[String]) -> Result<(), Usage> {
         | verb::Is::Gc
         | verb::Is::Top
         | verb::Is::Metrics
+        | verb::Is::Secret
         | verb::Is::Cat
         | verb::Is::Write
         | verb::Is::Ls

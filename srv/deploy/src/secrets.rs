@@ -284,7 +284,8 @@ impl World {
         manifest.secrets_are(|name| current(name).unwrap_or_default());
         let names: BTreeSet<&str> =
             manifest.secrets.iter().map(|secret| secret.name.as_str()).collect();
-        self.may_have(service, &names, |name| current(name).is_some())
+        let may = self.may_have(service, &names, |name| current(name).is_some());
+        may.map_err(|why| format!("manifest refused: {service}: {why}"))
     }
 
     /// Refuses to go back to a version whose secrets are not kept, or no more the service's to have.
