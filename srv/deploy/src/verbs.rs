@@ -382,7 +382,7 @@ mod tests {
     fn a_ctl_names_the_verbs_it_takes_itself_and_repeats_no_more_than_a_line() {
         let told = |here, text: &str| parse(text.as_bytes(), here).unwrap_err().to_string();
         for text in ["puase", "\n"] {
-            assert!(told(None, text).ends_with(" gc down"), "{}", told(None, text));
+            assert!(told(None, text).ends_with(" gc rotate-key down"), "{}", told(None, text));
             assert!(told(Some("web"), text).ends_with("scale stop remove unlock"), "{text}");
         }
         let long = "x".repeat(10_000);
