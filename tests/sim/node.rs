@@ -82,7 +82,7 @@ impl Node {
                 let ms = if chance.strikes(50) { chance.below(3_000) } else { chance.below(30) };
                 self.later.push((ms, Later::Fetched(reference)));
             }
-            Order::Start { container, spec } => self.start(container, &spec, late, chance),
+            Order::Start { container, spec, .. } => self.start(container, &spec, late, chance),
             Order::Stop { container, .. } => self.stop(container, chance),
             Order::Signal { container, .. } => {
                 if self.boxes.get(&container).is_some_and(Box::runs) {

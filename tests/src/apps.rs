@@ -70,13 +70,12 @@ async fn the_first_deploy_of_the_sources_goes_as_it_is_told_there() {
     }
     let text = FIRST.replace("REGISTRY", &format!("127.0.0.1:{}", registry.port));
 
-    // As long as there are no secrets the one that is named is refused where it stands.
+    // The secret it names has to be there, and to be its own.
     let told = of_file(&rig, &["apply"], "app.mill", &text).await;
-    told.refused(65, "app.mill:11:9: secret: not yet supported");
-    told.refused(65, " 11 |   env { DATABASE_URL = \"${secret(db.url)}\" }\n    |         ^\n");
-    assert!(rig.client().await.list("manifests").await.expect("listed").is_empty());
-
-    let text = text.replace("${secret(db.url)}", "postgres://db/${service.web.address}");
+    told.refused(65, "api: secret db.url does not exist, secret db.url is not granted to api");
+    assert_eq!(rig.cat("active/web/version").await, "", "nothing was begun");
+    rig.client().await.put_sealed("secrets/db.url", b"postgres://db").await.expect("set");
+    rig.deploy(&["secret", "grant", "db.url", "api"]).await.fine();
     let plan = of_file(&rig, &["plan"], "app.mill", &text).await.fine();
     assert!(plan.contains("web: new  first deploy, 2 instances"), "{plan}");
     assert!(plan.ends_with("app app: 2 added, 0 changed, 0 unchanged, 0 gone\n"), "{plan}");
@@ -89,7 +88,11 @@ async fn the_first_deploy_of_the_sources_goes_as_it_is_told_there() {
     assert!(lines.last().is_some_and(|line| line.starts_with("  deployed (")), "{}", told.err);
     assert_eq!(rig.cat("active/web/replicas").await, "2/2");
     let env = rig.cat("active/api/manifest").await;
-    assert!(env.contains("env DATABASE_URL=postgres://db/web.deploy:3000\n"), "{env}");
+    assert!(env.contains("secret db.url env DATABASE_URL\n"), "{env}");
+    let pid = rig.of_instance("active/api/instances/0", "pid").await;
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).expect("its variables");
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    assert!(environment.contains("DATABASE_URL=postgres://db\0"), "{environment}");
     let apps = rig.cat("apps/app").await;
     assert!(apps.starts_with("api ") && apps.contains("\nweb "), "{apps}");
 

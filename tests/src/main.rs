@@ -24,6 +24,7 @@ mod many;
 mod refusals;
 mod registry;
 mod rig;
+mod secrets;
 mod steady;
 mod told;
 mod traces;

@@ -6,6 +6,7 @@ use ninep::client::{Client, ClientError, Mode};
 use ninep::dial::Address;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -24,6 +25,8 @@ pub(crate) struct Rig {
     program: PathBuf,
     /// What it is started with besides.
     words: &'static [&'static str],
+    /// What it has told since it served.
+    told: Arc<Mutex<String>>,
 }
 
 /// What a `deploy` said.
@@ -75,7 +78,8 @@ impl Rig {
         let state = dir.path().canonicalize().expect("canonical");
         assert!(nix::unistd::geteuid().is_root(), "these tests run containers: be root");
         let program = bin("deployfs");
-        let mut rig = Rig { _dir: Some(dir), state, server: None, program, words };
+        let mut rig =
+            Rig { _dir: Some(dir), state, server: None, program, words, told: Arc::default() };
         rig.serve().await;
         rig
     }
@@ -84,7 +88,7 @@ impl Rig {
     pub(crate) async fn at(state: PathBuf) -> Rig {
         assert!(nix::unistd::geteuid().is_root(), "these tests run containers: be root");
         let (program, words) = (bin("deployfs"), &["--no-edge"][..]);
-        let mut rig = Rig { _dir: None, state, server: None, program, words };
+        let mut rig = Rig { _dir: None, state, server: None, program, words, told: Arc::default() };
         rig.serve().await;
         rig
     }
@@ -129,9 +133,11 @@ impl Rig {
         });
         let ready = ready.await.unwrap_or(false);
         assert!(ready, "deployfs does not serve: {}", said.join("\n"));
+        let told = Arc::clone(&self.told);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 eprintln!("{line}");
+                told.lock().expect("its lines").extend([line.as_str(), "\n"]);
             }
         });
         self.server = Some(child);
@@ -253,6 +259,11 @@ impl Rig {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), term).expect("told");
         let status = timeout(PATIENCE, server.wait()).await.expect("it ends").expect("waited");
         assert!(status.success(), "{status}");
+    }
+
+    /// What the server has told on standard error since it served.
+    pub(crate) fn told(&self) -> String {
+        self.told.lock().expect("its lines").clone()
     }
 
     /// The server's process.

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_yet_is_an_error_in_its_place() {
-        let text = TEXT.replace("port = 80", "port = 80\n  secret = \"key\"");
+        let text = TEXT.replace("port = 80", "port = 80\n  constraint = \"zone=a\"");
         let (flaws, drafts, app) =
             check("shop.hcl", &format!("{text}  task \"a\" {{ image = \"x\" }}\n"));
         let places: Vec<(u32, u32)> =

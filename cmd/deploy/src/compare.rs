@@ -12,6 +12,7 @@ use crate::parse::Command;
 use crate::past::Past;
 use crate::plan::{Deployed, Plan};
 use crate::room::Node;
+use crate::secret;
 use crate::verb::Is;
 use manifest::{Fate, Manifest};
 use serde_json::json;
@@ -41,7 +42,10 @@ pub(crate) async fn run(
             None => kept(link, out, &service).await?,
         };
         let old = all.remove(&service).flatten();
+        let mut wanted = wanted;
+        let lacks = secret::resolve(link, &service, &mut wanted, old.as_ref()).await?;
         let mut plan = Plan::new(&service, old.as_ref(), &wanted);
+        plan.lacks(lacks);
         if let Some(room) = plan.room_mut() {
             room.nodes.clone_from(&free);
             room.take_from(&mut free);

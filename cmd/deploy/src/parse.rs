@@ -238,6 +238,7 @@ fn services(verb: &Verb, words: &[String]) -> Result<(), Usage> {
         | verb::Is::Volume
         | verb::Is::Top
         | verb::Is::Metrics
+        | verb::Is::Secret
         | verb::Is::Cat
         | verb::Is::Write
         | verb::Is::Ls

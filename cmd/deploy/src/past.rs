@@ -2,6 +2,7 @@
 
 use crate::failure::{End, Failure};
 use manifest::Manifest;
+use std::collections::BTreeMap;
 
 /// Lines of the head: version, image, by, at, ended, commit, message, story. The last says how
 /// many lines of what became of the version follow.
@@ -28,6 +29,8 @@ pub(crate) struct Past {
     pub(crate) message: String,
     /// All ends it had, of updates to it and away from it: when, by whom and how.
     pub(crate) ends: Vec<String>,
+    /// Which version of each of its secrets it means.
+    pub(crate) secrets: BTreeMap<String, u32>,
     /// The watch after its update ended well.
     pub(crate) validated: bool,
     /// Its instance that failed last.
@@ -69,6 +72,11 @@ impl Past {
     fn became(&mut self, word: &str, rest: &str) {
         match word {
             "then" => self.ends.push(rest.to_string()),
+            "secret" => {
+                let secret = rest.split_once(' ');
+                let known = secret.and_then(|(name, n)| Some((name.to_string(), n.parse().ok()?)));
+                self.secrets.extend(known);
+            }
             "validated" => self.validated = true,
             "failed" => self.failure().began(rest),
             "exit" => self.failure().end = End::read(rest),
@@ -84,7 +92,9 @@ impl Past {
 
     /// The manifest, where this command understands it. The head is comments to it.
     pub(crate) fn manifest(&self, service: &str) -> Option<Manifest> {
-        manifest::parse(service, &self.text).manifest
+        let mut manifest = manifest::parse(service, &self.text).manifest?;
+        manifest.secrets_are(|name| self.secrets.get(name).copied().unwrap_or_default());
+        Some(manifest)
     }
 
     /// Whether a word of a user means this version.

@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     room: Option<Room>,
     /// An image whose tag is resolved only when it is applied.
     unresolved: Option<String>,
+    /// Secrets that it would be refused for, with what to do.
+    lacks: Vec<String>,
     /// The app that it is of until now, where that is another one.
     leaves: Option<String>,
     words: String,
@@ -99,6 +101,7 @@ impl Plan {
             changes,
             room: (needs > 0).then(|| Room::new(new, needs)),
             unresolved,
+            lacks: Vec::new(),
             leaves: old
                 .and_then(|old| old.manifest.app.clone())
                 .filter(|app| new.app.as_ref() != Some(app)),
@@ -118,6 +121,11 @@ impl Plan {
     /// Whether apply would do anything.
     pub(crate) fn is_change(&self) -> bool {
         self.how != How::Unchanged
+    }
+
+    /// Says for which secrets apply would refuse it.
+    pub(crate) fn lacks(&mut self, secrets: Vec<String>) {
+        self.lacks = secrets;
     }
 
     /// The room it needs, to be compared with the nodes.
@@ -145,6 +153,7 @@ impl Plan {
         lines.extend(self.unresolved.iter().map(|image| {
             format!("  {image} is resolved when it is applied; if its tag moved, instances restart")
         }));
+        lines.extend(self.lacks.iter().map(|lack| format!("  refused: {lack}")));
         lines.extend(self.leaves.iter().map(|app| format!("  is of app {app} until now")));
         lines.extend(self.room.iter().map(|room| format!("  {}", room.text())));
         lines.join("\n") + "\n"
@@ -189,6 +198,7 @@ impl Plan {
                 How::Replace => "replace",
             },
             "changes": self.changes.iter().map(change).collect::<Vec<_>>(),
+            "refused": self.lacks,
             "room": self.room.as_ref().map(Room::json),
         })
     }

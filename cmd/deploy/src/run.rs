@@ -9,8 +9,8 @@ use crate::link::{self, Link};
 use crate::out::Out;
 use crate::parse::{self, Command, Usage};
 use crate::verb::{self, Is, Verb};
-use crate::{apply, ask, compare, events, help, history, images, logs, since, status, stdio};
-use crate::{top, volume, wait, walk};
+use crate::{apply, ask, compare, events, help, history, images, logs, secret, since, status};
+use crate::{stdio, top, volume, wait, walk};
 use ninep::numberless;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -149,6 +149,7 @@ async fn at_server(
         Is::Volume => volume::run(link, out, words).await,
         Is::Top => top::run(link, out).await,
         Is::Metrics => out.data(link.read("metrics").await?.as_bytes()),
+        Is::Secret => return secret::run(link, out, words).await,
         Is::Cat => walk::cat(link, out, words).await,
         Is::Write => walk::write(link, word, &words[1..]).await,
         Is::Ls => walk::ls(link, out, words, command.long).await,

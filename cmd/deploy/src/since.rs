@@ -19,7 +19,7 @@ pub(crate) fn is_since(line: &str, from: Option<&str>) -> bool {
 }
 
 /// Seconds since 1970 as `2026-11-20T12:34:05`.
-fn stamp(seconds: u64) -> String {
+pub(crate) fn stamp(seconds: u64) -> String {
     let (days, second) = (seconds / DAY_S, seconds % DAY_S);
     let (year, month, day) = date(days);
     let (hour, minute) = (second / 3600, second / 60 % 60);

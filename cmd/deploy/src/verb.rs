@@ -53,6 +53,7 @@ pub(crate) enum Is {
     Volume,
     Top,
     Metrics,
+    Secret,
     Cat,
     Write,
     Ls,
@@ -188,6 +189,25 @@ pub(crate) const VERBS: &[Verb] = &[
         "cat /deploy/edges/main/metrics"),
     verb(Is::Metrics, "metrics", "", (0, 0), &[],
         "figures of server and edges for Prometheus", "", "cat /deploy/metrics"),
+    verb(Is::Secret, "secret",
+        "VERB [NAME [SERVICE…]]",
+        (1, ANY), &[],
+        "values that are sealed, and which services have them",
+        "set NAME · list · grant NAME SERVICE… · revoke NAME SERVICE… · delete NAME · rotate-key\n\n\
+         set takes the value from standard input, to the byte, or on a terminal asks for it and\n\
+         shows nothing: a line there, without its end. From standard input a line's end at the\n\
+         end is part of the value: printf %s VALUE has none. 64 KiB at most. Nobody can read it\n\
+         again; list tells the version, a number no value had before, when it was set, and who\n\
+         has it.\n\
+         A service gets the secrets its manifest names and that it was granted: secret NAME is\n\
+         the file /secret/NAME, readable for the program's user alone, in memory; secret NAME env\n\
+         KEY is a variable instead. In a .hcl file env { KEY = \"${secret(NAME)}\" } is the same.\n\
+         A new value is given by the next apply, as an update, and a rollback gives the old one\n\
+         back. Without a secret, or a grant, apply is refused before anything happens. revoke\n\
+         counts from the next apply; what runs keeps what it has. delete is refused while what is\n\
+         deployed, or rollback goes to, means it.\n\
+         rotate-key seals everything under a new key, in secret.key in the state directory.",
+        "printf %s VALUE > /deploy/secrets/NAME; echo NAME >> /deploy/grants/web"),
     verb(Is::Cat, "cat", "PATH…", (1, ANY), &[],
         "print files of the tree", "One that waits is printed as it comes, until Ctrl-C.",
         "cat /deploy/PATH"),

@@ -93,6 +93,12 @@ pub enum Error {
         /// The kernel's answer.
         why: std::io::Error,
     },
+    /// What was given as secrets is none; the text says nothing of what it is.
+    #[error("secrets: {0}")]
+    Secrets(&'static str),
+    /// A secret that was to be a variable cannot be one.
+    #[error("secret for variable {0} contains a zero byte; give it as a file")]
+    SecretEnv(String),
     /// The filter does not compile.
     #[error("seccomp: {0}")]
     Seccomp(String),
@@ -115,6 +121,8 @@ impl Error {
             | Error::WorkDir { .. }
             | Error::HostDir { .. }
             | Error::Limit { .. }
+            | Error::Secrets(_)
+            | Error::SecretEnv(_)
             | Error::CgroupPath(_) => true,
             Error::NoCgroups
             | Error::CgroupBusy { .. }
@@ -141,6 +149,8 @@ impl Error {
             | Error::NoCgroups
             | Error::CgroupBusy { .. }
             | Error::Io { .. }
+            | Error::Secrets(_)
+            | Error::SecretEnv(_)
             | Error::Seccomp(_)
             | Error::Runtime(_) => 125,
         }

@@ -16,6 +16,7 @@ use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{AccessFlags, access, execve};
 use oci_spec::runtime::Spec;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::plan::DEFAULT_PATH;
@@ -30,6 +31,8 @@ const SIGNAL_MAX: i32 = 64;
 pub(crate) struct Confined {
     pub(crate) filters: Rc<Filters>,
     pub(crate) reporter: Reporter,
+    /// Variables that are in no file.
+    pub(crate) secrets: Rc<Vec<(String, Zeroizing<Vec<u8>>)>>,
 }
 
 impl Executor for Confined {
@@ -63,7 +66,14 @@ impl Confined {
         let process = spec.process().as_ref();
         let args = process.and_then(|process| process.args().as_ref()).unwrap_or(&none);
         let env = process.and_then(|process| process.env().as_ref()).unwrap_or(&none);
-        let (args, env) = (c_strings("command", args)?, c_strings("env", env)?);
+        let (args, mut env) = (c_strings("command", args)?, c_strings("env", env)?);
+        for (key, value) in &*self.secrets {
+            // A key comes once.
+            let same = [key.as_bytes(), b"="].concat();
+            env.retain(|entry| !entry.as_bytes().starts_with(&same));
+            let entry = [&same, &value[..]].concat();
+            env.push(CString::new(entry).map_err(|_| Error::SecretEnv(key.clone()))?);
+        }
         let file = c_strings("command", std::slice::from_ref(&path))?;
         reset_signals()?;
         self.filters.apply().map_err(Error::seccomp)?;

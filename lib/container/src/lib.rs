@@ -18,6 +18,7 @@ mod plan;
 mod report;
 mod root;
 mod seccomp;
+mod secrets;
 pub mod signal;
 mod start;
 mod user;

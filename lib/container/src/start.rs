@@ -23,10 +23,11 @@ use crate::hierarchy::Machine;
 use crate::limits::swaps;
 use crate::oci::{self, Facts};
 use crate::overlay::Overlay;
-use crate::plan::Plan;
+use crate::plan::{Bound, Plan};
 use crate::report::{Report, Reporter};
 use crate::root::Root;
 use crate::seccomp::Filters;
+use crate::secrets::{self, Secrets};
 use crate::user::{self, User};
 use crate::volume::{self, Mount};
 
@@ -85,6 +86,10 @@ impl Site {
         self.dir.join("binds")
     }
 
+    fn secrets(&self) -> PathBuf {
+        self.run().join("secret")
+    }
+
     fn state(&self) -> PathBuf {
         self.run().join("state")
     }
@@ -95,7 +100,8 @@ impl Site {
 }
 
 /// Makes the container and lets its program run. Says [`Report::Created`] in between; the pipe of
-/// `reporter` ends when the program runs.
+/// `reporter` ends when the program runs. `secrets` is a memory file of values, in the form that
+/// `secrets.rs` tells.
 ///
 /// # Errors
 /// Whatever is wrong, said to the reporter too. Nothing is taken back: the caller kills the cgroup
@@ -105,9 +111,11 @@ pub fn bring_up(
     site: &Site,
     stdio: Stdio,
     oom_score_adj: Option<i32>,
+    secrets: Option<OwnedFd>,
     reporter: Reporter,
 ) -> Result<(), Error> {
     plan.limits.check()?;
+    let mut secrets = secrets.map(Secrets::read).transpose()?.unwrap_or_default();
     let cgroup = Cgroup::at(&plan.cgroup)?;
     cgroup.join_beside();
     let mut plan = plan.clone();
@@ -115,8 +123,17 @@ pub fn bring_up(
         let text = format!("capability {cap} is not given: the server does not have it itself");
         reporter.say(&Report::Warning(text));
     }
-    let bundle = write_bundle(&plan, site, oom_score_adj, reporter)?;
-    let executor = Confined { filters: Rc::new(Filters::new(&plan.caps)?), reporter };
+    if secrets.has_files() {
+        plan.files.push(Bound { source: site.secrets(), target: secrets::AT });
+    }
+    let (bundle, user) = write_bundle(&plan, site, oom_score_adj, reporter)?;
+    if secrets.has_files() {
+        let at = site.secrets();
+        fs::create_dir_all(&at).map_err(Error::io("make directory", &at))?;
+        secrets.mount(&at, &user)?;
+    }
+    let filters = Rc::new(Filters::new(&plan.caps)?);
+    let executor = Confined { filters, reporter, secrets: Rc::new(secrets.env) };
     let entered = Entered::into(&cgroup);
     let mut container = ContainerBuilder::new(plan.id.clone(), SyscallType::Linux)
         .with_root_path(site.state())
@@ -167,7 +184,9 @@ pub fn run_beside(
     let caps = Caps::new(&names, &["ALL".to_owned()])?;
     let own = site.run().join(format!("exec-{}.json", std::process::id()));
     fs::write(&own, process.to_string()).map_err(Error::io("write", &own))?;
-    let executor = Confined { filters: Rc::new(Filters::new(&caps)?), reporter };
+    // What runs beside has the files, and not the variables: those are the program's alone.
+    let (filters, secrets) = (Rc::new(Filters::new(&caps)?), Rc::default());
+    let executor = Confined { filters, reporter, secrets };
     let built = ContainerBuilder::new(id.to_owned(), SyscallType::Linux)
         .with_root_path(site.state())
         .map_err(runtime)?
@@ -186,13 +205,14 @@ pub fn run_beside(
     Ok(())
 }
 
-/// Mounts the root, looks into it, and writes what libcontainer reads. Returns its directory.
+/// Mounts the root, looks into it, and writes what libcontainer reads. Returns its directory, and
+/// who the program runs as.
 fn write_bundle(
     plan: &Plan,
     site: &Site,
     oom_score_adj: Option<i32>,
     reporter: Reporter,
-) -> Result<PathBuf, Error> {
+) -> Result<(PathBuf, User), Error> {
     let [merged, run, work, upper] = site.passing();
     let names = run.join("names");
     Overlay { base: &plan.base, names, upper, work, merged: merged.clone() }.mount()?;
@@ -210,7 +230,7 @@ fn write_bundle(
         let text = "MKNOD is given and cgroup version 2 has no device rules here";
         reporter.say(&Report::Warning(text.to_owned()));
     }
-    let facts = Facts { user, resources, merged, oom_score_adj, bound };
+    let facts = Facts { user: user.clone(), resources, merged, oom_score_adj, bound };
     let document = oci::document(plan, &facts, &machine);
     let bundle = run.join("bundle");
     for directory in [&bundle, &site.state()] {
@@ -221,7 +241,7 @@ fn write_bundle(
     {
         fs::write(&path, part.to_string()).map_err(Error::io("write", &path))?;
     }
-    Ok(bundle)
+    Ok((bundle, user))
 }
 
 /// Everything that is bound in, made ready.

@@ -1,12 +1,14 @@
 //! What changed between two manifests, key by key, and what that costs.
 
 use crate::keys::{Effect, Id, Key, keys};
+use crate::kinds::Secret;
 use crate::manifest::Manifest;
 use crate::print::changed;
+use crate::show;
 use crate::words::join;
 
-/// One changed key. `env` and `config` change entry by entry (`env LANG`); of other keys that
-/// repeat, each line is a change of its own.
+/// One changed key. `env` and `config` change entry by entry (`env LANG`), and `secret` where its
+/// value is known by its version; of other keys that repeat, each line is a change of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The key, with the entry's name where it has one.
@@ -80,30 +82,51 @@ fn single(key: &Key, old: &Manifest, new: &Manifest, changes: &mut Vec<Change>) 
 
 fn repeated(key: &Key, old: &Manifest, new: &Manifest, changes: &mut Vec<Change>) {
     let (old, new) = (entries(key, old), entries(key, new));
-    let names = old.iter().chain(new.iter().filter(|(name, _)| find(&old, name).is_none()));
-    for (name, _) in names {
+    let names = old.iter().chain(new.iter().filter(|entry| find(&old, &entry.name).is_none()));
+    for Entry { name, named, .. } in names {
         let (before, after) = (find(&old, name), find(&new, name));
         if before != after {
             let owned = |text: Option<&str>| text.map(str::to_owned);
             let (old, new) = (owned(before), owned(after));
-            let named = matches!(key.id, Id::Env | Id::Config);
-            let key_name = if named { format!("{} {name}", key.name) } else { key.name.to_owned() };
+            let key_name =
+                if *named { format!("{} {name}", key.name) } else { key.name.to_owned() };
             changes.push(Change { key: key_name, old, new, effect: key.effect });
         }
     }
 }
 
-/// The lines of a key with what each is known by: an entry's name, or the whole line.
-fn entries(key: &Key, manifest: &Manifest) -> Vec<(String, String)> {
+/// A line of a key, and what it is known by.
+struct Entry {
+    name: String,
+    text: String,
+    /// It is told with its name: known by less than the whole line.
+    named: bool,
+}
+
+fn entries(key: &Key, manifest: &Manifest) -> Vec<Entry> {
+    if key.id == Id::Secret {
+        return manifest.secrets.iter().map(secret).collect();
+    }
     let named = matches!(key.id, Id::Env | Id::Config);
     let lines = changed(key, manifest);
     let entry = |words: Vec<String>| match words.first().and_then(|word| word.split_once('=')) {
-        Some((name, value)) if named => (name.to_owned(), join(&[value.to_owned()])),
-        Some(_) | None => (join(&words), join(&words)),
+        Some((name, value)) if named => {
+            Entry { name: name.to_owned(), text: join(&[value.to_owned()]), named }
+        }
+        Some(_) | None => Entry { name: join(&words), text: join(&words), named: false },
     };
     lines.into_iter().map(entry).collect()
 }
 
-fn find<'a>(entries: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    entries.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+/// A secret is known by all but the version of its value, so that another value is one change.
+fn secret(secret: &Secret) -> Entry {
+    let name = join(&show::secret(&Secret { version: 0, ..secret.clone() }));
+    match secret.version {
+        0 => Entry { text: name.clone(), name, named: false },
+        _ => Entry { text: show::version_of(secret), name, named: true },
+    }
+}
+
+fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a str> {
+    entries.iter().find(|entry| entry.name == name).map(|entry| entry.text.as_str())
 }

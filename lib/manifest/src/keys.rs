@@ -210,7 +210,8 @@ const KEYS: [Key; 43] = [
         "a directory that outlives the instance").repeat().shape(Shape::Lines),
     key(Secret, "secret", "NAME [env KEY]",
         "secret = \"NAME\"; env { KEY = \"${secret(NAME)}\" }", "none",
-        "a sealed value, as the file /secret/NAME").repeat().not_yet().shape(Shape::Lines),
+        "a sealed value, as the file /secret/NAME, or as a variable alone")
+        .repeat().shape(Shape::Lines),
     key(Config, "config", "KEY=VALUE", "config { KEY = \"VALUE\" }", "none",
         "a value, as the file /config/KEY").repeat().shape(Shape::Map),
     key(Constraint, "constraint",

@@ -166,6 +166,9 @@ pub struct Secret {
     pub name: String,
     /// The environment variable it is given as, in place of the file.
     pub env: Option<String>,
+    /// Which version of its value: whoever resolves the manifest says so, as with the digest of
+    /// its image. 0 until then; no text has it.
+    pub version: u32,
 }
 
 /// Where instances may run.

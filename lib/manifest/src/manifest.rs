@@ -166,6 +166,13 @@ impl Manifest {
         Manifest { restart, timeout_ms, ..Manifest::new(name, image) }
     }
 
+    /// Says of every secret by its name which version of its value is meant; 0 leaves it open.
+    pub fn secrets_are(&mut self, version: impl Fn(&str) -> u32) {
+        for secret in &mut self.secrets {
+            secret.version = version(&secret.name);
+        }
+    }
+
     /// Whether it is a task's and no service's.
     #[must_use]
     pub fn is_task(&self) -> bool {

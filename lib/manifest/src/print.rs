@@ -9,6 +9,12 @@ use crate::words::join;
 /// again under the same name it gives an equal manifest.
 #[must_use]
 pub fn print(manifest: &Manifest) -> String {
+    if manifest.secrets.iter().any(|secret| secret.version > 0) {
+        // Which value it is stands in no manifest.
+        let mut plain = manifest.clone();
+        plain.secrets_are(|_| 0);
+        return print(&plain);
+    }
     keys().iter().flat_map(|key| changed_lines(key, manifest)).map(|line| line + "\n").collect()
 }
 

@@ -142,11 +142,20 @@ fn volume(volume: &Volume) -> Words {
     }
 }
 
-fn secret(secret: &Secret) -> Words {
-    match &secret.env {
+pub(crate) fn secret(secret: &Secret) -> Words {
+    let mut all = match &secret.env {
         Some(key) => words(&[&secret.name, "env", key]),
         None => words(&[&secret.name]),
+    };
+    if secret.version > 0 {
+        all.push(version_of(secret));
     }
+    all
+}
+
+/// The version of a secret's value, which no manifest says.
+pub(crate) fn version_of(secret: &Secret) -> String {
+    format!("version={}", secret.version)
 }
 
 fn constraint(constraint: &Constraint) -> Words {

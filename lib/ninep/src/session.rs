@@ -33,7 +33,7 @@ use crate::tree::{Answer, Tree};
 use crate::user::User;
 use crate::wire::{Dialect, NOFID, READ_HEADER_BYTES, Rmsg, Tmsg, tag_of, type_of};
 
-use fid::Fid;
+use fid::{Fid, Opened};
 pub use job::{Job, Outcome};
 use request::{Requests, Running};
 
@@ -95,11 +95,14 @@ pub struct Effects<N> {
     pub replies: Vec<u8>,
     /// What is to be done, in order.
     pub commands: Vec<Command<N>>,
+    /// Something was written that nobody else is to see, or went to nobody knows where: the caller
+    /// wipes the message.
+    pub wipe: bool,
 }
 
 impl<N> Default for Effects<N> {
     fn default() -> Self {
-        Self { replies: Vec::new(), commands: Vec::new() }
+        Self { replies: Vec::new(), commands: Vec::new(), wipe: false }
     }
 }
 
@@ -202,14 +205,29 @@ impl<T: Tree> Session<T> {
             return self.perform(tag, message, fx);
         }
         match self.requests.admit(tag, message, frame, &self.bounds) {
-            Ok(true) => self.perform(tag, message, fx),
+            Ok(true) => return self.perform(tag, message, fx),
             Ok(false) => {}
             Err(error) => self.refuse(tag, &error, fx),
+        }
+        // What waits is a copy, and of which file it is shows only then.
+        fx.wipe |= matches!(message, Tmsg::Write { .. });
+    }
+
+    /// Whether a message has data in it that is not to be shown: written to a sealed file, or to
+    /// nobody knows what.
+    pub fn hides(&self, frame: &[u8]) -> bool {
+        match Tmsg::decode(frame, self.agreed.unwrap_or(Dialect::P9)) {
+            Ok((_, Tmsg::Write { fid, .. })) => {
+                let open = self.fids.get(&fid).and_then(|fid| fid.open.as_ref());
+                open.is_none_or(Opened::sealed)
+            }
+            Ok(_) | Err(_) => false,
         }
     }
 
     fn perform(&mut self, tag: u16, message: &Tmsg<'_>, fx: &mut Effects<T::Node>) {
         if let Err(error) = self.ask(tag, message, fx) {
+            fx.wipe |= matches!(message, Tmsg::Write { .. });
             self.refuse(tag, &error, fx);
         }
     }

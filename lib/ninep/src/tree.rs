@@ -178,6 +178,12 @@ pub trait Open: Send {
         false
     }
 
+    /// Whether nobody else is to see what is written here: it stands in no transcript, and where it
+    /// lay on its way is wiped. The file itself sees to what it keeps.
+    fn sealed(&self) -> bool {
+        false
+    }
+
     /// Nobody wants what runs on this file any more: a `write` that takes time was flushed, or
     /// the peer sends nothing more. It is run to its end and answered all the same; a file that
     /// can bring the end about sooner may do so.

@@ -4,6 +4,7 @@
 use crate::arrival::{Arrival, Heard, Order};
 use crate::link::Link;
 use crate::report::Report;
+use crate::vault::Vault;
 use ninep::client::{Client, ClientError};
 use std::collections::HashMap;
 use tokio::sync::mpsc;
@@ -113,7 +114,7 @@ async fn work(
         match link.client() {
             Some(client) => {
                 let told = order.clone();
-                if let Err(error) = on_node(&client, arrivals, order).await {
+                if let Err(error) = on_node(&client, link.vault(), arrivals, order).await {
                     refused(told, &error, arrivals).await;
                 }
             }
@@ -134,6 +135,7 @@ async fn work(
 /// Writes an order into the node's tree.
 async fn on_node(
     client: &Client,
+    vault: &Vault,
     arrivals: &mpsc::Sender<Arrival>,
     order: Order,
 ) -> Result<(), ClientError> {
@@ -156,13 +158,19 @@ async fn on_node(
             client.put("gc", format!("{lines}gc\n").as_bytes()).await
         }
         Order::Down => client.write("ctl", b"down").await,
-        Order::Start { container, spec } => {
+        Order::Start { container, spec, secrets } => {
             let made = client.mkdir(&format!("instances/{container}")).await;
             // One that is there already was asked for before, and only the answer was lost.
             if made != Err(ClientError::Refused(ninep::Error::Exists.to_string())) {
                 made?;
             }
             client.write(&format!("instances/{container}/spec"), spec.as_bytes()).await?;
+            if !secrets.is_empty() {
+                let parcel = vault.parcel(&secrets).map_err(ClientError::Refused)?;
+                client
+                    .put_sealed(&format!("instances/{container}/secrets"), parcel.bytes())
+                    .await?;
+            }
             client.write(&ctl(&container), b"start").await
         }
         Order::Stop { container, timeout_ms: None } => {

@@ -7,6 +7,7 @@ use crate::kept::Kept;
 use crate::lock::Hand;
 use crate::record::By;
 use crate::report::{Container, Report};
+use crate::secrets::{self, Handover};
 use crate::verbs;
 use place::Resources;
 use rollout::Id;
@@ -59,6 +60,8 @@ pub enum Request {
         /// Its text.
         text: String,
     },
+    /// Something of secrets.
+    Secrets(secrets::Wish),
     /// An edge makes its directory.
     Edge {
         /// Its name.
@@ -280,6 +283,8 @@ pub enum Order {
         container: String,
         /// What it shall be, as the node reads it.
         spec: String,
+        /// The values it is handed over, by name and version.
+        secrets: Vec<Handover>,
     },
     /// Tell a container to stop.
     Stop {

@@ -7,6 +7,7 @@ use crate::arrival::{InstanceVerb, Request};
 use crate::clock::{Millis, stamp};
 use crate::hold::Ask;
 use crate::lock::{Asker, Hand};
+use crate::secrets::Wish;
 use crate::verbs;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -77,6 +78,17 @@ pub fn asked(request: &Request) -> Vec<(String, String)> {
         Request::Manifest { service, text } => {
             vec![(draft(service), format!("write {} bytes", text.len()))]
         }
+        Request::Secrets(wish) => match wish {
+            Wish::Set { name, version, .. } => {
+                vec![(format!("secrets/{name}"), format!("set version {version}"))]
+            }
+            Wish::Delete { name } => vec![(format!("secrets/{name}"), "remove".to_string())],
+            Wish::Grant { service, text } => {
+                let names: Vec<&str> = text.split_whitespace().collect();
+                vec![(format!("grants/{service}"), names.join(" "))]
+            }
+            Wish::Reseal { .. } => Vec::new(),
+        },
         Request::Unlink { service } => vec![(draft(service), "remove".to_string())],
         Request::DropVolume { volume } => {
             vec![(format!("volumes/{volume}"), "remove".to_string())]

@@ -6,6 +6,7 @@ use crate::clock::stamp;
 use crate::lock::who;
 use crate::record::{By, Draft, Edition, Preparing, spec};
 use crate::room::Way;
+use crate::secrets;
 use crate::show::phase;
 use crate::turn::Turn;
 use crate::verbs::{Line, Verb};
@@ -156,9 +157,11 @@ impl World {
                 may(rollout::Verb::Scale).map_err(|why| asleep(service, why, replicas))?;
                 self.scale(name, replicas, by, turn)
             }
-            Verb::Push { .. } | Verb::CancelPush(_) | Verb::Collect | Verb::Down => {
-                self.server_verb(verb, turn)
-            }
+            Verb::Push { .. }
+            | Verb::CancelPush(_)
+            | Verb::Collect
+            | Verb::RotateKey
+            | Verb::Down => self.server_verb(verb, turn),
         }
     }
 
@@ -178,6 +181,11 @@ impl World {
     }
 
     fn server_verb(&mut self, verb: Verb, turn: &mut Turn) -> Result {
+        if verb == Verb::RotateKey {
+            // Whoever asks does it, once it is written down.
+            turn.note("secrets: another key");
+            return Ok(());
+        }
         if !self.node.up {
             return Err("node does not answer; look at the server's log and try again".to_string());
         }
@@ -212,6 +220,7 @@ impl World {
             | Verb::Scale(_)
             | Verb::Stop
             | Verb::Remove
+            | Verb::RotateKey
             | Verb::Unlock => return Err("which service?".to_string()),
         }
         Ok(())
@@ -264,13 +273,16 @@ impl World {
             return Err(format!("no manifest to apply; write manifests/{name} first"));
         };
         let text = draft.text.clone();
-        let manifest = read(name, &text)?;
+        let mut manifest = read(name, &text)?;
+        self.resolve_secrets(name, &mut manifest)?;
+        let secrets = secrets::versions(&manifest);
         self.routes_free(name, &manifest)?;
         self.volumes_free(name, &manifest)?;
         self.way(name, &manifest, self.foreseen(name, &manifest))?;
         let reference = manifest.image.to_string();
         let notes = self.notes(name);
-        let preparing = Preparing { text, reference, by: by.clone(), at: turn.stamp, notes };
+        let preparing =
+            Preparing { text, reference, by: by.clone(), at: turn.stamp, notes, secrets };
         let reference = preparing.reference.clone();
         turn.tell(name, format!("pulling {reference}"));
         self.pulls.begin(name, &reference, manifest.progress_deadline_ms, turn.now);
@@ -316,6 +328,7 @@ impl World {
         }
         self.routes_free(name, manifest)?;
         self.volumes_free(name, manifest)?;
+        self.secrets_kept(name, version)?;
         // The way back is gone in any case: without room, one ends before one starts.
         let cramped = Way { batch: 1, turn_round: true, alone: false };
         let way = self.way(name, manifest, manifest::Outcome::Update).unwrap_or(cramped);
@@ -333,7 +346,8 @@ impl World {
             return Err(format!("runs {replicas} already"));
         }
         let text = manifest::with_replicas(&edition.text, replicas);
-        let manifest = read(name, &text)?;
+        let mut manifest = read(name, &text)?;
+        manifest.secrets_are(|name| edition.secrets.get(name).copied().unwrap_or_default());
         let way = self.way(name, &manifest, manifest::Outcome::InPlace)?;
         let same = service.record.draft.as_ref().is_some_and(|draft| draft.text == edition.text);
         let edition = Edition::new(&manifest, &text, &edition.digest, by.clone(), turn.stamp);

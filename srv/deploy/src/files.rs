@@ -6,6 +6,7 @@ mod edge;
 mod lock;
 mod open;
 mod place;
+mod secret;
 
 use crate::arrival::{Arrival, Request};
 use crate::clock;
@@ -16,6 +17,7 @@ use crate::logs::Logs;
 use crate::metrics;
 use crate::show;
 use crate::table::{File, Shape};
+use crate::vault::Vault;
 use crate::world::Shared;
 use bytes::Bytes;
 use draft::{Draft, Scratch};
@@ -25,6 +27,7 @@ use ninep::tree::Created;
 use ninep::{Answer, Error, How, NewFile, Open, Result, Stat, Tree, User};
 use nix::unistd::Group;
 use open::{Ctl, Follow, Held, InstanceCtl, Wait, Watch};
+use secret::Making;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +45,8 @@ pub struct Files {
     opens: AtomicU64,
     logs: Arc<Logs>,
     scratch: Arc<Scratch>,
+    vault: Vault,
+    making: Arc<Making>,
     gid: u32,
     group: String,
 }
@@ -60,7 +65,14 @@ impl Files {
         let (gid, group) = found.map_or((0, "root".to_string()), |g| (g.gid.as_raw(), g.name));
         let logs = Arc::new(Logs::new(link.clone(), world.clone()));
         let (scratch, opens) = (Arc::default(), AtomicU64::new(1));
-        Files { world, arrivals, link, edge, opens, logs, scratch, gid, group }
+        let (vault, making) = (Vault::default(), Arc::default());
+        Files { world, arrivals, link, edge, opens, logs, scratch, vault, making, gid, group }
+    }
+
+    /// The same, with a place where secrets are sealed.
+    #[must_use]
+    pub fn with_vault(self, vault: Vault) -> Files {
+        Files { vault, ..self }
     }
 
     /// The text of a plain file.
@@ -320,7 +332,10 @@ impl Tree for Files {
                 by: open::by(user),
                 hand: open::hand(user),
                 push: None,
+                vault: self.vault.clone(),
             }))),
+            Shape::Sealed => self.open_secret(at, user),
+            Shape::Draft if at.file == File::Grant => self.open_grant(at, how, user),
             Shape::Draft => self.open_draft(at, how, user),
             Shape::Lock => self.open_lock(at, how, user),
         }
@@ -336,6 +351,9 @@ impl Tree for Files {
     ) -> Answer<Created<Place>> {
         if new.dir && matches!(dir.file, File::Edges | File::Active) {
             return self.make_dir(dir, name);
+        }
+        if !new.dir && matches!(dir.file, File::Secrets | File::Grants) {
+            return self.create_secret(dir, name, user);
         }
         if dir.file != File::Manifests || new.dir {
             return Answer::Now(Err(Error::PermissionDenied));
@@ -356,6 +374,9 @@ impl Tree for Files {
         if let (File::Volume, Some(name)) = (at.file, &at.item) {
             let remove = Request::DropVolume { volume: name.to_string() };
             return ask(&self.arrivals, open::over(open::hand(user), remove));
+        }
+        if matches!(at.file, File::Secret | File::Grant) {
+            return self.remove_secret(at, user);
         }
         let (File::Draft, Some(name)) = (at.file, &at.service) else {
             return Answer::Now(Err(Error::PermissionDenied));
@@ -407,7 +428,7 @@ fn ask(arrivals: &mpsc::Sender<Arrival>, request: Request) -> Answer<()> {
 }
 
 /// Sends a request to the loop and waits until it is saved, or refused.
-async fn send(
+pub(crate) async fn send(
     arrivals: &mpsc::Sender<Arrival>,
     request: Request,
 ) -> std::result::Result<(), String> {

@@ -63,6 +63,7 @@ impl World {
                 admitted.map_err(|refused| self.refused(Some(service), refused.to_string()))
             }
             Request::Instance { .. }
+            | Request::Secrets(_)
             | Request::Edge { .. }
             | Request::Place { .. }
             | Request::Renew { .. }

@@ -5,6 +5,7 @@ use crate::arrival::{Arrival, Heard};
 use crate::config::Config;
 use crate::kept::Kept;
 use crate::report::{self, Container};
+use crate::vault::Vault;
 use ninep::client::{Client, ClientError};
 use ninep::dial::Address;
 use place::Resources;
@@ -53,12 +54,25 @@ pub struct Link {
     client: watch::Receiver<Option<Client>>,
     address: Address,
     ending: Arc<AtomicBool>,
+    vault: Vault,
 }
 
 impl Link {
     /// A link to the node at that address, which `client` has a connection to while it answers.
     pub(crate) fn new(client: watch::Receiver<Option<Client>>, address: Address) -> Link {
-        Link { client, address, ending: Arc::default() }
+        Link { client, address, ending: Arc::default(), vault: Vault::default() }
+    }
+
+    /// The same, over which secrets are handed over that this vault has.
+    #[must_use]
+    pub fn with_vault(self, vault: Vault) -> Link {
+        Link { vault, ..self }
+    }
+
+    /// What opens the secrets that are handed over.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// Another connection to the node, whoever keeps the first.

@@ -82,6 +82,8 @@ impl Failure {
 #[must_use]
 pub fn story(edition: &Edition, failure: Option<&Failure>) -> Vec<String> {
     let mut lines: Vec<String> = edition.ends.iter().map(ToString::to_string).collect();
+    let secrets = edition.secrets.iter();
+    lines.extend(secrets.map(|(name, version)| format!("secret {name} {version}")));
     lines.extend(edition.validated.then(|| "validated".to_string()));
     lines.extend(failure.map(Failure::lines).unwrap_or_default());
     lines.iter().map(|line| line.replace('\n', " ")).collect()

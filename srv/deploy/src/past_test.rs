@@ -25,6 +25,7 @@ impl Story {
             name: format!("name{version}"),
             text: "image app\n".to_string(),
             digest: "sha256:0".to_string(),
+            secrets: std::collections::BTreeMap::new(),
             by: By { uid: 0, name: "root".to_string() },
             at: self.now,
             notes: crate::lock::Notes::default(),

@@ -5,6 +5,7 @@ use crate::clock::Millis;
 use crate::lock::Notes;
 use crate::past::End;
 use crate::room::Way;
+use crate::secrets;
 use crate::world::Numbers;
 use manifest::{Manifest, VersionName};
 use rollout::{Id, OnFailure, Restart, Spec, Strategy, Version};
@@ -79,6 +80,9 @@ pub struct Preparing {
     /// Of what, and for what.
     #[serde(default)]
     pub notes: Notes,
+    /// The versions of its secrets, as they were at the moment of the apply.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, u32>,
 }
 
 /// One version: a manifest with its image resolved.
@@ -90,6 +94,9 @@ pub struct Edition {
     pub text: String,
     /// What the image's name resolved to.
     pub digest: String,
+    /// Which version of each of its secrets it means.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, u32>,
     /// Who applied it.
     pub by: By,
     /// When it was applied.
@@ -206,6 +213,7 @@ impl Edition {
             name: name.to_string(),
             text: text.to_string(),
             digest: digest.to_string(),
+            secrets: secrets::versions(manifest),
             by,
             at,
             notes: Notes::default(),

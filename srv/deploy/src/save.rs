@@ -6,6 +6,7 @@ use crate::clock::Stopwatch;
 use crate::past::Failure;
 use crate::record::Record;
 use crate::routes::Routes;
+use crate::shelf;
 use crate::turn::{Line, Turn};
 use crate::world::{Service, World};
 use rollout::Version;
@@ -130,6 +131,7 @@ impl Journal {
             }
             world.services.insert(name.clone(), Service::new(&name, record));
         }
+        world.secrets = shelf::load(&**store).await?;
         if let Some(kv) = store.get(INCARNATION).await?.0 {
             let saved = serde_json::from_slice(&kv.value)
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
@@ -269,6 +271,9 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
             None => changes.push(Op::delete(key)),
         }
     }
+    if let Some(before) = &turn.secrets {
+        changes.extend(shelf::changes(before, &world.secrets));
+    }
     if turn.touched.values().any(Option::is_none) {
         // Of a service that is removed again, nothing else would remember it.
         changes.push(Op::put(INCARNATION, world.last_incarnation.to_string()));
@@ -308,6 +313,8 @@ pub fn restored(world: &World, changes: &[Op]) -> Vec<(String, Op)> {
             put(key, serde_json::to_vec(world.gone.get(name)?))
         } else if let Some(name) = key.strip_prefix(VOLUME) {
             put(key, serde_json::to_vec(world.volumes.get(name)?))
+        } else if let Some(op) = shelf::held(&world.secrets, key) {
+            Some(op)
         } else if let Some((name, number)) = key.strip_prefix(FAILURE)?.rsplit_once('/') {
             let version = Version(number.parse().ok()?);
             put(key, serde_json::to_vec(world.services.get(name)?.failures.get(&version)?))

@@ -9,12 +9,14 @@ use crate::files::Files;
 use crate::link;
 use crate::run::{ARRIVALS_MAX, End, Loop};
 use crate::save::Journal;
+use crate::vault::Vault;
 use crate::web::{self, WebLink};
 use crate::world::Shared;
 use ninep::client::{Client, ClientError};
 use ninep::dial::{Address, Listener};
 use ninep::{Limits, Server, numberless};
 use nix::sys::stat::{Mode, umask};
+use secret::Keys;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -30,15 +32,15 @@ pub fn run(words: Vec<OsString>) -> i32 {
         Err(error) => return complain(&error.to_string(), 64),
     };
     log_to_stderr(&config);
-    let journal = match journal(&config) {
-        Ok(journal) => journal,
+    let (journal, keys) = match journal(&config) {
+        Ok(opened) => opened,
         Err(error) => return complain(&error, 1),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}"), 1),
     };
-    let code = match runtime.block_on(serve(config, journal)) {
+    let code = match runtime.block_on(serve(config, journal, keys)) {
         Ok(()) => 0,
         Err(error) => complain(&error, 1),
     };
@@ -96,7 +98,7 @@ async fn ask_down(address: &Address) -> Result<(), ClientError> {
 
 /// Opens the journal, before there is any other thread: whoever could open its file could keep
 /// the server from starting by a lock on it, so it is made under a mask that lets nobody.
-fn journal(config: &Config) -> Result<Journal, String> {
+fn journal(config: &Config) -> Result<(Journal, Keys), String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("must be root: containers need namespaces, mounts and cgroups".to_string());
     }
@@ -105,10 +107,11 @@ fn journal(config: &Config) -> Result<Journal, String> {
     let mask = umask(Mode::from_bits_truncate(0o077));
     let journal = Journal::open(&config.state).map_err(|e| e.to_string());
     umask(mask);
-    journal
+    let keys = Keys::open(&config.state).map_err(|e| e.to_string())?;
+    Ok((journal?, keys))
 }
 
-async fn serve(config: Config, journal: Journal) -> Result<(), String> {
+async fn serve(config: Config, journal: Journal, keys: Keys) -> Result<(), String> {
     // Before anything is begun, so that whatever was begun is ended in order.
     let signals = [on(SignalKind::terminate())?, on(SignalKind::interrupt())?];
     let state = config.state.display().to_string();
@@ -122,7 +125,8 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
     let config = Arc::new(config);
     let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
     let listeners = listen(&config).await?;
-    let link = link::keep(Arc::clone(&config), sender.clone());
+    let vault = Vault::new(world.clone(), keys);
+    let link = link::keep(Arc::clone(&config), sender.clone()).with_vault(vault.clone());
     let hands = Hands::new(link.clone(), sender.clone());
     if nix::unistd::Group::from_name(&config.group).ok().flatten().is_none() {
         tracing::warn!("there is no group {}: only root may write; see -g", config.group);
@@ -133,8 +137,11 @@ async fn serve(config: Config, journal: Journal) -> Result<(), String> {
     };
     let web = web::keep(Arc::clone(&config), sender.clone());
     let files = Files::new(world.clone(), sender.clone(), (link, edge.clone()), &config.group);
+    let files = files.with_vault(vault.clone());
     serve_tree(&config, files, listeners);
     let turning = tokio::spawn(Loop::new(world.clone(), journal, hands).run(arrivals));
+    let resealing = sender.clone();
+    tokio::spawn(async move { vault.go_on(&resealing).await });
     tokio::spawn(async move {
         world.node_tried().await;
         tracing::info!("serving, state in {state}");

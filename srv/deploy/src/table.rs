@@ -32,6 +32,8 @@ pub enum Shape {
     Ctl,
     /// Gives back what was written.
     Draft,
+    /// Takes what nobody reads again.
+    Sealed,
     /// Held by whoever has it open for writing; a read of others shows who that is.
     Lock,
 }
@@ -50,6 +52,10 @@ pub enum File {
     Status,
     Manifests,
     Draft,
+    Secrets,
+    Secret,
+    Grants,
+    Grant,
     Active,
     Service,
     Ctl,
@@ -103,7 +109,7 @@ pub enum File {
 }
 
 use File as F;
-use Shape::{Ctl, Dir, Draft, Grow, Lock, Text, Wait};
+use Shape::{Ctl, Dir, Draft, Grow, Lock, Sealed, Text, Wait};
 
 /// The tree.
 pub const TREE: &[Row] = &[
@@ -120,6 +126,10 @@ pub const TREE: &[Row] = &[
     row("  images", 0o444, F::Images, Text, "reference, digest, bytes, used by"),
     row("  manifests/", 0o775, F::Manifests, Dir, "create, write, remove: what services should be"),
     row("    <service>", 0o664, F::Draft, Draft, "checked when it is closed after writing"),
+    row("  secrets/", 0o770, F::Secrets, Dir, "sealed values: create, write, remove"),
+    row("    <name>", 0o220, F::Secret, Sealed, "set when it is closed; never read; its version"),
+    row("  grants/", 0o775, F::Grants, Dir, "which secrets a service may have"),
+    row("    <service>", 0o664, F::Grant, Draft, "their names, a line each"),
     row("  active/", 0o775, F::Active, Dir, "what is, a directory a service; mkdir makes one"),
     row("    <service>/", 0o555, F::Service, Dir, ""),
     row("      ctl", 0o220, F::Ctl, Ctl, "the verbs, a line each"),
@@ -264,7 +274,7 @@ pub fn help() -> String {
     for row in TREE.iter().filter(|row| row.file != File::Root) {
         let line = &row.line[2..];
         let shape = match row.shape {
-            Dir | Text | Ctl | Draft => "",
+            Dir | Text | Ctl | Draft | Sealed => "",
             Grow => "grow",
             Wait => "wait",
             Lock => "lock",
@@ -311,6 +321,6 @@ mod tests {
             assert!(parent.children().any(|child| child.file == row.file), "{row:?}");
         }
         assert_eq!(File::InstanceLog.parent(), File::Instance);
-        assert_eq!(File::Root.children().count(), 16);
+        assert_eq!(File::Root.children().count(), 18);
     }
 }

@@ -205,11 +205,12 @@ impl World {
         if let Err(busy) = rollout::may(&service.record.rollout, rollout::Verb::Apply) {
             return self.unprepare(name, &format!("failed: {busy}"), turn);
         }
-        let Some(manifest) = manifest::parse(name, &preparing.text).manifest else {
+        let Some(mut manifest) = manifest::parse(name, &preparing.text).manifest else {
             // It parsed when it was applied: another version of this server took it.
             return self.unprepare(name, "failed: the manifest is refused now; apply again", turn);
         };
-        let Preparing { text, by, at, notes, .. } = preparing;
+        let Preparing { text, by, at, notes, secrets, .. } = preparing;
+        manifest.secrets_are(|name| secrets.get(name).copied().unwrap_or_default());
         let new = Edition { notes, ..Edition::new(&manifest, &text, digest, by.clone(), at) };
         let outcome = service.change(&manifest, digest);
         let way = self.routes_free(name, &manifest);

@@ -12,6 +12,7 @@ use crate::past::Failure;
 use crate::pulls::PULL_MS_MAX;
 use crate::record::{Preparing, Record};
 use crate::room::in_words;
+use crate::secrets::{Secrets, handovers};
 use crate::show;
 use crate::volumes::Volume;
 use crate::world::{Service, World, container};
@@ -56,6 +57,8 @@ pub struct Turn {
     pub failures: BTreeMap<String, BTreeMap<Version, Failure>>,
     /// Volumes as they were, where they are changed.
     pub volumes: BTreeMap<String, Option<Volume>>,
+    /// The secrets as they were, where they are changed.
+    pub secrets: Option<Secrets>,
     /// Services that are gone, with what is not saved of them.
     pub removed: BTreeMap<String, Service>,
     /// Lines to save and to tell.
@@ -99,6 +102,7 @@ impl Turn {
         for (name, before) in part.volumes {
             self.volumes.entry(name).or_insert(before);
         }
+        self.secrets = self.secrets.take().or(part.secrets);
         self.removed.extend(part.removed);
         self.lines.extend(part.lines);
         self.orders.extend(part.orders);
@@ -141,6 +145,7 @@ impl World {
             Request::Instance { service, id, verb } => self.instance(&service, id, verb, turn),
             Request::Manifest { service, text } => self.written(&service, text, turn),
             Request::DropVolume { volume } => return self.drop_volume(&volume, answer, turn),
+            Request::Secrets(wish) => self.of_secrets(wish, turn),
             Request::Edge { name } => self.edge_came(&name, turn),
             Request::Unlink { service } => self.unlinked(&service, turn),
             Request::Place { service } => self.placed(&service, turn),
@@ -279,12 +284,14 @@ impl World {
         // One whose image is there waits for those of others, which have deadlines of their own.
         let is_there = |bond: &Bond| matches!(bond.part, Part::Waits { .. });
         let there = service.record.bond.as_ref().is_some_and(is_there);
-        let Some(Preparing { text, reference, .. }) = &service.record.preparing else {
+        let Some(Preparing { text, reference, secrets, .. }) = &service.record.preparing else {
             self.pulls.end(name);
             service.coming = None;
             return None;
         };
-        let manifest = manifest::parse(name, text).manifest;
+        let mut manifest = manifest::parse(name, text).manifest;
+        let known = |name: &str| secrets.get(name).copied().unwrap_or_default();
+        manifest.iter_mut().for_each(|manifest| manifest.secrets_are(known));
         let ms = manifest.as_ref().map_or(PULL_MS_MAX, |manifest| manifest.progress_deadline_ms);
         if !there {
             self.pulls.go_on(name, reference, ms, now);
@@ -314,7 +321,10 @@ impl World {
                     continue;
                 }
                 Action::Start { id, version, .. } => match self.container_spec(name, id, version) {
-                    Some(spec) => Order::Start { container: container(name, id), spec },
+                    Some((spec, manifest)) => {
+                        let secrets = handovers(&manifest);
+                        Order::Start { container: container(name, id), spec, secrets }
+                    }
                     None => continue,
                 },
                 Action::Publish { generation } => Order::Publish { service: service(), generation },
@@ -429,6 +439,8 @@ impl World {
         service.record.end(outcome, at);
         service.record.prune();
         service.parse_manifests(name);
+        self.collect_secrets(turn);
+        let Some(service) = self.services.get_mut(name) else { return };
         let (kept, before) = (&service.record.versions, service.failures.clone());
         service.failures.retain(|version, _| kept.contains_key(version));
         if service.failures != before {

@@ -16,6 +16,9 @@ impl World {
         for id in service.kept.keys() {
             turn.orders.push(Order::DropLog { container: container(name, *id) });
         }
+        if !service.record.versions.is_empty() {
+            self.forget_grants(name, turn);
+        }
         self.gone.extend(service.record.numbers().map(|numbers| (name.to_string(), numbers)));
         turn.ended.push(Arc::clone(&service.events));
         let (record, failures) = (Record::clone(&service.record), service.failures.clone());
@@ -53,6 +56,9 @@ impl World {
             *service.record = record.clone();
             service.parse_manifests(name);
             self.waits_on(name, turn.now);
+        }
+        if let Some(before) = turn.secrets.take() {
+            self.secrets = before;
         }
         // The node was not told to drop any of them.
         for (name, before) in &turn.kept {

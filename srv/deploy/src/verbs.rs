@@ -60,6 +60,8 @@ pub enum Verb {
     CancelPush(String),
     /// Remove images that nothing uses.
     Collect,
+    /// Seal every secret under a new key.
+    RotateKey,
     /// End every instance, the node and the server.
     Down,
 }
@@ -86,7 +88,7 @@ impl Verb {
     /// Whether it must be the only line of its write: what it does cannot be taken back. Locks
     /// may be broken together, all or none.
     pub(crate) fn stands_alone(&self) -> bool {
-        self.waits() || *self == Verb::Unlock
+        self.waits() || matches!(self, Verb::Unlock | Verb::RotateKey)
     }
 
     /// Whether instances are started by it, which needs room for what comes of them.
@@ -144,6 +146,7 @@ pub const VERBS: &[Row] = &[
         _ => None,
     }),
     row("gc", "", "remove images that nothing uses", false, |w| none(w, Verb::Collect)),
+    row("rotate-key", "", "seal every secret under a new key", false, |w| none(w, Verb::RotateKey)),
     row("down", "", "end every instance, the node and the server", false, |w| none(w, Verb::Down)),
 ];
 
@@ -379,7 +382,7 @@ mod tests {
     fn a_ctl_names_the_verbs_it_takes_itself_and_repeats_no_more_than_a_line() {
         let told = |here, text: &str| parse(text.as_bytes(), here).unwrap_err().to_string();
         for text in ["puase", "\n"] {
-            assert!(told(None, text).ends_with(" gc down"), "{}", told(None, text));
+            assert!(told(None, text).ends_with(" gc rotate-key down"), "{}", told(None, text));
             assert!(told(Some("web"), text).ends_with("scale stop remove unlock"), "{text}");
         }
         let long = "x".repeat(10_000);

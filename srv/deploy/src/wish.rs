@@ -5,6 +5,7 @@ use manifest::{Health, Manifest, Network, VolumeSource};
 use rollout::{Id, Version};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The `spec` file of an instance on the node, which reads it strictly.
 #[derive(Debug, Serialize)]
@@ -42,6 +43,9 @@ struct Wish<'a> {
     config: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     volumes: Vec<Volume<'a>>,
+    /// Left out where there are none, which is how a node before there were secrets knows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<String>,
 }
 
 /// A directory that is more than the container's.
@@ -64,16 +68,22 @@ enum Check<'a> {
 }
 
 impl World {
-    /// The text of the node's `spec` file for an instance.
+    /// The text of the node's `spec` file for an instance, and the manifest it is of.
     #[must_use]
-    pub fn container_spec(&self, name: &str, id: Id, version: Version) -> Option<String> {
+    pub fn container_spec(
+        &self,
+        name: &str,
+        id: Id,
+        version: Version,
+    ) -> Option<(String, Arc<Manifest>)> {
         let service = self.services.get(name)?;
         let manifest = service.manifests.get(&version)?;
         let edition = service.record.versions.get(&version)?;
         let mut wish = wish(name, manifest, &edition.digest, container(name, id));
         wish.dns = self.names_at.as_deref();
         wish.volumes = manifest.volumes.iter().map(|one| volume(one, &self.allow_host)).collect();
-        serde_json::to_string(&wish).ok()
+        let spec = serde_json::to_string(&wish).ok()?;
+        Some((spec, Arc::clone(manifest)))
     }
 
     /// How long an instance has from its signal to the kill: its version may have been given
@@ -99,6 +109,12 @@ impl World {
         let edition = service.record.versions.get(&version)?;
         Some(manifest.image.at_digest(&edition.digest))
     }
+}
+
+/// A secret as people read it in a spec: never a value.
+fn named(secret: &manifest::Secret) -> String {
+    let env = secret.env.as_ref().map(|key| format!(" env {key}")).unwrap_or_default();
+    format!("{} {}{env}", secret.name, secret.version)
 }
 
 fn wish<'a>(name: &'a str, m: &'a Manifest, digest: &'a str, hostname: String) -> Wish<'a> {
@@ -141,6 +157,7 @@ fn wish<'a>(name: &'a str, m: &'a Manifest, digest: &'a str, hostname: String) -
         dns: None,
         config: &m.config,
         volumes: Vec::new(),
+        secrets: m.secrets.iter().map(named).collect(),
     }
 }
 

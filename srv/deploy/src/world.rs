@@ -13,6 +13,7 @@ use crate::pulls::Pulls;
 use crate::record::{Edition, Record};
 use crate::report::Container;
 use crate::routes::Routes;
+use crate::secrets::Secrets;
 use crate::turn::{Line, Turn};
 use crate::volumes::Volume;
 use manifest::Manifest;
@@ -90,6 +91,8 @@ pub struct World {
     pub last_incarnation: u64,
     /// Services that were removed: the numbers one of that name goes on with (law 10).
     pub gone: BTreeMap<String, Numbers>,
+    /// Sealed values, and who may have them.
+    pub secrets: Secrets,
     /// Applies that wait for their images.
     pub(crate) pulls: Pulls,
     /// A turn is being saved: what it decided is not to be told as a fact yet.
@@ -134,6 +137,7 @@ impl Default for World {
             last_event: 0,
             last_incarnation: 0,
             gone: BTreeMap::new(),
+            secrets: Secrets::default(),
             pulls: Pulls::default(),
             unsaved: false,
             full: None,
@@ -227,7 +231,9 @@ impl Service {
         self.manifests.retain(|version, _| record.versions.contains_key(version));
         for (version, edition) in &record.versions {
             if !self.manifests.contains_key(version) {
-                let parsed = manifest::parse(name, &edition.text).manifest;
+                let mut parsed = manifest::parse(name, &edition.text).manifest;
+                let known = |name: &str| edition.secrets.get(name).copied().unwrap_or_default();
+                parsed.iter_mut().for_each(|manifest| manifest.secrets_are(known));
                 self.manifests.extend(parsed.map(|manifest| (*version, Arc::new(manifest))));
             }
         }

@@ -165,6 +165,10 @@ fn look(id: &Id, dir: &Path, written: Option<&Written>) -> Sight {
         return Sight::Dead;
     }
     if !dir.join(record::SHIM).exists() {
+        // The secrets it was to be started with went with the node that had them.
+        if written.is_some_and(|written| !written.spec.secrets.is_empty()) {
+            return Sight::Clear(Phase::New);
+        }
         return Sight::Clear(Phase::Intended);
     }
     // A shim may have been started that came as far as nothing: that was this id's one start.

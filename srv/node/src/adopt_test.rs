@@ -16,6 +16,10 @@ fn check(files: &[&str], expected: &str) {
     for file in files {
         match *file {
             "spec" => fs::write(dir.join(record::SPEC), text(json!({}))).unwrap(),
+            "spec of secrets" => {
+                let secrets = text(json!({"secrets": ["db.url 3"]}));
+                fs::write(dir.join(record::SPEC), secrets).unwrap();
+            }
             "shim.json" => {
                 let spec: Value = serde_json::from_slice(&text(json!({"port": 20_001}))).unwrap();
                 let given = json!({"address": "10.89.0.5/16", "spec": spec, "more": 1});
@@ -95,6 +99,9 @@ fn a_directory_says_how_far_its_instance_had_come() {
     check(&[], "not started");
     check(&["spec"], "not started");
     check(&["spec", "intent"], "to be started");
+    // Its secrets were in the memory of the node that ended: it is asked for again, with them.
+    check(&["spec of secrets", "intent"], "not started");
+    check(&["spec of secrets", "intent", "shim.json"], "dead");
     check(&["spec", "intent", "exit"], "ended");
     check(&["spec", "exit"], "ended");
     check(&["spec", "intent", "shim.json", "exit", "upper"], "dead");

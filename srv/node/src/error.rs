@@ -40,6 +40,9 @@ pub(crate) enum Error {
     /// A start without a spec.
     #[error("instance {0} has no spec: write its spec before start")]
     NoSpec(String),
+    /// A start without the secrets that its spec names, or with those of a node that has ended.
+    #[error("instance {0} was handed no secrets: write its secrets before start")]
+    NoSecrets(String),
     /// A signal for a program that does not run.
     #[error("instance {0} is not running")]
     NotRunning(String),
@@ -177,6 +180,7 @@ impl Error {
             | Error::Removing(_)
             | Error::Exists(_)
             | Error::SpecFixed(_)
+            | Error::NoSecrets(_)
             | Error::NotRunning(_)
             | Error::Verb { .. }
             | Error::Words { .. }
@@ -212,6 +216,7 @@ impl Error {
             Error::TooMany(_)
             | Error::Busy(_)
             | Error::Orders { .. }
+            | Error::NoSecrets(_)
             | Error::Network(_)
             | Error::Shim { .. }
             | Error::Io { .. } => format!("temporary: {self}"),
@@ -261,6 +266,7 @@ impl Error {
             | Error::Name(_)
             | Error::Spec { .. }
             | Error::NoSpec(_)
+            | Error::NoSecrets(_)
             | Error::Verb { .. }
             | Error::Words { .. }
             | Error::Keep(_)

@@ -22,6 +22,8 @@ use crate::record;
 
 /// Where a shim finds its network namespace.
 pub(crate) const NETNS_FD: i32 = 3;
+/// Where it finds the memory file of its instance's secrets.
+pub(crate) const SECRETS_FD: i32 = 4;
 /// How long a reap or a sweep may take: it kills and waits for a whole cgroup.
 const REAP_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -69,16 +71,25 @@ impl Exe {
         command
     }
 
-    /// Starts the shim of the instance in `dir`; its namespace becomes [`NETNS_FD`].
-    pub(crate) fn spawn(&self, dir: &Path, netns: Option<OwnedFd>) -> Result<Child> {
+    /// Starts the shim of the instance in `dir`; its namespace becomes [`NETNS_FD`], its secrets
+    /// [`SECRETS_FD`].
+    pub(crate) fn spawn(
+        &self,
+        dir: &Path,
+        netns: Option<OwnedFd>,
+        secrets: Option<OwnedFd>,
+    ) -> Result<Child> {
         let path = dir.join(record::SHIM_LOG);
         let log = File::options().create(true).append(true).open(&path);
         let log = log.map_err(Error::io("open", &path))?;
         let again = log.try_clone().map_err(Error::io("open", &path))?;
         let mut command = self.command();
         command.arg(dir).current_dir(dir).stdout(log).stderr(again);
-        let maps = netns.map(|parent_fd| FdMapping { parent_fd, child_fd: NETNS_FD });
-        let mapped = command.fd_mappings(maps.into_iter().collect());
+        let given = [(netns, NETNS_FD), (secrets, SECRETS_FD)].into_iter();
+        let map = |(fd, child_fd): (Option<OwnedFd>, i32)| {
+            fd.map(|parent_fd| FdMapping { parent_fd, child_fd })
+        };
+        let mapped = command.fd_mappings(given.filter_map(map).collect());
         mapped.map_err(|why| Error::io("start the shim in", dir)(io::Error::other(why)))?;
         let child = tokio::process::Command::from(command).spawn();
         child.map_err(Error::io("start the shim in", dir))

@@ -16,6 +16,7 @@ mod event;
 mod exe;
 mod fact;
 mod follow;
+mod handed;
 mod id;
 mod images;
 mod instance;

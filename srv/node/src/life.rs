@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::error::{Error, Result};
-use crate::exe::NETNS_FD;
+use crate::exe::{NETNS_FD, SECRETS_FD};
 use crate::fact::{Fact, Order};
 use crate::follow::{Follow, Shim};
 use crate::id::Id;
@@ -87,6 +87,7 @@ pub(crate) async fn follow(means: Arc<Means>, id: Id, shim: Shim, orders: mpsc::
 
 /// Writes down and says how an instance ended that no shim ran for.
 pub(crate) async fn retire(means: &Arc<Means>, id: &Id, exit: crate::wire::Exit) {
+    means.handed.forget(id);
     let (dir, said) = (means.dirs.instance(id), exit.clone().into());
     let written = spawn_blocking(move || record::write_exit(&dir, &exit)).await;
     if let Ok(Err(error)) = written {
@@ -145,6 +146,7 @@ async fn prepare(means: &Arc<Means>, id: &Id, spec: &Spec) -> Result<Ready> {
         gateway: lease.gateway().map(|gateway| gateway.to_string()),
         netns_fd: place.netns.as_ref().map(|_| NETNS_FD),
         volumes_dir: means.dirs.volumes(),
+        secrets_fd: (!spec.secrets.is_empty()).then_some(SECRETS_FD),
         hosts: lease.hosts(&spec.hostname),
         resolv: means.net.resolv(lease, spec.dns),
     };
@@ -172,7 +174,9 @@ async fn launch(
     });
     let written = written.await;
     let written = written.unwrap_or(Err(Error::Ended));
-    match written.and_then(|()| means.exe.spawn(&dir, netns)) {
+    let secrets = (!spec.secrets.is_empty()).then(|| means.handed.take(id)).transpose();
+    let given = written.and(secrets);
+    match given.and_then(|secrets| means.exe.spawn(&dir, netns, secrets)) {
         Ok(child) => {
             let (spec, turn) = (Arc::new(spec), Some(turn));
             Ok(Shim { spec, lease, child: Some(child), turn, healthy: None })

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::dirs::Dirs;
 use crate::exe::Exe;
 use crate::fact::Fact;
+use crate::handed::Handed;
 use crate::images::Images;
 use crate::net::Net;
 
@@ -25,6 +26,8 @@ pub(crate) struct Means {
     pub(crate) images: Images,
     /// The network.
     pub(crate) net: Arc<Net>,
+    /// Secrets of instances that are about to be started.
+    pub(crate) handed: Handed,
     /// Turns to make a container.
     pub(crate) creates: Arc<Semaphore>,
     /// Where everything that happens is said.

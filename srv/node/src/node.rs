@@ -123,6 +123,7 @@ impl Node {
             let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
             for request in requests {
                 world.check(request)?;
+                self.check_secrets(&world, request)?;
                 writes.extend(self.write_of(&world, request));
                 starts.extend(start_of(&world, request));
             }
@@ -143,6 +144,16 @@ impl Node {
         for (id, preparing) in self.early.drain() {
             preparing.give_back(&self.means, &id).await;
             record::take_back(&self.means.dirs.instance(&id));
+        }
+    }
+
+    /// Refuses a start whose secrets are not there, before its intent is on disk.
+    fn check_secrets(&self, world: &World, request: &Request) -> Result<()> {
+        match start_of(world, request) {
+            Some((id, spec)) if !spec.secrets.is_empty() && !self.means.handed.has(&id) => {
+                Err(Error::NoSecrets(id.to_string()))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -259,6 +270,7 @@ impl Node {
     }
 
     fn erase(&self, id: Id, pause: Duration) {
+        self.means.handed.forget(&id);
         let means = self.means.clone();
         tokio::spawn(async move {
             sleep(pause).await;

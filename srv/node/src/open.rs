@@ -15,6 +15,7 @@ use crate::capacity;
 use crate::desk::Desk;
 use crate::error::{Error, Result};
 use crate::fact::Request;
+use crate::handed::SecretsFile;
 use crate::id::Id;
 use crate::images::{self, KEEP_BYTES_MAX};
 use crate::instance::Instance;
@@ -67,6 +68,9 @@ pub(crate) fn open(
             let written = how.write.then(Vec::new);
             now(Box::new(SpecFile { desk, id: one.id.clone(), was, written }))
         }
+        (File::Secrets, Some(one)) => {
+            now(Box::new(SecretsFile::new(desk, one.id.clone(), one.may_start())))
+        }
         (File::InstanceStatus, Some(one)) => now(text(one.status())),
         (File::Log, Some(one)) => {
             let path = desk.means.dirs.instance(&one.id).join(record::LOG);
@@ -83,7 +87,15 @@ pub(crate) fn open(
             Answer::Now(Err(Refusal::IsDir))
         }
         // Of what is gone there is no instance; the tree opens it by itself.
-        (File::InstanceCtl | File::Spec | File::InstanceStatus | File::Log | File::Tail, None)
+        (
+            File::InstanceCtl
+            | File::Spec
+            | File::Secrets
+            | File::InstanceStatus
+            | File::Log
+            | File::Tail,
+            None,
+        )
         | (File::Kept | File::Volume, _) => Answer::Now(Err(Refusal::NotFound)),
     }
 }

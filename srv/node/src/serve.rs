@@ -18,6 +18,7 @@ use crate::dirs::Dirs;
 use crate::error::{Error, Result};
 use crate::exe::Exe;
 use crate::fact::{Fact, Found, Phase};
+use crate::handed::Handed;
 use crate::images::Images;
 use crate::means::{CREATES_PER_CORE, Means};
 use crate::net::Net;
@@ -89,6 +90,7 @@ async fn serve(options: Options) -> Result<()> {
         exe: Exe::seal()?,
         images: Images::open(&dirs.images(), facts.clone())?,
         net: Net::open(dirs.tag(), options.net).await,
+        handed: Handed::default(),
         creates: Arc::new(Semaphore::new(CREATES_PER_CORE * capacity::cores())),
         dirs,
         facts,

@@ -82,6 +82,9 @@ pub(crate) struct Spec {
     /// Directories that are more than the container's; may be missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) volumes: Vec<Volume>,
+    /// What is handed over before the start, named for people; never a value. May be missing, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<String>,
 }
 
 /// A directory bound into the container.
@@ -206,6 +209,7 @@ impl Spec {
             dns: None,
             config: BTreeMap::new(),
             volumes: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 

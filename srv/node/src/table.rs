@@ -15,6 +15,7 @@ pub(crate) enum File {
     Instance,
     InstanceCtl,
     Spec,
+    Secrets,
     InstanceStatus,
     Log,
     Tail,
@@ -69,6 +70,7 @@ pub(crate) const TREE: &[Row] = &[
     row("        <id>", 0o555, File::Instance, "", ""),
     row("            ctl", 0o220, File::InstanceCtl, "", "start, stop, signal, remove"),
     row("            spec", 0o664, File::Spec, "the spec as written", "the spec, once"),
+    row("            secrets", 0o200, File::Secrets, "", "values for the start, in memory only"),
     row("            status", 0o444, File::InstanceStatus, "key=value lines", ""),
     row("            log", 0o444, File::Log, "grows: the program's output", ""),
     row("            tail", 0o444, File::Tail, "waits: the log's end, an empty line, and on", ""),
@@ -112,6 +114,7 @@ impl Row {
             | File::Gc
             | File::InstanceCtl
             | File::Spec
+            | File::Secrets
             | File::InstanceStatus
             | File::Log
             | File::Tail
@@ -159,7 +162,7 @@ mod tests {
         check("volumes", &["<id>"]);
         check("logs", &["<id>"]);
         check("instances", &["<id>"]);
-        check("<id>", &["ctl", "spec", "status", "log", "tail"]);
+        check("<id>", &["ctl", "spec", "secrets", "status", "log", "tail"]);
         check("events", &[]);
         assert_eq!(parent(0), 0);
     }

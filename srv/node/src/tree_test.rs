@@ -12,6 +12,7 @@ use super::*;
 use crate::dirs::Dirs;
 use crate::exe::Exe;
 use crate::fact::Fact;
+use crate::handed::Handed;
 use crate::images::{self, Images};
 use crate::means::Means;
 use crate::node::Node;
@@ -33,8 +34,8 @@ pub(crate) fn means(dir: &Path) -> (Arc<Means>, mpsc::Receiver<Fact>) {
     let (facts, heard) = mpsc::channel(64);
     let images = Images::open(&dirs.images(), facts.clone()).unwrap();
     let (exe, net) = (Exe::seal().unwrap(), crate::net::tests::host());
-    let creates = Arc::new(Semaphore::new(1));
-    (Arc::new(Means { dirs, exe, images, net, creates, facts }), heard)
+    let (handed, creates) = (Handed::default(), Arc::new(Semaphore::new(1)));
+    (Arc::new(Means { dirs, exe, images, net, handed, creates, facts }), heard)
 }
 
 impl Bench {
@@ -143,6 +144,33 @@ async fn no_two_files_have_a_number_in_common() {
     paths.sort_unstable();
     paths.dedup();
     assert_eq!(paths.len(), count);
+}
+
+#[tokio::test]
+async fn an_instance_with_secrets_is_started_once_they_were_handed_over_and_they_lie_nowhere() {
+    let bench = Bench::new();
+    bench.mkdir("web-1").await;
+    let spec = json!({"image": "dir:/nothing", "network": "host", "secrets": ["db.url 3"]});
+    assert_eq!(bench.write("instances/web-1/spec", &text(spec)).await, "");
+    let told = bench.write("instances/web-1/ctl", b"start").await;
+    assert_eq!(
+        told,
+        "temporary: instance web-1 was handed no secrets: write its secrets before start"
+    );
+    let spot = bench.spot("instances/web-1/secrets").unwrap();
+    assert_eq!(bench.tree.stat(&spot).unwrap().mode, 0o200);
+    assert_eq!(bench.write("instances/web-1/secrets", b"file db.url 7\nhunter2").await, "");
+    assert_eq!(bench.write("instances/web-1/ctl", b"start").await, "");
+    // It fails, for there is no such image; what was handed over is gone with it.
+    bench.until("failed web-1").await;
+    let home = bench.dir.path().join("node/instances/web-1");
+    for file in fs::read_dir(home).unwrap().flatten() {
+        let bytes = fs::read(file.path()).unwrap();
+        assert!(!bytes.windows(7).any(|part| part == b"hunter2"), "{:?}", file.path());
+    }
+    // A second start is none, and needs none.
+    assert_eq!(bench.write("instances/web-1/secrets", b"file db.url 7\nhunter2").await, "");
+    assert_eq!(bench.write("instances/web-1/ctl", b"start").await, "");
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ pub(crate) struct Config<'a> {
     pub(crate) netns_fd: Option<i32>,
     /// The directory in which named volumes lie.
     pub(crate) volumes_dir: PathBuf,
+    /// The descriptor of the memory file with its secrets.
+    pub(crate) secrets_fd: Option<i32>,
     /// Text of `/etc/hosts`.
     pub(crate) hosts: String,
     /// Text of `/etc/resolv.conf`.

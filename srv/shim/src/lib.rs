@@ -24,7 +24,7 @@
 //!  "image_config":{"config":{"Env":[],"Entrypoint":[],"Cmd":[],"WorkingDir":"","User":"",
 //!                            "StopSignal":""}},
 //!  "spec":{…the instance spec, unknown keys are passed over…},
-//!  "address":"10.89.0.5/16","gateway":"10.89.0.1","netns_fd":3,
+//!  "address":"10.89.0.5/16","gateway":"10.89.0.1","netns_fd":3,"secrets_fd":4,
 //!  "hosts":"127.0.0.1 localhost\n","resolv":"nameserver 10.89.0.1\n"}
 //! ```
 //!
@@ -32,6 +32,10 @@
 //! it is not null. `netns_fd` null means the machine's own network. `spec.port` is the port the
 //! program must listen on; in the machine's network it is the one the node picked. The shim gives
 //! it as `PORT`, beside `INSTANCE_ID`, `SERVICE` and `HOSTNAME`.
+//!
+//! `secrets_fd` is null where there are none. Else it is a memory file, in the form that
+//! `lib/container` tells in `secrets.rs`; the shim never reads it, but the fork that makes the
+//! container does, and the shim lets it go then.
 //!
 //! ## Files the shim writes in DIR
 //!
@@ -163,8 +167,8 @@ fn instance(dir: &Path) -> Result<(), Error> {
         // No instance's directory, so that nothing of ours belongs there either.
         return config.map(drop);
     }
-    let netns = config.as_ref().ok().and_then(|config| config.netns_fd);
-    setup::close_others(netns.as_slice());
+    let given = config.as_ref().map_or([None; 2], |given| [given.netns_fd, given.secrets_fd]);
+    setup::close_others(&given.into_iter().flatten().collect::<Vec<_>>());
     let lock = record::lock(dir)?;
     if Path::new(EXIT).exists() {
         return Ok(());

@@ -45,10 +45,12 @@ pub(crate) struct Outputs {
 
 impl Maker {
     /// Forks, into the version 2 cgroup `beside` when there is one; the child runs `work` and
-    /// ends. `lock` stays open in it, so that whoever waits for the lock waits for it too.
+    /// ends. `lock` stays open in it, so that whoever waits for the lock waits for it too, and so
+    /// does `also`.
     pub(crate) fn fork(
         lock: &File,
         beside: Option<BorrowedFd<'_>>,
+        also: Option<RawFd>,
         work: impl FnOnce(Stdio, Reporter) -> Result<(), container::Error>,
     ) -> Result<(Maker, Outputs), Error> {
         let failed = || Error::io("make pipe", "");
@@ -72,7 +74,7 @@ impl Maker {
                     stdout: OwnedFd::from(stdout_in),
                     stderr: OwnedFd::from(stderr_in),
                 };
-                be_maker(parent, lock, stdio, &report, work)
+                be_maker(parent, (lock, also), stdio, &report, work)
             }
         }
     }
@@ -151,7 +153,7 @@ fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> Result<ForkResult, Errno> {
 
 fn be_maker(
     parent: u32,
-    lock: &File,
+    (lock, also): (&File, Option<RawFd>),
     stdio: Stdio,
     report: &PipeWriter,
     work: impl FnOnce(Stdio, Reporter) -> Result<(), container::Error>,
@@ -163,6 +165,7 @@ fn be_maker(
         let keep = [lock.as_fd(), report.as_fd(), stdio.stdin.as_fd(), stdio.stdout.as_fd()];
         let mut keep: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
         keep.push(stdio.stderr.as_raw_fd());
+        keep.extend(also);
         // Connections of the shim must end when the shim does, not when a first process that
         // waits for its start does.
         close_others(&keep);

@@ -2,10 +2,10 @@
 //! network its container is to have, the parent of whatever is left behind.
 
 use std::fs;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -48,6 +48,15 @@ pub(crate) fn close_others(keep: &[RawFd]) {
         // that never drops nor uses it.
         unsafe { libc::close(fd) };
     }
+}
+
+/// A descriptor that the node opened for us, to be closed when it is dropped.
+pub(crate) fn given(number: RawFd) -> Result<OwnedFd, Error> {
+    // SAFETY: only looked at, and whether it is open is what is asked.
+    let found = unsafe { BorrowedFd::borrow_raw(number) };
+    fcntl(found, FcntlArg::F_GETFD).map_err(Error::call("find secrets"))?;
+    // SAFETY: it is open, and by the node's contract ours; it is taken once, when all is begun.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Signals a shim hears by descriptor: a child's end, and the end of the machine.

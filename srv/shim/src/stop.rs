@@ -158,7 +158,7 @@ impl World {
             return self.conns.refuse(conn, n, format!("{JOBS_MAX} commands run already"));
         }
         let (plan, site) = (&self.plan, &self.site);
-        let made = Maker::fork(&self.lock, None, |stdio, reporter| {
+        let made = Maker::fork(&self.lock, None, None, |stdio, reporter| {
             container::run_beside(&plan.id, &plan.cgroup, site, &exec.argv, stdio, reporter)
         });
         match made {

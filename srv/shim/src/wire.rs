@@ -35,6 +35,9 @@ pub struct Config {
     /// The directory in which named volumes lie.
     #[serde(default)]
     pub volumes_dir: PathBuf,
+    /// Descriptor of a memory file of secrets, which nobody else has open when the shim runs.
+    #[serde(default)]
+    pub secrets_fd: Option<i32>,
     /// Text of `/etc/hosts`.
     #[serde(default)]
     pub hosts: String,

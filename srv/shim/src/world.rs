@@ -85,14 +85,18 @@ pub(crate) fn begin(dir: &Path, config: Config, lock: File) -> Result<Begun, Err
         pids.write();
     }
     setup::namespaces(config.netns_fd)?;
+    let secrets = config.secrets_fd.map(setup::given).transpose()?;
     let plan = crate::plan::plan(&config, dir)?;
     let site = Site::new(dir);
     site.prepare()?;
     let cgroup = Cgroup::at(&plan.cgroup)?;
     let log = Log::open(&dir.join("log"), config.spec.log_size_bytes, config.spec.log_files);
     let beside = cgroup.beside();
-    let made = Maker::fork(&lock, beside.as_ref().map(AsFd::as_fd), |stdio, reporter| {
-        container::bring_up(&plan, &site, stdio, Some(oom_score_adj), reporter)
+    let (beside, also) = (beside.as_ref().map(AsFd::as_fd), config.secrets_fd);
+    let (the_plan, the_site) = (&plan, &site);
+    // Both sides let the secrets go with what they have of the work.
+    let made = Maker::fork(&lock, beside, also, move |stdio, reporter| {
+        container::bring_up(the_plan, the_site, stdio, Some(oom_score_adj), secrets, reporter)
     });
     let made = made.inspect_err(|_| {
         // Nobody else knows what was made for the fork.

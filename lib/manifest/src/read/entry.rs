@@ -41,14 +41,14 @@ pub(super) fn secret(args: &mut Args<'_>) -> Option<Secret> {
     let secret = name.to_owned();
     if !args.more() {
         args.once(name)?;
-        return Some(Secret { name: secret, env: None });
+        return Some(Secret { name: secret, env: None, version: 0 });
     }
     args.choice(&[("env", ())])?;
     let key = args.word()?;
     variable(args, key)?;
     // A variable has one value, a secret's or another.
     args.once_of(Id::Env, key)?;
-    Some(Secret { name: secret, env: Some(key.to_owned()) })
+    Some(Secret { name: secret, env: Some(key.to_owned()), version: 0 })
 }
 
 /// The name of an environment variable (POSIX, 8.1) that is the manifest's to set.

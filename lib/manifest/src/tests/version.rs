@@ -1,6 +1,7 @@
 //! Which manifests are the same version.
 
 use super::{DIGEST, manifest};
+use crate::diff::{Outcome, diff, outcome};
 use crate::print::print;
 use crate::version::VersionName;
 
@@ -52,4 +53,27 @@ fn a_versions_name_is_twelve_hex_digits() {
 fn print_follows_the_table_and_leaves_defaults_out() {
     let text = "env A=1\nreplicas 2\nrestart always\nport 80\nimage app:1.9\n";
     assert_eq!(print(&manifest(text)), "name web\nimage app:1.9\nreplicas 2\nenv A=1\nport 80\n");
+}
+
+#[test]
+fn another_value_of_a_secret_is_another_version_and_no_text_says_which() {
+    let text = "image app:1\nsecret db.url\nsecret key env KEY\n";
+    let mut first = manifest(text);
+    first.secrets_are(|name| if name == "key" { 7 } else { 3 });
+    let canonical = first.canonical("sha256:ab");
+    assert!(canonical.contains("secret db.url version=3\nsecret key env KEY version=7\n"));
+    let mut second = first.clone();
+    second.secrets_are(|name| if name == "key" { 8 } else { 3 });
+    assert_ne!(first.version(DIGEST), second.version(DIGEST));
+    assert_eq!(print(&first), format!("name web\n{text}"));
+    assert_eq!(print(&first), print(&second));
+    let changes = diff(&first, DIGEST, &second, DIGEST);
+    let [change] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!(change.key, "secret key env KEY");
+    assert_eq!(change.old.as_deref().zip(change.new.as_deref()), Some(("version=7", "version=8")));
+    assert_eq!(outcome(&changes), Outcome::Update);
+    // One that is given in another way is another line.
+    let mut third = manifest("image app:1\nsecret db.url env URL\nsecret key env KEY\n");
+    third.secrets_are(|name| if name == "key" { 7 } else { 3 });
+    assert_eq!(diff(&first, DIGEST, &third, DIGEST).len(), 2);
 }

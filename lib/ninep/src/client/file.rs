@@ -111,7 +111,7 @@ impl File {
             let (have, most) = (data.len() as u64, u64::from(self.unit));
             return Err(ClientError::TooLong { what: "a write".to_owned(), have, most });
         }
-        self.ask(Ask::Write { offset, data }).await.and_then(Reply::taken)
+        self.ask(Ask::Write { offset, data, sealed: false }).await.and_then(Reply::taken)
     }
 
     /// What the server says of the file now.

@@ -1,11 +1,13 @@
 //! What the holders of a connection share with the task that owns its socket.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use zeroize::Zeroize;
 
 use super::ClientError;
 use super::fid::Fid;
@@ -15,6 +17,9 @@ use crate::wire::{Dialect, IO_HEADER_BYTES, Names, Tmsg, WALK_NAMES_MAX};
 
 /// Keeps the connection: when the last one is dropped, it is closed.
 pub(super) struct Link(pub(super) Arc<Shared>);
+
+/// Bytes of a request at most, but for names and data.
+const FIELDS_BYTES_MAX: usize = 64;
 
 /// Both sides' state.
 pub(super) struct Shared {
@@ -32,9 +37,42 @@ struct State {
     table: Table,
     /// Encoded requests that the task has not taken yet: bounded by the tags, each of which
     /// stands for one message of `msize` bytes at most.
-    out: Vec<u8>,
+    out: VecDeque<Output>,
     closing: bool,
     dead: Option<ClientError>,
+}
+
+/// Bytes to be written.
+#[derive(Default)]
+pub(super) struct Output {
+    pub(super) bytes: Vec<u8>,
+    /// Nobody else is to see them: they never move, and are wiped when they are written or given
+    /// up.
+    sealed: bool,
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.sealed {
+            self.bytes.zeroize();
+        }
+    }
+}
+
+impl State {
+    /// Where further requests are put.
+    fn out(&mut self) -> &mut Vec<u8> {
+        if self.out.back().is_none_or(|last| last.sealed) {
+            self.out.push_back(Output::default());
+        }
+        let last = self.out.len() - 1;
+        &mut self.out[last].bytes
+    }
+
+    /// Room for requests of so many bytes that nobody else is to see.
+    fn seal(&mut self, bytes: usize) {
+        self.out.push_back(Output { bytes: Vec::with_capacity(bytes), sealed: true });
+    }
 }
 
 impl Drop for Link {
@@ -46,7 +84,7 @@ impl Drop for Link {
 
 impl Shared {
     pub(super) fn new(msize: u32) -> Arc<Self> {
-        let state = State { table: Table::new(), out: Vec::new(), closing: false, dead: None };
+        let state = State { table: Table::new(), out: VecDeque::new(), closing: false, dead: None };
         Arc::new(Self {
             state: Mutex::new(state),
             wake: Notify::new(),
@@ -71,8 +109,8 @@ impl Shared {
     }
 
     /// Takes the bytes that wait to be written.
-    pub(super) fn output(&self) -> Bytes {
-        std::mem::take(&mut self.state().out).into()
+    pub(super) fn output(&self) -> Output {
+        self.state().out.pop_front().unwrap_or_default()
     }
 
     /// Takes one whole message. An error says what is wrong with it.
@@ -117,7 +155,7 @@ impl Shared {
         }
         if known {
             let tag = state.table.clunk(fid);
-            Tmsg::Clunk { fid }.encode(tag, Dialect::P9, &mut state.out);
+            Tmsg::Clunk { fid }.encode(tag, Dialect::P9, state.out());
             self.wake.notify_one();
         } else {
             state.table.free_fid(fid);
@@ -132,7 +170,7 @@ impl Shared {
         }
         if let Some(tag) = state.table.flush(ticket) {
             let flush = Tmsg::Flush { oldtag: ticket.tag() };
-            flush.encode(tag, Dialect::P9, &mut state.out);
+            flush.encode(tag, Dialect::P9, state.out());
             self.wake.notify_one();
         }
     }
@@ -214,12 +252,20 @@ impl<'a> Batch<'a> {
         if let Some(why) = &state.dead {
             return Err(why.clone());
         }
+        let sealed = self.requests.iter().any(|(request, ..)| request.is_sealed());
+        if sealed {
+            state.seal(self.requests.iter().map(|(request, ..)| request.bytes_max()).sum());
+        }
         for (request, expect, effect) in self.requests {
             let (to, from) = oneshot::channel();
             let slot = Slot { expect, effect, fid: fid.clone(), to: To::Waiter(to) };
             // A permit is a free tag, so there is one.
             let ticket = state.table.start(slot).ok_or_else(closed)?;
-            request.put(ticket.tag(), fid.number(), &mut state.out);
+            let out = match state.out.back_mut() {
+                Some(last) if sealed => &mut last.bytes,
+                Some(_) | None => state.out(),
+            };
+            request.put(ticket.tag(), fid.number(), out);
             pending.push(Pending { shared: shared.clone(), ticket, from });
         }
         permits.forget();
@@ -230,6 +276,20 @@ impl<'a> Batch<'a> {
 }
 
 impl Request<'_> {
+    fn is_sealed(&self) -> bool {
+        matches!(self, Self::Ask(Ask::Write { sealed: true, .. }))
+    }
+
+    /// Bytes of its message at most.
+    fn bytes_max(&self) -> usize {
+        let names = |names: &Names<'_>| names.as_slice().iter().map(|name| name.len() + 2).sum();
+        let more: usize = match self {
+            Self::Walk(walked) | Self::Further(walked) => names(walked),
+            Self::Ask(ask) => ask.bytes(),
+        };
+        FIELDS_BYTES_MAX + more
+    }
+
     fn put(self, tag: u16, fid: u32, out: &mut Vec<u8>) {
         let message = match self {
             Self::Walk(names) => Tmsg::Walk { fid: ROOT, newfid: fid, names },

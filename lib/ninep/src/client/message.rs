@@ -38,6 +38,8 @@ pub(super) enum Ask<'a> {
     Write {
         offset: u64,
         data: &'a [u8],
+        /// Nobody else is to see it.
+        sealed: bool,
     },
     Clunk,
     Remove,
@@ -58,7 +60,7 @@ impl<'a> Ask<'a> {
                 Tmsg::Create { fid, name: name.as_bytes(), perm, mode: mode.bits() }
             }
             Self::Read { offset, count } => Tmsg::Read { fid, offset, count },
-            Self::Write { offset, data } => Tmsg::Write { fid, offset, data: Data(data) },
+            Self::Write { offset, data, .. } => Tmsg::Write { fid, offset, data: Data(data) },
             Self::Clunk => Tmsg::Clunk { fid },
             Self::Remove => Tmsg::Remove { fid },
             Self::Stat => Tmsg::Stat { fid },
@@ -81,6 +83,17 @@ impl<'a> Ask<'a> {
             Self::Remove => Expect::Remove,
             Self::Stat => Expect::Stat,
             Self::Rename { .. } => Expect::Wstat,
+        }
+    }
+
+    /// Bytes of its name or data.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::Step { name } | Self::Create { name, .. } => name.len(),
+            // With a stat of fields that are left alone.
+            Self::Rename { name } => name.len() + 64,
+            Self::Write { data, .. } => data.len(),
+            Self::Open { .. } | Self::Read { .. } | Self::Clunk | Self::Remove | Self::Stat => 0,
         }
     }
 

@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::ClientError;
-use super::link::Shared;
+use super::link::{Output, Shared};
 use crate::wire::frame_size;
 
 /// Room that is made for a read at least, in bytes: many small answers come with one read.
@@ -38,7 +38,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut output = Bytes::new();
+    let (mut output, mut written) = (Output::default(), 0);
     loop {
         if let Err(why) = take(&mut input, shared) {
             return ClientError::Protocol(why);
@@ -47,18 +47,19 @@ where
         if shared.closing() {
             return ClientError::Lost("closed here".to_owned());
         }
-        if output.is_empty() {
-            output = shared.output();
+        if written == output.bytes.len() {
+            (output, written) = (shared.output(), 0);
         }
+        let rest = &output.bytes[written..];
         // Each of the three loses nothing when another one is first.
         tokio::select! {
             read = fill(&mut reader, &mut input) => match read {
                 Ok(()) => {}
                 Err(error) => return lost(&error),
             },
-            written = writer.write(&output), if !output.is_empty() => match written {
+            sent = writer.write(rest), if !rest.is_empty() => match sent {
                 Ok(0) => return lost(&io::ErrorKind::WriteZero.into()),
-                Ok(count) => output.advance(count),
+                Ok(count) => written += count,
                 Err(error) => return lost(&error),
             },
             () = shared.wake.notified() => {}

@@ -59,7 +59,7 @@ impl Client {
         if sent > most {
             return Err(ClientError::TooLong { what: path.to_owned(), have: sent, most });
         }
-        let asks = [Ask::Open { mode: Mode::Write }, Ask::Write { offset: 0, data }];
+        let asks = [Ask::Open { mode: Mode::Write }, Ask::Write { offset: 0, data, sealed: false }];
         let (fid, mut replies) = go(&self.link, &names, asks).await?;
         replies.next()?.opened()?;
         let taken = u64::from(replies.next()?.taken()?);
@@ -77,11 +77,23 @@ impl Client {
     /// `Refused` with the server's text, `Short` when the server takes no more, or the
     /// connection's; what is there then is the beginning of `data`.
     pub async fn put(&self, path: &str, data: &[u8]) -> Result<(), ClientError> {
+        self.put_all(path, data, false).await
+    }
+
+    /// As `put`, of what nobody else is to see: where it lay on its way is wiped.
+    ///
+    /// # Errors
+    /// As `put`.
+    pub async fn put_sealed(&self, path: &str, data: &[u8]) -> Result<(), ClientError> {
+        self.put_all(path, data, true).await
+    }
+
+    async fn put_all(&self, path: &str, data: &[u8], sealed: bool) -> Result<(), ClientError> {
         let (above, last) = path::split(path)?;
         let names = path::names(path)?;
         let (first, _) = data.split_at(data.len().min(self.link.0.payload() as usize));
         // An empty write would be an event of its own to a server.
-        let write = (!first.is_empty()).then_some(Ask::Write { offset: 0, data: first });
+        let write = (!first.is_empty()).then_some(Ask::Write { offset: 0, data: first, sealed });
         let open = [Ask::Open { mode: Mode::Truncate }].into_iter().chain(write);
         let (fid, mut replies) = match reach(&self.link, &names, open).await? {
             Reached::There(fid, replies) => (fid, replies),
@@ -97,7 +109,7 @@ impl Client {
             let rest = &data[done..];
             let taken = match done {
                 0 => replies.next()?,
-                _ => self.write_on(&fid, done as u64, rest).await?,
+                _ => self.write_on(&fid, done as u64, rest, sealed).await?,
             };
             match taken.taken()? as usize {
                 0 => {
@@ -193,9 +205,11 @@ impl Client {
         fid: &Arc<Fid>,
         offset: u64,
         rest: &[u8],
+        sealed: bool,
     ) -> Result<Reply, ClientError> {
         let most = self.link.0.payload() as usize;
-        self.ask(fid, Ask::Write { offset, data: &rest[..rest.len().min(most)] }).await
+        let data = &rest[..rest.len().min(most)];
+        self.ask(fid, Ask::Write { offset, data, sealed }).await
     }
 
     async fn ask(&self, fid: &Arc<Fid>, ask: Ask<'_>) -> Result<Reply, ClientError> {

@@ -146,9 +146,13 @@ impl<T: Tree> Connection<T> {
                 // One that waited: it came before what is still to be read.
             } else if let Some(frame) = self.received.next(self.session.msize())? {
                 if let Some(trace) = self.trace {
-                    trace.asked(frame, self.session.dialect());
+                    let hidden = self.session.hides(frame);
+                    trace.asked(frame, self.session.dialect(), hidden);
                 }
                 self.session.message(frame, &mut self.fx);
+                if std::mem::take(&mut self.fx.wipe) {
+                    self.received.wipe();
+                }
             } else if let Poll::Ready((ticket, outcome)) = self.jobs.poll_next(cx) {
                 self.session.complete(ticket, outcome, &mut self.fx);
             } else {

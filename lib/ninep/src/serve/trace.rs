@@ -1,6 +1,6 @@
 //! A line for each message, as `-D` of Plan 9's file servers gives.
 
-use crate::wire::{Dialect, Rmsg, Tmsg, frame_size, tag_of};
+use crate::wire::{Data, Dialect, Rmsg, Tmsg, frame_size, tag_of};
 
 /// Says the messages of one connection.
 #[derive(Clone, Copy)]
@@ -9,8 +9,9 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub(super) fn asked(self, frame: &[u8], dialect: Option<Dialect>) {
-        tracing::info!(target: "9p", "{}", self.line_asked(frame, dialect));
+    /// Says a message; `hidden` without the data in it.
+    pub(super) fn asked(self, frame: &[u8], dialect: Option<Dialect>, hidden: bool) {
+        tracing::info!(target: "9p", "{}", self.line_asked(frame, dialect, hidden));
     }
 
     /// Says the whole messages that `replies` consists of.
@@ -22,9 +23,15 @@ impl Trace {
         }
     }
 
-    pub(super) fn line_asked(self, frame: &[u8], dialect: Option<Dialect>) -> String {
-        let message = Tmsg::decode(frame, dialect.unwrap_or(Dialect::P9));
-        let message = message.map_or_else(|error| error.to_string(), |(_, m)| m.to_string());
+    pub(super) fn line_asked(self, frame: &[u8], dialect: Option<Dialect>, hidden: bool) -> String {
+        let message = match Tmsg::decode(frame, dialect.unwrap_or(Dialect::P9)) {
+            Ok((_, Tmsg::Write { fid, offset, data })) if hidden => {
+                let rest = Tmsg::Write { fid, offset, data: Data(&[]) };
+                format!("{rest}, {} hidden", data.0.len())
+            }
+            Ok((_, message)) => message.to_string(),
+            Err(error) => error.to_string(),
+        };
         format!("<-{}- tag {} {message}", self.connection, tag_of(frame))
     }
 

@@ -69,6 +69,13 @@ impl<N> Fid<N> {
 }
 
 impl Opened {
+    pub(super) fn sealed(&self) -> bool {
+        match &self.what {
+            What::Dir(_) => false,
+            What::File(open, _) => open.sealed(),
+        }
+    }
+
     pub(super) fn dir() -> Self {
         Self { what: What::Dir(Listing::default()), read: true, write: false, remove: false }
     }

@@ -83,6 +83,7 @@ impl<T: Tree> Session<T> {
         let What::File(open, _) = self.opened_for(number, |opened| opened.write)? else {
             return Err(Error::IsDir);
         };
+        fx.wipe |= open.sealed();
         match open.write(offset, data) {
             Answer::Now(count) => self.have_written(tag, count?, most, fx),
             Answer::Later(work) => {

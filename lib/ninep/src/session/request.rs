@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use zeroize::Zeroizing;
+
 use crate::error::{Error, Result};
 use crate::wire::Tmsg;
 
@@ -99,7 +101,8 @@ struct Waiting {
     /// The fid it gives up.
     frees: Option<u32>,
     needs: Needs,
-    frame: Vec<u8>,
+    /// Wiped when it is done: it may be a write that nobody else is to see.
+    frame: Zeroizing<Vec<u8>>,
 }
 
 enum Place {
@@ -164,7 +167,7 @@ impl Requests {
             return Err(Error::TooMany("too many requests waiting for their turn"));
         }
         self.waiting_bytes += frame.len();
-        self.waiting.push_back(Waiting { tag, frees, needs, frame: frame.to_vec() });
+        self.waiting.push_back(Waiting { tag, frees, needs, frame: frame.to_vec().into() });
         self.tags.insert(tag, Place::Waiting);
         Ok(false)
     }
@@ -263,7 +266,7 @@ impl Requests {
     }
 
     /// Takes out the first waiting request whose turn has come.
-    pub(super) fn next_free(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn next_free(&mut self) -> Option<Zeroizing<Vec<u8>>> {
         if !std::mem::take(&mut self.freed) {
             return None;
         }

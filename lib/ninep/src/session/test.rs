@@ -9,6 +9,7 @@ mod hostile;
 mod open;
 mod order;
 mod script;
+mod sealed;
 mod walk;
 mod watch;
 

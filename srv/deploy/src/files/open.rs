@@ -6,6 +6,7 @@ use crate::grow::{Grow, Read};
 use crate::lock::Hand;
 use crate::logs::View;
 use crate::record::By;
+use crate::vault::Vault;
 use crate::verbs::{self, Verb};
 use crate::world::{Shared, World};
 use bytes::Bytes;
@@ -167,6 +168,7 @@ pub(super) struct Ctl {
     pub(super) hand: Hand,
     /// The push that was written here last.
     pub(super) push: Option<Pushing>,
+    pub(super) vault: Vault,
 }
 
 /// A push, and whether it goes on.
@@ -192,6 +194,8 @@ impl Open for Ctl {
         let needs_node = lines.iter().any(|line| line.verb.needs_node());
         let (world, arrivals) = (self.world.clone(), self.arrivals.clone());
         let (by, hand, written) = (self.by.clone(), self.hand, data.len());
+        let rotates = lines.iter().any(|line| line.verb == Verb::RotateKey);
+        let vault = self.vault.clone();
         Answer::later(async move {
             // A server that was just started has not heard of its node yet.
             if needs_node {
@@ -202,6 +206,9 @@ impl Open for Ctl {
             }
             let done = taken(&arrivals, over(hand, Request::Verbs { lines, by }), written).await;
             going.store(false, Ordering::SeqCst);
+            if rotates && done.is_ok() {
+                vault.rotate(&arrivals).await.map_err(refusal)?;
+            }
             done
         })
     }

@@ -12,6 +12,7 @@ use crate::world::{Service, World};
 use ninep::{Kind, Stat};
 use rollout::{Id, Instance, Version};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,6 +98,13 @@ impl Files {
             Some(File::Volume) => {
                 at.item.as_deref().is_some_and(|name| world.volumes.contains_key(name))
             }
+            Some(File::Secret) => at
+                .item
+                .as_deref()
+                .is_some_and(|name| world.secrets.all.contains_key(name) || self.making.has(name)),
+            Some(File::Grant) => at.item.as_deref().is_some_and(|name| {
+                world.secrets.grants.contains_key(name) || world.services.contains_key(name)
+            }),
             Some(File::Node) => at.item.as_deref() == Some(world.node.name.as_str()),
             Some(File::Edge) => {
                 at.item.as_deref().is_some_and(|name| world.edges.all().contains_key(name))
@@ -113,6 +121,12 @@ impl Files {
             File::Manifests => self.drafts(),
             File::Active => self.world.lock().services.keys().cloned().collect(),
             File::Volumes => self.world.lock().volumes.keys().cloned().collect(),
+            File::Secrets => self.world.lock().secrets.all.keys().cloned().collect(),
+            File::Grants => {
+                let world = self.world.lock();
+                let names = world.services.keys().chain(world.secrets.grants.keys());
+                names.cloned().collect::<BTreeSet<String>>().into_iter().collect()
+            }
             File::Apps => self.world.lock().apps().into_iter().collect(),
             File::Edges => self.world.lock().edges.all().keys().cloned().collect(),
             File::Nodes => {
@@ -151,7 +165,7 @@ impl Files {
             Shape::Dir => Kind::Dir,
             Shape::Grow => Kind::Append,
             Shape::Lock => Kind::Exclusive,
-            Shape::Text | Shape::Wait | Shape::Ctl | Shape::Draft => Kind::File,
+            Shape::Text | Shape::Wait | Shape::Ctl | Shape::Draft | Shape::Sealed => Kind::File,
         };
         let (length, which) = self.length(at);
         let world = self.world.lock();
@@ -160,6 +174,9 @@ impl Files {
         (at.file, at.service.as_deref(), at.item.as_deref(), which).hash(&mut path);
         service.map(|service| service.record.incarnation).hash(&mut path);
         service.and_then(|service| at.instance(service)).map(|i| i.id).hash(&mut path);
+        let head = at.item.as_deref().filter(|_| at.file == File::Secret);
+        let head = head.and_then(|name| world.secrets.all.get(name)).map(|secret| secret.head);
+        head.map(|head| head.born).hash(&mut path);
         let name = at.name().as_bytes().to_vec();
         let mut stat = Stat::new(kind, name, path.finish(), row.mode);
         let revision = service.map_or(*world.revision.borrow(), |service| service.revision);
@@ -172,6 +189,11 @@ impl Files {
         stat.group = Cow::Owned(self.group.clone());
         let changed = service.map_or(world.started, |s| s.changed.max(world.started));
         stat.mtime = u32::try_from(changed / 1000).unwrap_or(u32::MAX);
+        if let Some(head) = head {
+            // All that is told of a secret.
+            stat.version = head.current;
+            stat.mtime = u32::try_from(head.at / 1000).unwrap_or(u32::MAX);
+        }
         stat
     }
 
@@ -192,7 +214,9 @@ impl Files {
                 let text = at.service.as_deref().and_then(|name| self.draft_text(name));
                 (text.map_or(0, |text| text.len() as u64), 0)
             }
-            Shape::Dir | Shape::Text | Shape::Wait | Shape::Ctl | Shape::Lock => (0, 0),
+            Shape::Dir | Shape::Text | Shape::Wait | Shape::Ctl | Shape::Sealed | Shape::Lock => {
+                (0, 0)
+            }
         }
     }
 

@@ -38,6 +38,12 @@ pub(crate) const ALL: &[Case] = &[
     ("a directory that is no instance's is refused and left alone", no_instance),
     ("the least limits are enough to start", crate::scarce::least_limits),
     ("a cgroup has the program from the first and nothing of the runtime", alone_in_its_cgroup),
+    (
+        "secrets are files of the program's user on a file system of their own",
+        crate::secrets::files,
+    ),
+    ("a secret is a variable of the program alone and lies in no file", crate::secrets::variables),
+    ("secrets that cannot be given are refused without a word of them", crate::secrets::refused),
 ];
 
 fn none() -> Value {

@@ -6,6 +6,7 @@
 
 mod cases;
 mod scarce;
+mod secrets;
 mod trial;
 mod volumes;
 

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::serve::trace::Trace;
+use crate::wire::Data;
 
 /// A stream that counts the writes made to it.
 struct Counting(DuplexStream, Arc<AtomicUsize>);
@@ -86,7 +87,7 @@ async fn a_message_as_large_as_msize_is_taken_and_one_larger_ends_the_connection
     raw.next().await;
     raw.next().await;
     let data = vec![b'x'; 131_096 - 23];
-    raw.send(&[(1, Tmsg::Write { fid: 1, offset: 0, data: crate::wire::Data(&data) })]).await;
+    raw.send(&[(1, Tmsg::Write { fid: 1, offset: 0, data: Data(&data) })]).await;
     assert_eq!(raw.next().await, format!("1 Rwrite count {}", data.len()));
     raw.stream.write_all(&131_097u32.to_le_bytes()).await.unwrap();
     assert_eq!(raw.next_or_end().await, None);
@@ -148,7 +149,7 @@ async fn a_peer_that_sends_while_much_has_yet_to_be_sent_to_it_is_not_taken_for_
     let clone = Tmsg::Walk { fid: 0, newfid: 1, names: Names::new(&[]).unwrap() };
     let create = Tmsg::Create { fid: 1, name: b"slow-big", perm: 0o666, mode: 2 };
     let data = vec![b'x'; 100_000];
-    let write = Tmsg::Write { fid: 1, offset: 0, data: crate::wire::Data(&data) };
+    let write = Tmsg::Write { fid: 1, offset: 0, data: Data(&data) };
     raw.send(&[(1, clone), (1, create), (2, write)]).await;
     let ask = |tag| (10 + tag, Tmsg::Read { fid: 1, offset: 0, count: 131_072 });
     raw.send(&(0..READS).map(ask).collect::<Vec<_>>()).await;
@@ -176,8 +177,12 @@ async fn a_peer_that_sends_while_much_has_yet_to_be_sent_to_it_is_not_taken_for_
 #[test]
 fn a_trace_has_a_line_for_each_message() {
     let trace = Trace { connection: 3 };
-    let asked = trace.line_asked(&bytes(&[(7, Tmsg::Clunk { fid: 1 })]), Some(Dialect::P9));
+    let asked = trace.line_asked(&bytes(&[(7, Tmsg::Clunk { fid: 1 })]), Some(Dialect::P9), false);
     assert_eq!(asked, "<-3- tag 7 Tclunk fid 1");
+    let write = Tmsg::Write { fid: 1, offset: 0, data: Data(b"hunter2") };
+    let asked = |hidden| trace.line_asked(&bytes(&[(7, write)]), Some(Dialect::P9), hidden);
+    assert_eq!(asked(false), "<-3- tag 7 Twrite fid 1 offset 0 data 7 \"hunter2\"");
+    assert_eq!(asked(true), "<-3- tag 7 Twrite fid 1 offset 0 data 0 \"\", 7 hidden");
     let answered = trace.line_answered(&[8, 0, 0, 0, 121, 7, 0, 0], None);
     assert_eq!(answered, "-3-> tag 7 message has 1 bytes too many");
 }

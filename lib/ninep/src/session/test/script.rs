@@ -110,6 +110,18 @@ impl Talk {
         fx.replies
     }
 
+    /// Sends what a line says; whether it is hidden in a transcript, and wiped behind it.
+    pub(super) fn heed(&mut self, line: &str) -> (bool, bool) {
+        let (mut frame, mut fx) = (Vec::new(), Effects::default());
+        let words: Vec<&str> = line.split(' ').collect();
+        message(&words).encode(1, self.dialect, &mut frame);
+        let hidden = self.session.hides(&frame);
+        self.session.message(&frame, &mut fx);
+        let wiped = fx.wipe;
+        self.take(fx);
+        (hidden, wiped)
+    }
+
     pub(super) fn said(&mut self) -> Vec<String> {
         self.settle();
         std::mem::take(&mut self.said)
