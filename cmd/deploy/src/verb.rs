@@ -192,7 +192,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb(Is::Secret, "secret",
         "VERB [NAME [SERVICE…]]",
         (1, ANY), &[],
-        "values that are sealed, and which services have them",
+        "sealed values, and which services have them",
         "set NAME · list · grant NAME SERVICE… · revoke NAME SERVICE… · delete NAME · rotate-key\n\n\
          set takes the value from standard input, to the byte, or on a terminal asks for it and\n\
          shows nothing: a line there, without its end. From standard input a line's end at the\n\

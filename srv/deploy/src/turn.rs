@@ -7,6 +7,7 @@ use crate::bond::{Bond, Part};
 use crate::clock::Millis;
 use crate::grow::Grow;
 use crate::kept::Kept;
+pub use crate::line::Line;
 use crate::lock::Hand;
 use crate::past::Failure;
 use crate::pulls::PULL_MS_MAX;
@@ -28,17 +29,6 @@ pub(crate) const NODE_LOST: &str = "the node was lost meanwhile; try again";
 const SERVICE_EVENTS_BYTES: usize = 8 << 20;
 /// Bytes that each has in any case.
 const EVENTS_BYTES_MIN: usize = 8 << 10;
-
-/// One line of `events`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// When.
-    pub at: Millis,
-    /// Of which service; absent for what concerns the server.
-    pub service: Option<String>,
-    /// What happened.
-    pub text: String,
-}
 
 /// What a batch of arrivals came to.
 #[derive(Debug, Default)]
@@ -485,19 +475,4 @@ impl World {
 fn steady_health(rollout: &rollout::Service) -> Option<rollout::Health> {
     let steady = rollout.update().is_none() && rollout.current().is_some() && !rollout.stopped();
     steady.then(|| rollout.health())
-}
-
-impl Line {
-    /// As it stands in the service's `events`.
-    #[must_use]
-    pub fn at_service(&self) -> String {
-        format!("{} {}\n", crate::clock::stamp(self.at), self.text.replace('\n', " "))
-    }
-
-    /// As it stands in the root `events`, with the service's name; `-` where there is none.
-    #[must_use]
-    pub fn at_root(&self) -> String {
-        let service = self.service.as_deref().unwrap_or("-");
-        format!("{} {service} {}\n", crate::clock::stamp(self.at), self.text.replace('\n', " "))
-    }
 }
