@@ -68,7 +68,9 @@ pub(crate) async fn forward(
     let mut flight = Flight::begin(&worker, &peer, view, route, began, line);
     flight.alone = alone;
     begun.into_iter().for_each(|begun| flight.follows(begun));
-    let request = Request::from_parts(head, Upload::of(body));
+    let body = Upload::of(body);
+    outgoing::frame(&mut head, &body, http2);
+    let request = Request::from_parts(head, body);
     flight.upload = request.body().progress();
     fly(&worker, flight, &name, request, http2, switch).await
 }
