@@ -10,7 +10,7 @@ use hyper::StatusCode;
 
 use super::answer::Refusal;
 use super::body::Progress;
-use super::head::{Begun, Peer};
+use super::head::{Begun, Peer, Spent};
 use super::lent::Lent;
 use super::shares::Stream;
 use super::streams;
@@ -36,6 +36,8 @@ pub(crate) struct Flight {
     pub(crate) upload: Option<Rc<Progress>>,
     /// It was begun before in another way, which has failed.
     pub(crate) again: bool,
+    /// It was sent before, and is not sent a third time.
+    pub(crate) spent: Option<Spent>,
     /// Since when an answer is waited for, from whomever.
     asked: Option<Instant>,
     /// The connection it uses, to be given back.
@@ -74,6 +76,7 @@ impl Flight {
             served: None,
             upload: None,
             again: false,
+            spent: None,
             asked: None,
             lent: None,
             stream: None,
@@ -108,12 +111,19 @@ impl Flight {
 
     /// It was begun before in another way.
     pub(crate) fn follows(&mut self, before: Begun) {
-        (self.again, self.asked) = (true, before.asked);
+        (self.again, self.asked, self.spent) = (true, before.asked, before.spent);
     }
 
     /// An answer is waited for from now on, or has been for a while: since when.
     pub(crate) fn ask(&mut self, now: Instant) -> Instant {
         *self.asked.get_or_insert(now)
+    }
+
+    /// It was sent, and broken off without an answer, on a connection that had served before or
+    /// not. Says whether it may be sent once more, as far as that goes.
+    pub(crate) fn spend(&mut self, reused: bool) -> bool {
+        let not = self.claim.as_deref().filter(|_| !reused).map(|it| it.serial);
+        self.spent.replace(Spent { not }).is_none()
     }
 
     /// It goes elsewhere.
@@ -203,7 +213,8 @@ impl Flight {
         self.view.live.routes[self.route].figures.leave(self.worker.number);
         self.worker.shared.flights.end(self.worker.number);
         self.peer.end(Instant::now());
-        self.peer.begun.set(Some(Begun { at: self.began, asked: self.asked }));
+        let (at, asked, spent) = (self.began, self.asked, self.spent);
+        self.peer.begun.set(Some(Begun { at, asked, spent }));
         self.ended = true;
     }
 

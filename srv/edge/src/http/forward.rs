@@ -88,6 +88,10 @@ async fn fly(
     let mut tries = Tries::default();
     let (mut fresh, mut refused) = (false, false);
     let mut why = Refusal::Unreachable;
+    if let Some(spent) = flight.spent {
+        spent.not.into_iter().for_each(|serial| tries.add(serial));
+        why = Refusal::Broken;
+    }
     for _ in 0..SENDS_MAX {
         let path = request.uri().path();
         let claim = match claim(worker, &mut flight, name, path, &tries.tried).await {
@@ -131,7 +135,9 @@ async fn fly(
             }
             Sent::Broken | Sent::Refused => {
                 why = Refusal::Broken;
-                match copy.as_ref().filter(|copy| copy.is_harmless()) {
+                // What ends one instance is not to end them all.
+                let first = flight.spend(reused);
+                match copy.as_ref().filter(|copy| first && copy.is_harmless()) {
                     Some(copy) if worker.may_retry() => {
                         if !reused {
                             tries.add(serial);
