@@ -6,6 +6,7 @@ mod edge;
 mod lock;
 mod open;
 mod place;
+mod readers;
 
 use crate::arrival::{Arrival, Request};
 use crate::clock;
@@ -25,6 +26,7 @@ use ninep::tree::Created;
 use ninep::{Answer, Error, How, NewFile, Open, Result, Stat, Tree, User};
 use nix::unistd::Group;
 use open::{Ctl, Follow, Held, InstanceCtl, Wait, Watch};
+use readers::{Readers, Speaker};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +44,7 @@ pub struct Files {
     opens: AtomicU64,
     logs: Arc<Logs>,
     scratch: Arc<Scratch>,
+    readers: Arc<Readers>,
     gid: u32,
     group: String,
 }
@@ -59,8 +62,8 @@ impl Files {
         let found = Group::from_name(group).ok().flatten();
         let (gid, group) = found.map_or((0, "root".to_string()), |g| (g.gid.as_raw(), g.name));
         let logs = Arc::new(Logs::new(link.clone(), world.clone()));
-        let (scratch, opens) = (Arc::default(), AtomicU64::new(1));
-        Files { world, arrivals, link, edge, opens, logs, scratch, gid, group }
+        let (scratch, readers, opens) = (Arc::default(), Arc::default(), AtomicU64::new(1));
+        Files { world, arrivals, link, edge, opens, logs, scratch, readers, gid, group }
     }
 
     /// The text of a plain file.
@@ -142,10 +145,19 @@ impl Files {
         })
     }
 
-    fn open_ack(&self, at: &Place) -> Answer<Box<dyn Open>> {
+    fn open_ack(&self, at: &Place, user: &User) -> Answer<Box<dyn Open>> {
         let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
+        let (readers, edge) = (Arc::clone(&self.readers), name.to_string());
+        let speaker = Speaker { readers, edge, connection: user.connection };
+        let tables = self.world.lock().routes.follow();
         let open = self.opens.fetch_add(1, Ordering::Relaxed);
-        Answer::Now(Ok(Box::new(Ack::new(name.to_string(), open, self.arrivals.clone()))))
+        Answer::Now(Ok(Box::new(Ack::new(speaker, tables, open, self.arrivals.clone()))))
+    }
+
+    fn open_tables(&self, at: &Place, user: &User) -> Answer<Box<dyn Open>> {
+        let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
+        let reader = self.readers.begin(name, user.connection);
+        Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow(), reader))))
     }
 
     fn open_grow(&self, at: &Place) -> Answer<Box<dyn Open>> {
@@ -200,9 +212,6 @@ impl Files {
         if at.file == File::Wait {
             let name = at.service.as_deref().unwrap_or_default().to_string();
             return Answer::Now(Ok(Box::new(Wait::new(self.world.clone(), name))));
-        }
-        if at.file == File::EdgeRoutes {
-            return Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow()))));
         }
         if let Some(whose) = self.whose_log(at) {
             let logs = Arc::clone(&self.logs);
@@ -294,8 +303,9 @@ impl Tree for Files {
             Shape::Dir => Answer::Now(Err(Error::IsDir)),
             Shape::Text => self.text(at),
             Shape::Grow => self.open_grow(at),
+            Shape::Wait if at.file == File::EdgeRoutes => self.open_tables(at, user),
             Shape::Wait => self.open_wait(at),
-            Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at),
+            Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at, user),
             Shape::Ctl if at.file == File::EdgeCtl => Answer::Now(Ok(Box::new(EdgeCtl {
                 hand: open::hand(user),
                 arrivals: self.arrivals.clone(),
