@@ -17,7 +17,7 @@ use super::streams;
 use crate::backend::Backend;
 use crate::gate::Claim;
 use crate::metrics::{Class, Reason, Want};
-use crate::worker::{Line, View, Worker};
+use crate::worker::{Ended, Line, View, Worker};
 
 /// From the head of a request to the end of its answer.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub(crate) struct Flight {
     /// Nobody looks after it from time to time: it needs a timer of its own.
     pub(crate) alone: bool,
     status: Option<StatusCode>,
+    /// Why it was ended early, if it was.
+    early: Option<Reason>,
     sent_bytes: u64,
     line: Option<Box<Line>>,
     ended: bool,
@@ -82,6 +84,7 @@ impl Flight {
             stream: None,
             alone: true,
             status: None,
+            early: None,
             sent_bytes: 0,
             line,
             ended: false,
@@ -230,8 +233,9 @@ impl Flight {
 
     /// The edge itself answers.
     pub(crate) fn refused(&mut self, refusal: Refusal) {
-        if let Some(why) = refusal.cuts() {
-            self.cut(why);
+        match refusal.cuts() {
+            Some(why) => self.cut(why),
+            None => self.early = self.cut_for(),
         }
         self.status = Some(refusal.status());
         self.end(refusal.class());
@@ -253,10 +257,17 @@ impl Flight {
     }
 
     /// It is ended early. What the drain has cut, it has counted.
-    fn cut(&self, why: Reason) {
-        if !self.backend().is_some_and(Backend::is_cut) {
+    fn cut(&mut self, why: Reason) {
+        let drained = self.cut_for();
+        self.early = Some(drained.unwrap_or(why));
+        if drained.is_none() {
             self.worker.shared.cuts.add(why, 1);
         }
+    }
+
+    /// Why all that is on its way to its instance is ended, if it is.
+    fn cut_for(&self) -> Option<Reason> {
+        self.backend().and_then(Backend::cut_for)
     }
 
     fn end(&mut self, class: Class) {
@@ -277,7 +288,8 @@ impl Flight {
         if let Some(line) = self.line.take() {
             let service = &self.view.live.routes[self.route].service;
             let backend = claim.as_deref().or(self.served.as_ref()).map(|backend| &**backend);
-            self.worker.log(&line, service, backend, self.status, self.sent_bytes, took);
+            let ended = Ended { status: self.status, early: self.early, took };
+            self.worker.log(&line, service, backend, ended, self.sent_bytes);
         }
         // The last: whoever sees this end finds all of it counted.
         (self.lent, self.stream) = (None, None);
@@ -298,6 +310,7 @@ impl Drop for Flight {
         if !self.ended && (self.peer.late.get() || streams::is_stalled()) {
             self.cut(Reason::Stall);
         }
+        self.early = self.early.or(self.cut_for());
         self.end(Class::Gone);
     }
 }

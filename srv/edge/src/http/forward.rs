@@ -24,7 +24,7 @@ use super::tunnel;
 use crate::backend::Backend;
 use crate::gate::Claim;
 use crate::metrics::Class;
-use crate::worker::{Line, Worker};
+use crate::worker::{Ended, Line, Worker};
 
 /// Tries of one request, all together.
 const SENDS_MAX: usize = TRIES_MAX + 1;
@@ -343,7 +343,8 @@ fn logged(
 ) -> Response<Download> {
     if worker.shared.access.is_kept() {
         let line = Line::of(peer.ip, head).with(&head.headers);
-        worker.log(&line, "-", None, Some(answer.status()), 0, began.elapsed());
+        let (status, took) = (Some(answer.status()), began.elapsed());
+        worker.log(&line, "-", None, Ended { status, early: None, took }, 0);
     }
     answer
 }
