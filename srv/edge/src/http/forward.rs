@@ -85,13 +85,8 @@ async fn fly(
     switch: Option<Switch>,
 ) -> Response<Download> {
     let copy = Copy::of(&request, &worker.spare, http2);
-    let mut tries = Tries::default();
+    let (mut tries, mut why) = Tries::of(&flight);
     let (mut fresh, mut refused) = (false, false);
-    let mut why = Refusal::Unreachable;
-    if let Some(spent) = flight.spent {
-        spent.not.into_iter().for_each(|serial| tries.add(serial));
-        why = Refusal::Broken;
-    }
     for _ in 0..SENDS_MAX {
         let path = request.uri().path();
         let claim = match claim(worker, &mut flight, name, path, &tries.tried).await {
@@ -136,8 +131,7 @@ async fn fly(
             Sent::Broken | Sent::Refused => {
                 why = Refusal::Broken;
                 // What ends one instance is not to end them all.
-                let first = flight.spend(reused);
-                match copy.as_ref().filter(|copy| first && copy.is_harmless()) {
+                match copy.as_ref().filter(|copy| flight.spend(reused) && copy.is_harmless()) {
                     Some(copy) if worker.may_retry() => {
                         if !reused {
                             tries.add(serial);
@@ -161,6 +155,14 @@ struct Tries {
 }
 
 impl Tries {
+    /// With the one that was made in another way, and what is said when no other comes to more.
+    fn of(flight: &Flight) -> (Self, Refusal) {
+        let mut tries = Self::default();
+        let Some(spent) = flight.spent else { return (tries, Refusal::Unreachable) };
+        spent.not.into_iter().for_each(|serial| tries.add(serial));
+        (tries, Refusal::Broken)
+    }
+
     fn add(&mut self, serial: u64) {
         self.tried[self.count.min(TRIES_MAX - 1)] = serial;
         self.count += 1;
