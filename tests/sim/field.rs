@@ -185,6 +185,7 @@ impl Sim {
             | Heard::Noted { .. }
             | Heard::CollectRefused { .. }
             | Heard::Cut { .. }
+            | Heard::OfPort { .. }
             | Heard::Served { .. }
             | Heard::Drained { .. }
             | Heard::PullLate { .. }

@@ -156,6 +156,13 @@ async fn only_root_may_be_an_edge_and_what_it_says_must_make_sense() {
         let refused = refused.expect_err("it was not started here").to_string();
         assert!(refused.contains(why), "{refused}");
     }
+    // Somebody else does not speak for it, though he is root.
+    let before = rig.cat("edges/played/status").await;
+    for line in ["serves 99999999", "serves 1", "began 0", "drained web-0", "told lies"] {
+        let told = rig.deploy(&["write", "edges/played/ack", line]).await;
+        assert!(told.code != 0 && told.err.contains("played is another connection"), "{told:?}");
+    }
+    assert_eq!(rig.cat("edges/played/status").await, before);
     let metrics = rig.cat("metrics").await;
     let edges = |line: &&str| line.starts_with("deployfs_edges{") && line.ends_with("} 1");
     assert!(metrics.lines().any(|line| edges(&line)), "{metrics}");

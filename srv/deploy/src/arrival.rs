@@ -198,6 +198,13 @@ pub enum Heard {
         /// What it did, in words.
         text: String,
     },
+    /// An edge has something to say of the route that has this port.
+    OfPort {
+        /// The port.
+        port: u16,
+        /// What, in words.
+        text: String,
+    },
     /// Every edge that counts serves the table of that generation.
     Served {
         /// The service.

@@ -112,7 +112,12 @@ impl Edges {
             }
             Word::Told(text) => {
                 edge.heard(now);
-                heard.push(Heard::Noted { text: format!("edge {name}: {text}") });
+                let port = said::port(&text);
+                let text = format!("edge {name}: {text}");
+                heard.push(match port {
+                    Some(port) => Heard::OfPort { port, text },
+                    None => Heard::Noted { text },
+                });
             }
         }
         heard.extend(self.settle());

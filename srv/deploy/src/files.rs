@@ -6,6 +6,7 @@ mod edge;
 mod lock;
 mod open;
 mod place;
+mod readers;
 mod secret;
 
 use crate::arrival::{Arrival, Request};
@@ -27,6 +28,7 @@ use ninep::tree::Created;
 use ninep::{Answer, Error, How, NewFile, Open, Result, Stat, Tree, User};
 use nix::unistd::Group;
 use open::{Ctl, Follow, Held, InstanceCtl, Wait, Watch};
+use readers::{Readers, Speaker};
 use secret::Making;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +49,7 @@ pub struct Files {
     scratch: Arc<Scratch>,
     vault: Vault,
     making: Arc<Making>,
+    readers: Arc<Readers>,
     gid: u32,
     group: String,
 }
@@ -64,9 +67,22 @@ impl Files {
         let found = Group::from_name(group).ok().flatten();
         let (gid, group) = found.map_or((0, "root".to_string()), |g| (g.gid.as_raw(), g.name));
         let logs = Arc::new(Logs::new(link.clone(), world.clone()));
-        let (scratch, opens) = (Arc::default(), AtomicU64::new(1));
+        let (scratch, readers, opens) = (Arc::default(), Arc::default(), AtomicU64::new(1));
         let (vault, making) = (Vault::default(), Arc::default());
-        Files { world, arrivals, link, edge, opens, logs, scratch, vault, making, gid, group }
+        Files {
+            world,
+            arrivals,
+            link,
+            edge,
+            opens,
+            logs,
+            scratch,
+            vault,
+            making,
+            readers,
+            gid,
+            group,
+        }
     }
 
     /// The same, with a place where secrets are sealed.
@@ -155,11 +171,19 @@ impl Files {
         })
     }
 
-    fn open_ack(&self, at: &Place) -> Answer<Box<dyn Open>> {
+    fn open_ack(&self, at: &Place, user: &User) -> Answer<Box<dyn Open>> {
         let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
+        let (readers, edge) = (Arc::clone(&self.readers), name.to_string());
+        let speaker = Speaker { readers, edge, connection: user.connection };
+        let tables = self.world.lock().routes.follow();
         let open = self.opens.fetch_add(1, Ordering::Relaxed);
-        let (world, arrivals) = (self.world.clone(), self.arrivals.clone());
-        Answer::Now(Ok(Box::new(Ack::new(name.to_string(), open, world, arrivals))))
+        Answer::Now(Ok(Box::new(Ack::new(speaker, tables, open, self.arrivals.clone()))))
+    }
+
+    fn open_tables(&self, at: &Place, user: &User) -> Answer<Box<dyn Open>> {
+        let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
+        let reader = self.readers.begin(name, user.connection);
+        Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow(), reader))))
     }
 
     fn open_grow(&self, at: &Place) -> Answer<Box<dyn Open>> {
@@ -214,9 +238,6 @@ impl Files {
         if at.file == File::Wait {
             let name = at.service.as_deref().unwrap_or_default().to_string();
             return Answer::Now(Ok(Box::new(Wait::new(self.world.clone(), name))));
-        }
-        if at.file == File::EdgeRoutes {
-            return Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow()))));
         }
         if let Some(whose) = self.whose_log(at) {
             let logs = Arc::clone(&self.logs);
@@ -308,8 +329,9 @@ impl Tree for Files {
             Shape::Dir => Answer::Now(Err(Error::IsDir)),
             Shape::Text => self.text(at),
             Shape::Grow => self.open_grow(at),
+            Shape::Wait if at.file == File::EdgeRoutes => self.open_tables(at, user),
             Shape::Wait => self.open_wait(at),
-            Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at),
+            Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at, user),
             Shape::Ctl if at.file == File::EdgeCtl => Answer::Now(Ok(Box::new(EdgeCtl {
                 hand: open::hand(user),
                 arrivals: self.arrivals.clone(),

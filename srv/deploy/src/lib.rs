@@ -32,7 +32,7 @@ pub mod hold;
 pub mod kept;
 mod lanes;
 pub mod line;
-mod link;
+pub mod link;
 pub mod lock;
 pub mod logs;
 pub mod metrics;

@@ -238,6 +238,18 @@ pub fn conflict(
     })
 }
 
+/// Whose route has that port.
+#[must_use]
+pub fn owner(port: u16, services: &BTreeMap<String, Service>) -> Option<&str> {
+    let has = |manifest: &Arc<Manifest>| {
+        manifest
+            .routes
+            .iter()
+            .any(|route| matches!(route, Route::Tcp { port: its } if *its == port))
+    };
+    services.iter().find(|(_, service)| claimed(service).any(has)).map(|(name, _)| name.as_str())
+}
+
 /// Whether two routes begin at one place.
 fn same(one: &Route, other: &Route) -> bool {
     match (one, other) {

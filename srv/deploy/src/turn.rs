@@ -13,6 +13,7 @@ use crate::past::Failure;
 use crate::pulls::PULL_MS_MAX;
 use crate::record::{Preparing, Record};
 use crate::room::in_words;
+use crate::routes;
 use crate::secrets::{Secrets, handovers};
 use crate::show;
 use crate::volumes::Volume;
@@ -192,6 +193,10 @@ impl World {
             Heard::Noted { text } => turn.note(text),
             Heard::Cut { container, text } => match self.owner(&container) {
                 Some((service, _)) => turn.tell(service, text),
+                None => turn.note(text),
+            },
+            Heard::OfPort { port, text } => match routes::owner(port, &self.services) {
+                Some(service) => turn.tell(service, text),
                 None => turn.note(text),
             },
             Heard::CancelTold { name, told } => {

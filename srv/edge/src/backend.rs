@@ -1,11 +1,11 @@
 //! One instance that requests go to: the same one in every table that names its ID, until it
 //! has drained.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::gate::{Gate, Gated};
-use crate::metrics::Figures;
+use crate::metrics::{Figures, Reason};
 use crate::table;
 
 /// An instance as the proxy knows it.
@@ -23,7 +23,7 @@ pub(crate) struct Backend {
     pub(crate) connections: Arc<Connections>,
     /// Requests, tunnels and streams on their way to it.
     requests: Gate,
-    cut: AtomicBool,
+    cut: OnceLock<Reason>,
 }
 
 /// The connections to one backend: a gate of its own, so that it is known when all are closed.
@@ -41,18 +41,23 @@ impl Backend {
             figures: Figures::new(workers),
             connections: Arc::new(Connections(Gate::new())),
             requests: Gate::new(),
-            cut: AtomicBool::new(false),
+            cut: OnceLock::new(),
         }
     }
 
-    /// Says that what is still on its way is ended, because the drain has taken too long.
-    pub(crate) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
+    /// Says that what is still on its way is ended, and why; the first word holds.
+    pub(crate) fn cut(&self, why: Reason) {
+        self.cut.get_or_init(|| why);
     }
 
     /// Whether what is still on its way is ended.
     pub(crate) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Acquire)
+        self.cut_for().is_some()
+    }
+
+    /// Why it is, if it is.
+    pub(crate) fn cut_for(&self) -> Option<Reason> {
+        self.cut.get().copied()
     }
 }
 

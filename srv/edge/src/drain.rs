@@ -29,7 +29,7 @@ pub(crate) async fn run(shared: Arc<Shared>, gone: Arc<Backend>, limit: Duration
         }
     };
     if let Some((reason, why)) = late {
-        gone.cut();
+        gone.cut(reason);
         let count = gone.gate().count();
         shared.cuts.add(reason, count);
         shared.order(|| Order::Cut(Arc::clone(&gone)));

@@ -25,6 +25,16 @@ pub(super) fn route(args: &mut Args<'_>) -> Option<Route> {
     if !path.starts_with('/') || !visible || path.len() > ROUTE_BYTES_MAX {
         return args.wrong(format!("{} is not a path prefix; begin it with /", quoted(path)));
     }
+    // Most clients send no such path, and an edge compares paths as they come.
+    let odd = |segment: &str| matches!(segment, "" | "." | "..");
+    let segments = path.strip_suffix('/').unwrap_or(path).split('/').skip(1);
+    if let Some(segment) = segments.into_iter().find(|segment| odd(segment)) {
+        let what = if segment.is_empty() { "an empty segment" } else { segment };
+        args.warn(&format!(
+            "{} has {what}, and only requests that say it so are served by it; leave it out",
+            quoted(path)
+        ));
+    }
     // A prefix is of whole segments: /api and /api/ are one.
     let path = match path.trim_end_matches('/') {
         "" => "/".to_owned(),

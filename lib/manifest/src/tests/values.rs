@@ -252,7 +252,20 @@ fn routes_are_hosts_and_paths_or_ports() {
     check("route App.Example.com / websocket", "route app.example.com / websocket");
     check("route *.example.com /api", "route *.example.com /api");
     check("route * /api/", "route * /api");
-    check("route * //", "route * /");
+    for (path, what, is) in [
+        ("//", "an empty segment", "/"),
+        ("/a//b", "an empty segment", "/a//b"),
+        ("/a/../b", "..", "/a/../b"),
+        ("/./a", ".", "/./a"),
+        ("/a/..", "..", "/a/.."),
+    ] {
+        let warning = format!(
+            "warning: column 9: route: \"{path}\" has {what}, and only requests that say it so are \
+             served by it; leave it out\n"
+        );
+        check(&format!("route * {path}"), &format!("{warning}route * {is}"));
+    }
+    check("route * /...a/.b/", "route * /...a/.b");
     check("route tcp 5432", "route tcp 5432");
     check(
         "route a_b /",

@@ -44,6 +44,15 @@ impl Word {
     pub fn parse(line: &str) -> Result<Word, Strange> {
         read(line).ok_or_else(|| Strange(line.chars().take(200).collect()))
     }
+
+    /// The table that it says is served.
+    #[must_use]
+    pub fn table(&self) -> Option<u64> {
+        match self {
+            Word::Serves(table) | Word::Began(table) => Some(*table),
+            Word::Drained(_) | Word::Cut { .. } | Word::Told(_) => None,
+        }
+    }
 }
 
 fn read(line: &str) -> Option<Word> {
@@ -62,6 +71,11 @@ fn read(line: &str) -> Option<Word> {
         ["told", ..] => line.strip_prefix("told ").map(|text| Word::Told(plain(text))),
         _ => None,
     }
+}
+
+/// The port whose route a `told` is of: it begins with `route tcp PORT`.
+pub(super) fn port(text: &str) -> Option<u16> {
+    text.strip_prefix("route tcp ")?.split(' ').next()?.parse().ok()
 }
 
 /// Somebody else's words as a part of one line.
@@ -86,6 +100,8 @@ mod tests {
         assert_eq!(Word::parse("cut web-17 3 drain of 15s has passed"), Ok(cut));
         let told = Word::Told("certificate for a.b: no".to_string());
         assert_eq!(Word::parse("told certificate for a.b: no"), Ok(told));
+        assert_eq!(port("route tcp 5432 is not served: x"), Some(5432));
+        assert_eq!((port("route tcp x"), port("certificate for a.b: no")), (None, None));
         for line in
             ["", "told", "serves", "serves -1", "serves 1 2", "drained ", "cut web-17 x y", "hi"]
         {

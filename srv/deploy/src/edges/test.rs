@@ -47,6 +47,7 @@ fn told(heard: &Heard) -> String {
         Heard::Served { service, generation } => format!("served {service} {generation}"),
         Heard::Drained { service, id } => format!("drained {service} {id}"),
         Heard::Noted { text } | Heard::Cut { text, .. } => text.clone(),
+        Heard::OfPort { port, text } => format!("{port}: {text}"),
         other @ (Heard::Told(_)
         | Heard::NodeUp { .. }
         | Heard::Disk { .. }
@@ -151,6 +152,8 @@ fn what_an_edge_has_to_say_is_told_and_counts_as_a_sign_of_life() {
          +4000
          main told certificate for a.b cannot be obtained: no proof
          > edge main: certificate for a.b cannot be obtained: no proof
+         main told route tcp 5432 is not served: in use
+         > 5432: edge main: route tcp 5432 is not served: in use
          +4000
          main serves 8
          > served web 2"

@@ -1,12 +1,12 @@
 //! The files of an edge: its stream of tables, its `ack` and its `ctl`.
 
 use super::open::{over, taken};
+use super::readers::{Reader, Speaker};
 use crate::arrival::{Arrival, Request};
 use crate::edge::EdgeLink;
 use crate::edges::{Deed, LINE_BYTES_MAX, Word};
 use crate::lock::Hand;
 use crate::routes::Table;
-use crate::world::Shared;
 use bytes::Bytes;
 use ninep::{Answer, Error, Open};
 use std::sync::Arc;
@@ -18,7 +18,11 @@ const LINES_MAX: usize = 4_096;
 /// `routes` of an edge: the newest table at once, then a new one at every change, each followed by
 /// a line that says it is whole. Tables that a slow reader has missed are left out.
 #[derive(Debug)]
-pub(super) struct Tables(Arc<Mutex<Cursor>>);
+pub(super) struct Tables {
+    cursor: Arc<Mutex<Cursor>>,
+    /// Says who reads, for as long as this is open.
+    _reader: Reader,
+}
 
 /// Where a reader is.
 #[derive(Debug)]
@@ -31,9 +35,9 @@ struct Cursor {
 }
 
 impl Tables {
-    pub(super) fn new(tables: watch::Receiver<Table>) -> Tables {
+    pub(super) fn new(tables: watch::Receiver<Table>, reader: Reader) -> Tables {
         let cursor = Cursor { tables, given: 0, text: Bytes::new(), end: Bytes::new() };
-        Tables(Arc::new(Mutex::new(cursor)))
+        Tables { cursor: Arc::new(Mutex::new(cursor)), _reader: reader }
     }
 }
 
@@ -60,7 +64,7 @@ impl Cursor {
 
 impl Open for Tables {
     fn read(&mut self, _offset: u64, count: u32) -> Answer<Bytes> {
-        let cursor = Arc::clone(&self.0);
+        let cursor = Arc::clone(&self.cursor);
         Answer::later(async move { Ok(cursor.lock().await.next(count as usize).await) })
     }
 
@@ -74,26 +78,27 @@ impl Open for Tables {
 pub(super) struct Ack {
     /// A line that has not ended.
     rest: Vec<u8>,
-    world: Shared,
+    speaker: Speaker,
+    tables: watch::Receiver<Table>,
     deeds: mpsc::Sender<Deed>,
 }
 
 impl Ack {
     /// Opens the `ack` of that edge; `open` is this open's own number.
     pub(super) fn new(
-        edge: String,
+        speaker: Speaker,
+        tables: watch::Receiver<Table>,
         open: u64,
-        world: Shared,
         arrivals: mpsc::Sender<Arrival>,
     ) -> Ack {
         let (deeds, said) = mpsc::channel(LINES_MAX);
-        tokio::spawn(carry(edge, open, said, arrivals));
-        Ack { rest: Vec::new(), world, deeds }
+        tokio::spawn(carry(speaker.edge.clone(), open, said, arrivals));
+        Ack { rest: Vec::new(), speaker, tables, deeds }
     }
 
     fn deed(&self, word: Word) -> Deed {
         if word == Word::Began(0) {
-            return Deed::Began(self.world.lock().routes.newest().generation);
+            return Deed::Began(self.tables.borrow().generation);
         }
         Deed::Said(word)
     }
@@ -131,6 +136,9 @@ impl Open for Ack {
             Ok(words) => words,
             Err(strange) => return Answer::Now(Err(Error::invalid(strange.to_string()))),
         };
+        if let Some(why) = self.speaker.refused(&words, self.tables.borrow().generation) {
+            return Answer::Now(Err(Error::with(nix::errno::Errno::EPERM as u32, why)));
+        }
         if words.len() > self.deeds.capacity() {
             return Answer::Now(Err(Error::TooMany("lines of an ack wait")));
         }
@@ -193,7 +201,8 @@ mod tests {
     #[tokio::test]
     async fn a_reader_gets_whole_tables_each_with_its_end_and_never_an_old_one() {
         let sender = watch::Sender::new(table(7));
-        let mut tables = Tables::new(sender.subscribe());
+        let readers = Arc::<crate::files::readers::Readers>::default();
+        let mut tables = Tables::new(sender.subscribe(), readers.begin("main", 1));
         assert_eq!(read(&mut tables, 8).await, "generati");
         sender.send_replace(table(8));
         sender.send_replace(table(9));
@@ -247,7 +256,10 @@ mod tests {
     #[tokio::test]
     async fn an_ack_is_carried_in_order_from_its_open_to_its_close() {
         let (sender, mut arrivals) = mpsc::channel(1);
-        let mut ack = Ack::new("main".to_string(), 3, Shared::default(), sender);
+        let (edge, readers) = ("main".to_string(), Arc::default());
+        let speaker = Speaker { readers, edge, connection: 1 };
+        let tables = watch::Sender::new(table(9));
+        let mut ack = Ack::new(speaker, tables.subscribe(), 3, sender);
         for part in [&b"began 0\nserves 7\ndrai"[..], b"ned web-1\n", b"serves 8\n"] {
             assert!(matches!(ack.write(0, part), Answer::Now(Ok(n)) if n as usize == part.len()));
         }
@@ -262,7 +274,7 @@ mod tests {
         let drained = Word::Drained("web-1".to_string());
         let said = [Word::Serves(7), drained, Word::Serves(8)].map(Deed::Said);
         let [first, second, third] = said;
-        let want = [Deed::Opened(3), Deed::Began(0), first, second, third, Deed::Closed(3)];
+        let want = [Deed::Opened(3), Deed::Began(9), first, second, third, Deed::Closed(3)];
         assert_eq!(got, want);
     }
 }

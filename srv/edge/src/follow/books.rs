@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::timeout;
 
 use super::glance;
 use super::keep::Keep;
@@ -18,6 +19,8 @@ use crate::swap::Note;
 const CUTS_MAX: usize = 1024;
 /// Bytes of what is told in a line: less than a server takes as one.
 const TOLD_BYTES_MAX: usize = 900;
+/// How long a table that is served waits for its ports before that is said.
+const PORTS_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What is known, for whoever has to tell it.
 pub(crate) struct Books {
@@ -30,6 +33,8 @@ pub(crate) struct Books {
     changed: watch::Sender<u64>,
     /// The generation that is on disk.
     kept: watch::Sender<u64>,
+    /// The table whose ports are all listened on, or were told of.
+    settled_ports: watch::Sender<Option<u64>>,
     /// Requests of this process that were cut: lines, for newer processes.
     cut: broadcast::Sender<String>,
 }
@@ -61,7 +66,8 @@ impl Books {
     pub(crate) fn new(front: Arc<Front>, keep: Keep) -> Books {
         let (changed, kept) = (watch::Sender::new(0), watch::Sender::new(0));
         let (open, taking) = (Mutex::default(), tokio::sync::Mutex::default());
-        Books { front, keep, open, taking, changed, kept, cut: broadcast::Sender::new(CUTS_MAX) }
+        let (cut, settled_ports) = (broadcast::Sender::new(CUTS_MAX), watch::Sender::new(None));
+        Books { front, keep, open, taking, changed, kept, settled_ports, cut }
     }
 
     /// Takes what an earlier process has kept: its table when it is newer than the one that is
@@ -201,7 +207,7 @@ impl Books {
     }
 
     /// Has a line told once, by whoever speaks for the edge then.
-    fn once(&self, line: String) {
+    pub(crate) fn once(&self, line: String) {
         // Nobody newer may be there.
         let _ = self.cut.send(line.clone());
         self.cut(line);
@@ -292,6 +298,22 @@ impl Books {
     /// The ports that the table wants to be listened on.
     pub(crate) fn ports(&self) -> BTreeSet<u16> {
         self.table().as_deref().map(glance::ports).unwrap_or_default()
+    }
+
+    /// All ports of that table are listened on, or it was told why not.
+    pub(crate) fn ports_settled(&self, generation: Option<u64>) {
+        self.settled_ports.send_if_modified(|of| std::mem::replace(of, generation) != generation);
+    }
+
+    /// Waits until that is so, or for a while: who is told that a table is served has heard of
+    /// ports that are not.
+    pub(crate) async fn wait_for_ports(&self, generation: u64) {
+        if self.ports().is_empty() {
+            return;
+        }
+        let mut settled = self.settled_ports.subscribe();
+        // Too late, or never: the table is served all the same.
+        let _ = timeout(PORTS_TIME_MAX, settled.wait_for(|of| *of == Some(generation))).await;
     }
 
     /// The lines that say what this process holds, for a newer one.

@@ -115,10 +115,11 @@ impl Follow {
             Ok(()) | Err(ClientError::Refused(_)) => {}
             Err(error) => return Err(error.into()),
         }
+        // Who reads the tables is the edge: only what it says then is taken.
+        let mut stream = client.open(&format!("{place}/routes"), Mode::Read).await?;
         let mut ack = Ack { file: client.open(&format!("{place}/ack"), Mode::Write).await?, at: 0 };
         let mut changes = self.books.changes();
         ack.write(&self.books.first()).await?;
-        let mut stream = client.open(&format!("{place}/routes"), Mode::Read).await?;
         self.state.send_replace("connected".to_owned());
         *rest_ms = AGAIN_MS_MIN;
         let mut tables = Tables::default();
@@ -145,7 +146,13 @@ impl Follow {
                 // A task of its own: a table that is half taken is nobody's.
                 let taken = tokio::spawn(async move { books.take(text).await }).await;
                 match taken.map_err(|_| Lost::Strange("a table cannot be taken".to_owned()))? {
-                    Ok(generation) => ack.write(&[format!("serves {generation}")]).await?,
+                    Ok(generation) => {
+                        self.books.wait_for_ports(generation).await;
+                        let news = self.books.news();
+                        ack.write(&news.lines).await?;
+                        self.books.told(&news);
+                        ack.write(&[format!("serves {generation}")]).await?;
+                    }
                     Err(error) => tracing::warn!("a table is not taken: {error}"),
                 }
                 again = Instant::now() + KEEP_AGAIN;

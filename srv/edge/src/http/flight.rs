@@ -10,14 +10,14 @@ use hyper::StatusCode;
 
 use super::answer::Refusal;
 use super::body::Progress;
-use super::head::{Begun, Peer};
+use super::head::{Begun, Peer, Spent};
 use super::lent::Lent;
 use super::shares::Stream;
 use super::streams;
 use crate::backend::Backend;
 use crate::gate::Claim;
 use crate::metrics::{Class, Reason, Want};
-use crate::worker::{Line, View, Worker};
+use crate::worker::{Ended, Line, View, Worker};
 
 /// From the head of a request to the end of its answer.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Flight {
     pub(crate) upload: Option<Rc<Progress>>,
     /// It was begun before in another way, which has failed.
     pub(crate) again: bool,
+    /// It was sent before, and is not sent a third time.
+    pub(crate) spent: Option<Spent>,
     /// Since when an answer is waited for, from whomever.
     asked: Option<Instant>,
     /// The connection it uses, to be given back.
@@ -45,6 +47,8 @@ pub(crate) struct Flight {
     /// Nobody looks after it from time to time: it needs a timer of its own.
     pub(crate) alone: bool,
     status: Option<StatusCode>,
+    /// Why it was ended early, if it was.
+    early: Option<Reason>,
     sent_bytes: u64,
     line: Option<Box<Line>>,
     ended: bool,
@@ -74,11 +78,13 @@ impl Flight {
             served: None,
             upload: None,
             again: false,
+            spent: None,
             asked: None,
             lent: None,
             stream: None,
             alone: true,
             status: None,
+            early: None,
             sent_bytes: 0,
             line,
             ended: false,
@@ -108,12 +114,19 @@ impl Flight {
 
     /// It was begun before in another way.
     pub(crate) fn follows(&mut self, before: Begun) {
-        (self.again, self.asked) = (true, before.asked);
+        (self.again, self.asked, self.spent) = (true, before.asked, before.spent);
     }
 
     /// An answer is waited for from now on, or has been for a while: since when.
     pub(crate) fn ask(&mut self, now: Instant) -> Instant {
         *self.asked.get_or_insert(now)
+    }
+
+    /// It was sent, and broken off without an answer, on a connection that had served before or
+    /// not. Says whether it may be sent once more, as far as that goes.
+    pub(crate) fn spend(&mut self, reused: bool) -> bool {
+        let not = self.claim.as_deref().filter(|_| !reused).map(|it| it.serial);
+        self.spent.replace(Spent { not }).is_none()
     }
 
     /// It goes elsewhere.
@@ -203,7 +216,8 @@ impl Flight {
         self.view.live.routes[self.route].figures.leave(self.worker.number);
         self.worker.shared.flights.end(self.worker.number);
         self.peer.end(Instant::now());
-        self.peer.begun.set(Some(Begun { at: self.began, asked: self.asked }));
+        let (at, asked, spent) = (self.began, self.asked, self.spent);
+        self.peer.begun.set(Some(Begun { at, asked, spent }));
         self.ended = true;
     }
 
@@ -219,8 +233,9 @@ impl Flight {
 
     /// The edge itself answers.
     pub(crate) fn refused(&mut self, refusal: Refusal) {
-        if let Some(why) = refusal.cuts() {
-            self.cut(why);
+        match refusal.cuts() {
+            Some(why) => self.cut(why),
+            None => self.early = self.cut_for(),
         }
         self.status = Some(refusal.status());
         self.end(refusal.class());
@@ -242,10 +257,17 @@ impl Flight {
     }
 
     /// It is ended early. What the drain has cut, it has counted.
-    fn cut(&self, why: Reason) {
-        if !self.backend().is_some_and(Backend::is_cut) {
+    fn cut(&mut self, why: Reason) {
+        let drained = self.cut_for();
+        self.early = Some(drained.unwrap_or(why));
+        if drained.is_none() {
             self.worker.shared.cuts.add(why, 1);
         }
+    }
+
+    /// Why all that is on its way to its instance is ended, if it is.
+    fn cut_for(&self) -> Option<Reason> {
+        self.backend().and_then(Backend::cut_for)
     }
 
     fn end(&mut self, class: Class) {
@@ -266,7 +288,8 @@ impl Flight {
         if let Some(line) = self.line.take() {
             let service = &self.view.live.routes[self.route].service;
             let backend = claim.as_deref().or(self.served.as_ref()).map(|backend| &**backend);
-            self.worker.log(&line, service, backend, self.status, self.sent_bytes, took);
+            let ended = Ended { status: self.status, early: self.early, took };
+            self.worker.log(&line, service, backend, ended, self.sent_bytes);
         }
         // The last: whoever sees this end finds all of it counted.
         (self.lent, self.stream) = (None, None);
@@ -287,6 +310,7 @@ impl Drop for Flight {
         if !self.ended && (self.peer.late.get() || streams::is_stalled()) {
             self.cut(Reason::Stall);
         }
+        self.early = self.early.or(self.cut_for());
         self.end(Class::Gone);
     }
 }

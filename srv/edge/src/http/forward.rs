@@ -24,7 +24,7 @@ use super::tunnel;
 use crate::backend::Backend;
 use crate::gate::Claim;
 use crate::metrics::Class;
-use crate::worker::{Line, Worker};
+use crate::worker::{Ended, Line, Worker};
 
 /// Tries of one request, all together.
 const SENDS_MAX: usize = TRIES_MAX + 1;
@@ -68,7 +68,9 @@ pub(crate) async fn forward(
     let mut flight = Flight::begin(&worker, &peer, view, route, began, line);
     flight.alone = alone;
     begun.into_iter().for_each(|begun| flight.follows(begun));
-    let request = Request::from_parts(head, Upload::of(body));
+    let body = Upload::of(body);
+    outgoing::frame(&mut head, &body, http2);
+    let request = Request::from_parts(head, body);
     flight.upload = request.body().progress();
     fly(&worker, flight, &name, request, http2, switch).await
 }
@@ -83,9 +85,8 @@ async fn fly(
     switch: Option<Switch>,
 ) -> Response<Download> {
     let copy = Copy::of(&request, &worker.spare, http2);
-    let mut tries = Tries::default();
+    let (mut tries, mut why) = Tries::of(&flight);
     let (mut fresh, mut refused) = (false, false);
-    let mut why = Refusal::Unreachable;
     for _ in 0..SENDS_MAX {
         let path = request.uri().path();
         let claim = match claim(worker, &mut flight, name, path, &tries.tried).await {
@@ -129,7 +130,8 @@ async fn fly(
             }
             Sent::Broken | Sent::Refused => {
                 why = Refusal::Broken;
-                match copy.as_ref().filter(|copy| copy.is_harmless()) {
+                // What ends one instance is not to end them all.
+                match copy.as_ref().filter(|copy| flight.spend(reused) && copy.is_harmless()) {
                     Some(copy) if worker.may_retry() => {
                         if !reused {
                             tries.add(serial);
@@ -153,6 +155,14 @@ struct Tries {
 }
 
 impl Tries {
+    /// With the one that was made in another way, and what is said when no other comes to more.
+    fn of(flight: &Flight) -> (Self, Refusal) {
+        let mut tries = Self::default();
+        let Some(spent) = flight.spent else { return (tries, Refusal::Unreachable) };
+        spent.not.into_iter().for_each(|serial| tries.add(serial));
+        (tries, Refusal::Broken)
+    }
+
     fn add(&mut self, serial: u64) {
         self.tried[self.count.min(TRIES_MAX - 1)] = serial;
         self.count += 1;
@@ -335,7 +345,8 @@ fn logged(
 ) -> Response<Download> {
     if worker.shared.access.is_kept() {
         let line = Line::of(peer.ip, head).with(&head.headers);
-        worker.log(&line, "-", None, Some(answer.status()), 0, began.elapsed());
+        let (status, took) = (Some(answer.status()), began.elapsed());
+        worker.log(&line, "-", None, Ended { status, early: None, took }, 0);
     }
     answer
 }

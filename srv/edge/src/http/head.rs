@@ -134,6 +134,17 @@ pub(crate) struct Begun {
     pub(crate) at: Instant,
     /// Since when an answer is waited for, if it was sent to anybody.
     pub(crate) asked: Option<Instant>,
+    /// How it was sent out whole, and came to nothing.
+    pub(crate) spent: Option<Spent>,
+}
+
+/// A request that was sent, and whose instance broke off without an answer: it may have done what
+/// it was asked, and may have ended of it. It is sent once more at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent {
+    /// The instance that is not asked again, by its serial; none where the connection had served
+    /// before, for it may have been closing it just then.
+    pub(crate) not: Option<u64>,
 }
 
 /// How a user reaches the edge.
@@ -201,14 +212,46 @@ pub(super) fn is_claim(name: &str) -> bool {
     }
 }
 
+/// Bytes of the longest name that [`is_double`] looks for, apart from the open-ended ones.
+const DOUBLE_BYTES_MAX: usize = 19;
+
+/// Whether this field is read as another by programs that take `_` and `-` for the same, as CGI
+/// and WSGI do (RFC 3875, section 4.1.18): one that the edge sets or takes out. Nobody else says
+/// those, and nobody who is trusted writes them so.
+pub(super) fn is_double(name: &str) -> bool {
+    if !name.bytes().any(|byte| byte == b'_') {
+        return false;
+    }
+    let mut plain = [0; DOUBLE_BYTES_MAX];
+    let len = name.len().min(DOUBLE_BYTES_MAX);
+    for (to, byte) in plain.iter_mut().zip(name.bytes()) {
+        *to = if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    }
+    let Ok(plain) = str::from_utf8(&plain[..len]) else { return false };
+    is_claim(plain) || (len == name.len() && DOUBLED.contains(&plain))
+}
+
+/// What the edge sets or takes out beside what says for whom a request is made, and has a `-`.
+const DOUBLED: [&str; 8] = [
+    "keep-alive",
+    "x-request-id",
+    "content-length",
+    "http2-settings",
+    "proxy-connection",
+    "transfer-encoding",
+    "proxy-authenticate",
+    "proxy-authorization",
+];
+
 /// Says for whom the request is made. What the user says of himself is replaced or taken away,
 /// unless he is trusted; then it is kept and, for addresses, added to.
 pub(crate) fn forwarded(head: &mut Parts, peer: &Peer) {
     let (headers, trusted) = (&mut head.headers, peer.trusted);
-    if !trusted && headers.keys().any(|name| is_claim(name.as_str())) {
-        let claims = headers.keys().filter(|name| is_claim(name.as_str()));
-        let claims: Vec<HeaderName> = claims.cloned().collect();
-        claims.iter().for_each(|name| _ = headers.remove(name));
+    let goes =
+        |name: &&HeaderName| is_double(name.as_str()) || (!trusted && is_claim(name.as_str()));
+    if headers.keys().any(|name| goes(&name)) {
+        let going: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
+        going.iter().for_each(|name| _ = headers.remove(name));
     }
     let before = headers.get(X_FORWARDED_FOR).filter(|_| trusted);
     let for_whom = match before.and_then(|value| value.to_str().ok()) {

@@ -25,7 +25,9 @@ impl Name {
         let (name, port) = text.split_at(end);
         let port = port.strip_prefix(':').unwrap_or(port);
         let name = name.strip_suffix('.').unwrap_or(name);
-        let fine = port.bytes().all(|c| c.is_ascii_digit()) && name.len() <= NAME_BYTES_MAX;
+        let digits = port.bytes().all(|c| c.is_ascii_digit());
+        let is_port = digits && (port.is_empty() || port.parse::<u16>().is_ok());
+        let fine = is_port && name.len() <= NAME_BYTES_MAX;
         let plain = |c: u8| c.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=[:]".contains(&c);
         if !fine || !name.bytes().all(plain) {
             return None;
@@ -90,6 +92,10 @@ mod tests {
             / a|a > more than one Host
             / - > no Host
             / a:b > Host is no name
+            / a:65535 > a
+            / a:00080 > a
+            / a:65536 > Host is no name
+            http://a:99999/x - > Host is no name
             / a/b > Host is no name
             / a@b > Host is no name
             / a,b > a,b";

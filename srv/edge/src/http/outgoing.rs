@@ -2,12 +2,16 @@
 
 use std::rc::Rc;
 
-use hyper::header::{CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, UPGRADE};
+use hyper::body::Body as _;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
 use hyper::http::request::Parts;
 use hyper::http::uri::{PathAndQuery, Scheme as UriScheme};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Uri, Version};
 
+use super::body::Upload;
 use super::head::{self, Peer};
 use crate::table::Options;
 use crate::worker::Worker;
@@ -59,6 +63,16 @@ pub(crate) fn prepare(
     }
     head.version = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
     switch
+}
+
+/// Says in one way how a body ends whose length is not known. Left to itself, the client sends none
+/// with a method that hardly ever has one, as GET.
+pub(crate) fn frame(head: &mut Parts, body: &Upload, http2: bool) {
+    let unknown = !body.is_end_stream() && body.size_hint().exact().is_none();
+    if unknown && !http2 {
+        head.headers.remove(CONTENT_LENGTH);
+        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 fn switch(head: &mut Parts, options: &Options) -> Option<Switch> {

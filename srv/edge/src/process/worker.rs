@@ -8,7 +8,7 @@ mod given;
 mod going;
 mod ports;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
@@ -113,6 +113,8 @@ struct Worker {
     changes: watch::Receiver<u64>,
     /// The routes' ports that were asked for.
     ports: BTreeSet<u16>,
+    /// Those that are not there, and why, as it was told.
+    missing: BTreeMap<u16, String>,
     /// The table of which they are.
     synced: Option<u64>,
     /// Where new edges ask when nobody else answers them.
@@ -165,6 +167,7 @@ impl Worker {
             connected,
             changes,
             ports: BTreeSet::new(),
+            missing: BTreeMap::new(),
             synced: None,
             door: None,
             steps,

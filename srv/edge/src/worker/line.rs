@@ -2,7 +2,8 @@
 //!
 //! Combined format, then what a deployment wants to know: host, service, instance, version,
 //! seconds from the request's head to the end of its answer, seconds until its instance had begun
-//! to answer, request ID. A field that there is not is `-`.
+//! to answer, request ID, and why it was ended early, as the figures call that. A field that there
+//! is not is `-`.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use hyper::{HeaderMap, StatusCode};
 
 use crate::access::Access;
 use crate::backend::Backend;
+use crate::metrics::Reason;
 
 /// How long a line waits for more at most.
 pub(super) const FLUSHED_AFTER: Duration = Duration::from_millis(200);
@@ -91,6 +93,17 @@ impl Line {
     }
 }
 
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// As its answer says; none went out to a user who went away.
+    pub(crate) status: Option<StatusCode>,
+    /// Why before its time, if it was.
+    pub(crate) early: Option<Reason>,
+    /// After how long.
+    pub(crate) took: Duration,
+}
+
 /// Lines that were not handed over yet.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
@@ -100,15 +113,13 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Adds a line; true when it is the first, and somebody should hand it over after a while.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn add(
         &mut self,
         line: &Line,
         service: &str,
         backend: Option<&Backend>,
-        status: Option<StatusCode>,
+        Ended { status, early, took }: Ended,
         bytes: u64,
-        took: Duration,
         to: &Access,
     ) -> bool {
         let first = self.text.is_empty();
@@ -129,7 +140,7 @@ impl Lines {
             None => write!(out, "- "),
         };
         bare(out, value(&line.id), ID_BYTES_MAX);
-        out.push('\n');
+        let _ = writeln!(out, " {}", early.map_or("-", Reason::word));
         self.lines += 1;
         if self.text.len() >= BATCH_BYTES {
             self.flush(to);
@@ -265,7 +276,8 @@ mod tests {
         };
         let (mut lines, to) = (Lines::default(), Access::none());
         let took = Duration::from_secs(100_000);
-        lines.add(&line, &"s".repeat(253), None, None, u64::MAX, took, &to);
+        let ended = Ended { status: None, early: Some(Reason::Instance), took };
+        lines.add(&line, &"s".repeat(253), None, ended, u64::MAX, &to);
         assert!(lines.text.len() <= crate::access::PIECE_BYTES - 128, "{}", lines.text.len());
     }
 }

@@ -13,7 +13,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
@@ -25,7 +24,7 @@ use crate::swap::Shared;
 
 use serial::Serial;
 
-pub(crate) use line::Line;
+pub(crate) use line::{Ended, Line};
 pub(crate) use start::start;
 
 /// How long an instance that could not be reached is asked only when no other is there.
@@ -166,12 +165,11 @@ impl Worker {
         line: &Line,
         service: &str,
         backend: Option<&Backend>,
-        status: Option<StatusCode>,
+        ended: Ended,
         bytes: u64,
-        took: Duration,
     ) {
         let mut lines = self.lines.borrow_mut();
-        if lines.add(line, service, backend, status, bytes, took, &self.shared.access) {
+        if lines.add(line, service, backend, ended, bytes, &self.shared.access) {
             let worker = Rc::clone(self);
             spawn_local(async move {
                 tokio::time::sleep(line::FLUSHED_AFTER).await;

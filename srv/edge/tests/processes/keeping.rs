@@ -293,6 +293,8 @@ fn a_port() {
     say();
     let _next = trial.start();
     say();
+    let counted = format!("db tcp {port} requests=");
+    trial.wait_value("route", |values| values.iter().any(|line| line.starts_with(&counted)));
     assert_eq!(trial.values("missing"), Vec::<String>::new());
     server.publish(2, &[]);
     server.wait_for(0, "serves 2");
@@ -315,6 +317,10 @@ fn a_taken_route() {
     server.publish(1, &lines);
     let missing = format!("tcp {}: Address already in use (os error 98)", at.port());
     trial.wait_value("missing", |values| values == [missing.clone()]);
+    // Whoever hears that the table is served has heard of this before.
+    let why = "Address already in use (os error 98)";
+    let told = server.wait_for(0, &format!("told route tcp {} is not served: {why}", at.port()));
+    assert!(server.wait_for(0, "serves 1") > told, "{:?}", server.said());
     drop(taken);
     server.publish(2, &lines);
     trial.wait_value("tcp", |values| values == [at.to_string()]);

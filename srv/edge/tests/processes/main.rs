@@ -54,8 +54,10 @@ fn main() {
     let chosen: Vec<&trial::Case> = all.iter().filter(|(name, _)| wanted(name)).collect();
     let slow = [stalls::ALL, streams::BESIDE].concat();
     let beside: Vec<&trial::Case> = slow.iter().filter(|(name, _)| wanted(name)).collect();
-    let none = chosen.is_empty() && beside.is_empty();
-    assert!(!none, "no case has {:?} in its name", part.unwrap_or_default());
+    if chosen.is_empty() && beside.is_empty() {
+        // The word may be for the tests of another target of this crate.
+        println!("no case has {:?} in its name", part.unwrap_or_default());
+    }
     // Who waits for a minute lets the others go on meanwhile.
     thread::scope(|scope| {
         let beside: Vec<_> = beside.iter().map(|case| scope.spawn(|| fails(case))).collect();

@@ -47,6 +47,7 @@ async fn a_host_of_the_table_gets_a_certificate_and_its_users_are_sent_there() {
     edge.has("new.example").await;
     let seen = edge.authority.seen();
     assert_eq!((seen.accounts, seen.orders, seen.faults), (1, 2, 0), "the account is the same");
+    edge.stop().await;
 }
 
 /// What is told next to whoever follows the events.
@@ -69,6 +70,7 @@ async fn a_failure_is_told_once_however_often_it_is_tried_and_so_is_the_certific
     let begins = "certificate for shop.example obtained, valid until 2";
     assert!(got.starts_with(begins), "{got}");
     assert_eq!(edge.authority.seen().orders, 4);
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -88,6 +90,7 @@ async fn a_host_of_which_there_is_a_certificate_is_not_ordered_for() {
         stranger.to_string().contains("certificate"),
         "what people put there serves: {stranger}"
     );
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -116,6 +119,7 @@ async fn only_tokens_that_were_asked_for_are_answered_and_before_every_route() {
     edge.authority.behave(|ways| ways.holds = false);
     edge.has("shop.example").await;
     assert_eq!(ask("shop.example", "GET", &token).await.body, "hello from a", "it is over");
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -129,6 +133,7 @@ async fn a_proof_that_is_refused_is_told_and_tried_again_later() {
     let seen = edge.authority.seen();
     assert_eq!((seen.orders, seen.issued, seen.at_once), (3, 1, 1), "{seen:?}");
     assert!(!edge.status().contains("last_error"), "{}", edge.status());
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -142,6 +147,7 @@ async fn an_order_that_ends_without_a_word_makes_only_its_own_host_rest() {
         .await;
     assert!(!status.contains("acme_wrong"), "{status}");
     assert_eq!((edge.authority.seen().orders, edge.authority.seen().issued), (2, 1));
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -161,6 +167,7 @@ async fn an_account_that_the_authority_forgets_is_replaced_once_for_all_hosts() 
         assert!(!edge.status().contains("acme_wrong"), "{}", edge.status());
         assert!(edge.file("account.old").exists());
     }
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -189,6 +196,7 @@ async fn a_failure_is_not_repeated_by_a_restart_nor_is_an_order_that_was_under_w
     let line = "acme_host=new.example failures=1 again=";
     edge.until(line, |status| status.contains(line)).await;
     assert_eq!(edge.authority.seen().orders, 2);
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -204,6 +212,7 @@ async fn a_host_that_goes_from_the_table_is_not_renewed_and_swept_when_it_has_ex
     let swept = || !edge.file("old.example.pem").exists();
     edge.until("no old one", |_| swept()).await;
     assert!(edge.file("shop.example.pem").exists());
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -216,6 +225,7 @@ async fn many_hosts_are_ordered_for_one_order_a_host_and_few_at_once() {
     edge.until("all", |status| status.matches(" until=").count() == 20).await;
     let seen = edge.authority.seen();
     assert_eq!((seen.orders, seen.at_once, seen.accounts, seen.faults), (20, 1, 1, 0));
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -227,4 +237,5 @@ async fn where_nothing_can_be_kept_nothing_is_asked_for() {
     edge.until("a reason", |status| status.contains("acme_wrong=certificates cannot be kept"))
         .await;
     assert_eq!(edge.authority.seen().connections, 0);
+    edge.stop().await;
 }

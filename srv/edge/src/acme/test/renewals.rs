@@ -49,4 +49,5 @@ async fn a_renewal_under_load_loses_nothing_and_what_is_open_goes_on() {
     assert_eq!((seen.at_once, seen.faults, seen.accounts), (1, 0, 1), "{seen:?}");
     edge.instance.go.add_permits(1);
     assert_eq!(soon("the long one", long).await.unwrap(), (200, "waited at a".to_owned()));
+    edge.stop().await;
 }

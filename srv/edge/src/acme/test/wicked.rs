@@ -47,6 +47,7 @@ async fn an_authority_that_goes_bad_in_the_middle_is_left_and_found_again() {
     edge.authority.behave(|ways| (ways.wicked, ways.holds) = (None, false));
     edge.has("shop.example").await;
     assert!(!edge.status().contains("acme_wrong"), "{}", edge.status());
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -65,6 +66,7 @@ async fn who_is_not_vouched_for_is_told_nothing() {
     edge.order(QUICK);
     let line = "--acme-ca /nowhere: No such file";
     edge.until(line, |status| status.contains(line)).await;
+    edge.stop().await;
 }
 
 #[tokio::test]
@@ -76,4 +78,5 @@ async fn an_authority_that_is_not_there_holds_nobody_up() {
     edge.until(line, |status| status.contains(line)).await;
     let answer = edge.rig.ask("GET / HTTP/1.1\nHost: shop.example\n\n").await;
     assert_eq!(answer.status, 200);
+    edge.stop().await;
 }

@@ -8,7 +8,7 @@ use httparse::{Header, Request, Status};
 use hyper::header::HeaderValue;
 
 use super::FIELDS_MAX;
-use crate::http::head::{Peer, is_claim, is_id};
+use crate::http::head::{Peer, is_claim, is_double, is_id};
 use crate::http::host::Name;
 use crate::http::scan;
 
@@ -59,6 +59,7 @@ pub(super) fn read(
             Kind::Connection if field.value.eq_ignore_ascii_case(b"keep-alive") => continue,
             // One that is to be believed is a matter for who reads it.
             Kind::Claim if !peer.trusted => continue,
+            Kind::Double => continue,
             Kind::Any => {}
             Kind::Host | Kind::Id | Kind::Cookie | Kind::Connection | Kind::Claim | Kind::Odd => {
                 return None;
@@ -104,6 +105,8 @@ enum Kind {
     Id,
     /// Who the user says he is.
     Claim,
+    /// One that is read as a field of the edge's own.
+    Double,
     /// Something that makes a request other than plain.
     Odd,
 }
@@ -119,6 +122,7 @@ impl Kind {
             12 if is("x-request-id") => Self::Id,
             2 | 6 | 7 | 10 | 14 | 16 | 17 | 18 | 19 if odd(ODD) => Self::Odd,
             9 | 12.. if is_claim(name) => Self::Claim,
+            9.. if is_double(name) => Self::Double,
             _ => Self::Any,
         }
     }

@@ -335,11 +335,12 @@ async fn a_request_that_goes_over_to_the_long_way_is_no_longer_on_its_way_in_the
     assert_eq!(flights::written(&file).expect("a count"), 0);
 }
 
-/// An instance that closes its first connection when it has been asked for so long, and says
-/// nothing on any other.
+/// One that closes its first connection when it has been asked for so long, and says nothing on
+/// any other; as two instances.
 async fn sulky(breaks: Duration) -> (String, AbortHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-    let line = format!("0/a/v={}", listener.local_addr().expect("its address"));
+    let address = listener.local_addr().expect("its address");
+    let line = format!("0/a/v={address} 1/b/v={address}");
     let work = tokio::spawn(async move {
         let (mut first, _) = listener.accept().await.expect("a connection");
         first.read_u8().await.expect("a request");

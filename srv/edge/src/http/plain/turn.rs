@@ -65,16 +65,16 @@ where
     let line = worker.shared.access.is_kept().then(|| line(user)).flatten();
     let mut flight = Flight::begin(worker, peer, view, route, began, line);
     flight.to(claim);
-    let wire = match pool.rested_wire(limits, began) {
-        Some(wire) => Ok(wire),
-        None => pool.wire(limits).await,
+    let (wire, reused) = match pool.rested_wire(limits, began) {
+        Some(wire) => (Ok(wire), true),
+        None => (pool.wire(limits).await, false),
     };
     let Ok(wire) = wire else {
         worker.doubt(&pool);
         flight.withdraw();
         return Turn::Other;
     };
-    fly(worker, user, &ask, flight, wire, &pool).await
+    fly(worker, user, &ask, flight, (wire, reused), &pool).await
 }
 
 /// The route of a request; none when somebody else has to look for it.
@@ -90,13 +90,14 @@ fn route<S>(worker: &Worker, view: &View, user: &User<'_, S>, ask: &Ask) -> Opti
     (!elsewhere && !view.live.routes[route].options.h2).then_some(route)
 }
 
-/// From the request, whose head is to be written, to the end of the answer.
+/// From the request, whose head is to be written, to the end of the answer; on a connection that
+/// has served before or not.
 async fn fly<S>(
     worker: &Rc<Worker>,
     user: &mut User<'_, S>,
     ask: &Ask,
     mut flight: Flight,
-    mut wire: Wire,
+    (mut wire, reused): (Wire, bool),
     pool: &Pool,
 ) -> Turn
 where
@@ -122,6 +123,7 @@ where
         Heard::Broken if is_cut(&flight) => Refusal::Cut,
         // A plain request does no harm twice.
         Heard::Broken if worker.may_retry() => {
+            flight.spend(reused);
             flight.withdraw();
             return Turn::Other;
         }

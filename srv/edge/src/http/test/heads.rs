@@ -51,6 +51,11 @@ async fn nothing_that_a_user_claims_to_be_comes_to_an_instance_in_either_way() {
         "X-Forwarded-For: 6.6.6.6\nX-Forwarded-For: 7.7.7.7",
         "X-Forwarded-Host: evil\nX-Forwarded-Port: 443\nX-Forwarded-Proto: https",
         "X-Forwarded-Server: evil\nX-Forwarded-Prefix: /evil\nX-FORWARDED-SSL: on",
+        // Some programs read these as the ones above.
+        "X_Forwarded_For: 6.6.6.6\nX-Forwarded_For: 6.6.6.6\nx_forwarded-for: 6.6.6.6",
+        "X_REAL_IP: 6.6.6.6\nX_Forwarded_Anything: evil\nX_Request-Id: 1",
+        "Keep_Alive: 1\nContent_Length: 3\nTransfer_Encoding: chunked\nProxy_Authorization: x",
+        "X-Forwarded_Something-Much-Longer-Than-Any: evil\nProxy_Connection: x",
     ] {
         // The second is no plain request.
         for way in ["", "Keep-Alive: 1\n"] {
@@ -78,6 +83,9 @@ async fn a_proxy_in_front_is_believed_when_it_is_trusted() {
     assert!(head.contains("x-forwarded-for: 6.6.6.6, 127.0.0.1\n"), "{head}");
     assert!(head.contains("x-forwarded-proto: https\n"), "{head}");
     assert!(head.contains("x-real-ip: 127.0.0.1\n"), "{head}");
+    let head = seen(&rig, "X_Real_IP: 6.6.6.6\nX_My_Own: 1\nX_Request_Id_2: 1\n").await;
+    assert!(!head.contains("6.6.6.6"), "nobody who is trusted writes it so: {head}");
+    assert!(head.contains("x_my_own: 1\n") && head.contains("x_request_id_2: 1\n"), "{head}");
     let head = seen(&rig, "X-Real-IP: 6.6.6.6\nX-Forwarded-Port: 443\n").await;
     assert!(head.contains("x-real-ip: 6.6.6.6\n"), "{head}");
     assert!(head.contains("x-forwarded-port: 443\n"), "{head}");

@@ -63,9 +63,39 @@ async fn every_request_has_a_line_that_says_who_asked_what_and_who_answered() {
     assert_eq!(before, "127.0.0.1 - -");
     let wanted =
         "\"GET /y?q=1 HTTP/1.1\" 200 17 \"http://x/\" \"curl \\\"8\\\"\" shop web web-17 v1 0.0";
-    assert!(rest.starts_with(wanted) && rest.ends_with(" id-1"), "{rest}");
+    assert!(rest.starts_with(wanted) && rest.ends_with(" id-1 -"), "{rest}");
     let wanted = "\"GET / HTTP/1.1\" 404 0 \"-\" \"-\" other - - - 0.0";
     assert!(lines[1].contains(wanted), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn a_line_says_what_ended_an_answer_before_its_time() {
+    let (paper, mut written) = mpsc::unbounded_channel();
+    let log = Access::to(Paper(paper)).expect("a log");
+    let limits = Limits { workers: 1, ..Limits::default() };
+    let (mut rig, a) = (Rig::with(limits, log).await, Instance::new("a").await);
+    let mut line = async || soon("a line", written.recv()).await.expect("a line");
+    rig.table(&format!("* / w websocket,drain=50 {}", a.line()));
+    // The short way, the long way, and a tunnel.
+    let (fields, upgrade) = ("Keep-Alive: 1\n", "Connection: Upgrade\nUpgrade: websocket\n");
+    for (path, fields) in [("/chunks", ""), ("/chunks", fields), ("/ws", upgrade)] {
+        rig.table(&format!("* / w websocket,drain=50 {}", a.line()));
+        let mut user = rig.user().await;
+        user.send(&format!("GET {path} HTTP/1.1\nHost: a\n{fields}\n")).await;
+        user.until("\r\n\r\n").await;
+        rig.table("* / w -");
+        user.rest().await;
+        let got = line().await;
+        assert!(got.ends_with(" drain\n"), "{path}: {got}");
+    }
+    rig.table(&format!("* / w - {}", a.line()));
+    let mut user = rig.user().await;
+    user.send("GET /chunks HTTP/1.1\nHost: a\n\n").await;
+    user.until("\r\n\r\n").await;
+    a.hang_up();
+    user.rest().await;
+    let got = line().await;
+    assert!(got.contains("\" 200 0 ") && got.ends_with(" instance\n"), "{got}");
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! What a request and its answer look like on the way.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::Request;
+use hyper::body::Frame;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::rig::{Instance, Rig, soon};
 use crate::access::Access;
@@ -65,6 +67,57 @@ async fn a_body_of_unknown_length_passes_in_chunks_both_ways() {
     user.until("0\r\n\r\n").await;
     user.send("GET / HTTP/1.1\nHost: a\n\n").await;
     assert_eq!(user.answer().await.body, "hello from a");
+}
+
+/// The head and the body of one request, in chunks, as an instance gets them; then the connection
+/// ends.
+async fn whole(listener: &TcpListener) -> String {
+    let (mut stream, _) = soon("a connection", listener.accept()).await.expect("a connection");
+    let mut got = Vec::new();
+    while !got.ends_with(b"\r\n0\r\n\r\n") {
+        let more = soon("a body in chunks", stream.read_buf(&mut got)).await.expect("more");
+        assert!(more > 0, "no body came: {}", String::from_utf8_lossy(&got));
+    }
+    let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+    stream.write_all(answer).await.expect("answers");
+    String::from_utf8(got).expect("text")
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_passes_whatever_the_method_and_says_once_how_it_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let mut rig = Rig::new().await;
+    rig.table(&format!("* / a - 0/a/v={}", listener.local_addr().expect("its address")));
+    let stream = TcpStream::connect(rig.address).await.expect("connects");
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.expect("a handshake");
+    let driver = tokio::spawn(connection);
+    let check = |got: String, method: &str| {
+        let (head, body) = got.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with(&format!("{method} /count HTTP/1.1")), "{got}");
+        assert_eq!(head.matches("transfer-encoding: chunked").count(), 1, "{got}");
+        assert!(!head.contains("content-length"), "{got}");
+        assert_eq!(body, "6\r\nhello\n\r\n0\r\n\r\n", "{got}");
+    };
+    for method in ["GET", "HEAD", "OPTIONS", "POST", "DELETE", "PROPFIND"] {
+        let mut user = rig.user().await;
+        let head = format!("{method} /count HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n");
+        user.raw(
+            format!("{head}6\nhello+\n0\n\n").replace('\n', "\r\n").replace('+', "\n").as_bytes(),
+        )
+        .await;
+        check(whole(&listener).await, method);
+        assert_eq!(user.answer().await.status, 204);
+        // As a stream, whose length nobody knows before its end.
+        let hello = Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(b"hello\n")));
+        let body = StreamBody::new(futures_util::stream::iter([hello]));
+        let request = Request::builder().method(method).uri("http://a/count").body(body);
+        let answer = sender.send_request(request.expect("a request"));
+        let (got, answer) = tokio::join!(whole(&listener), soon("an answer", answer));
+        check(got, method);
+        assert_eq!(answer.expect("an answer").status(), 204);
+    }
+    driver.abort();
 }
 
 #[tokio::test]

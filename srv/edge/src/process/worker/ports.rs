@@ -1,5 +1,7 @@
 //! The ports of routes: listened on where a table wants it, and nowhere else.
 
+use std::collections::BTreeMap;
+
 use super::Worker;
 use crate::process::crew::told;
 use crate::process::sockets::Place;
@@ -17,6 +19,25 @@ impl Worker {
             // No route wants it any more.
             Some(port) => self.close_port(port).await,
             None => {}
+        }
+        self.settle_ports();
+    }
+
+    /// Tells of routes whose ports cannot be listened on, each once for each reason, and then that
+    /// all ports of the table are there or not.
+    fn settle_ports(&mut self) {
+        let why = |port: &u16| self.sockets.why(&Place::Tcp(*port)).map(str::to_owned);
+        let missing: BTreeMap<u16, String> =
+            self.ports.iter().filter_map(|port| Some((*port, why(port)?))).collect();
+        for (port, why) in &missing {
+            if self.missing.get(port) != Some(why) {
+                self.books.once(format!("told route tcp {port} is not served: {why}"));
+            }
+        }
+        self.missing = missing;
+        let there = |port: &u16| self.sockets.get(&Place::Tcp(*port)).is_some();
+        if self.ports.iter().all(|port| there(port) || self.missing.contains_key(port)) {
+            self.books.ports_settled(self.synced);
         }
     }
 
@@ -59,5 +80,6 @@ impl Worker {
                 self.serve_port(*port);
             }
         }
+        self.settle_ports();
     }
 }
