@@ -25,6 +25,7 @@ mod refusals;
 mod registry;
 mod rig;
 mod steady;
+mod tasks;
 mod told;
 mod traces;
 mod verify;

@@ -118,12 +118,12 @@ fn host(below: Option<&Path>, dir: &Path) -> Result<OwnedFd, Error> {
     let resolve = ResolveFlag::RESOLVE_BENEATH
         | ResolveFlag::RESOLVE_NO_SYMLINKS
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    openat2(root.as_fd(), rest, OpenHow::new().flags(flags).resolve(resolve)).map_err(|why| {
-        match why {
-            Errno::ELOOP | Errno::EXDEV => wrong("a link is on the way, which is not followed"),
-            Errno::ENOENT => wrong("it is not there; make it first"),
-            other => wrong(other.desc()),
+    let found = openat2(root.as_fd(), rest, OpenHow::new().flags(flags).resolve(resolve));
+    found.map_err(|why| {
+        if [Errno::ELOOP, Errno::EXDEV].contains(&why) {
+            return wrong("a link is on the way, which is not followed");
         }
+        wrong(if why == Errno::ENOENT { "it is not there; make it first" } else { why.desc() })
     })
 }
 

@@ -6,6 +6,7 @@ mod edge;
 mod lock;
 mod open;
 mod place;
+mod task;
 
 use crate::arrival::{Arrival, Request};
 use crate::clock;
@@ -42,6 +43,7 @@ pub struct Files {
     opens: AtomicU64,
     logs: Arc<Logs>,
     scratch: Arc<Scratch>,
+    job_scratch: Arc<Scratch>,
     gid: u32,
     group: String,
 }
@@ -59,8 +61,8 @@ impl Files {
         let found = Group::from_name(group).ok().flatten();
         let (gid, group) = found.map_or((0, "root".to_string()), |g| (g.gid.as_raw(), g.name));
         let logs = Arc::new(Logs::new(link.clone(), world.clone()));
-        let (scratch, opens) = (Arc::default(), AtomicU64::new(1));
-        Files { world, arrivals, link, edge, opens, logs, scratch, gid, group }
+        let (scratch, job_scratch, opens) = (Arc::default(), Arc::default(), AtomicU64::new(1));
+        Files { world, arrivals, link, edge, opens, logs, scratch, job_scratch, gid, group }
     }
 
     /// The text of a plain file.
@@ -72,12 +74,16 @@ impl Files {
         if matches!(at.file, File::EdgeStatus | File::EdgeMetrics | File::Metrics) {
             return self.edge_text(at);
         }
-        let world = self.world.lock();
+        let mut world = self.world.lock();
+        if at.file == File::TaskClone {
+            return Answer::Now(Ok(ninep::text(format!("{}\n", world.tasks.claim()))));
+        }
         let now = clock::now();
         let Some(name) = &at.service else {
             let text = match (at.file, &at.item) {
                 (File::App, Some(app)) => Some(show::app(&world, app)),
                 (File::Volume, Some(volume)) => world.volume_text(volume),
+                (File::TaskStatus, _) => at.number().and_then(|number| world.task_text(number)),
                 (file, _) => show::at_root(&world, file, now),
             };
             let text = text.ok_or(Error::NotFound);
@@ -202,6 +208,10 @@ impl Files {
             let name = at.service.as_deref().unwrap_or_default().to_string();
             return Answer::Now(Ok(Box::new(Wait::new(self.world.clone(), name))));
         }
+        if let (File::TaskWait, Some(number)) = (at.file, at.number()) {
+            let (world, text) = (self.world.clone(), Arc::default());
+            return Answer::Now(Ok(Box::new(task::TaskWait { world, number, text })));
+        }
         if at.file == File::EdgeRoutes {
             return Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow()))));
         }
@@ -297,6 +307,13 @@ impl Tree for Files {
             Shape::Grow => self.open_grow(at),
             Shape::Wait => self.open_wait(at),
             Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at),
+            Shape::Ctl if at.file == File::TaskCtl => match at.number() {
+                Some(number) => {
+                    let (hand, arrivals) = (open::hand(user), self.arrivals.clone());
+                    Answer::Now(Ok(Box::new(task::TaskCtl { number, hand, arrivals })))
+                }
+                None => Answer::Now(Err(Error::NotFound)),
+            },
             Shape::Ctl if at.file == File::EdgeCtl => Answer::Now(Ok(Box::new(EdgeCtl {
                 hand: open::hand(user),
                 arrivals: self.arrivals.clone(),
@@ -320,6 +337,8 @@ impl Tree for Files {
                 hand: open::hand(user),
                 push: None,
             }))),
+            Shape::Draft if at.file == File::TaskSpec => self.open_spec(at, how, user),
+            Shape::Draft if at.file == File::Job => self.open_job(at, how, user),
             Shape::Draft => self.open_draft(at, how, user),
             Shape::Lock => self.open_lock(at, how, user),
         }
@@ -335,6 +354,9 @@ impl Tree for Files {
     ) -> Answer<Created<Place>> {
         if new.dir && matches!(dir.file, File::Edges | File::Active) {
             return self.make_dir(dir, name);
+        }
+        if dir.file == File::Jobs && !new.dir {
+            return self.make_job(dir, name, how, user);
         }
         if dir.file != File::Manifests || new.dir {
             return Answer::Now(Err(Error::PermissionDenied));
@@ -354,6 +376,15 @@ impl Tree for Files {
     fn remove(&self, at: &Place, user: &User) -> Answer<()> {
         if let (File::Volume, Some(name)) = (at.file, &at.item) {
             let remove = Request::DropVolume { volume: name.to_string() };
+            return ask(&self.arrivals, open::over(open::hand(user), remove));
+        }
+        if let (File::Job, Some(name)) = (at.file, &at.item) {
+            if self.job_scratch.take(name).is_some()
+                && !self.world.lock().jobs.contains_key(&**name)
+            {
+                return Answer::Now(Ok(()));
+            }
+            let remove = Request::DropJob { job: name.to_string() };
             return ask(&self.arrivals, open::over(open::hand(user), remove));
         }
         let (File::Draft, Some(name)) = (at.file, &at.service) else {

@@ -90,6 +90,17 @@ pub enum File {
     App,
     Volumes,
     Volume,
+    Jobs,
+    Job,
+    Tasks,
+    TaskClone,
+    Task,
+    TaskCtl,
+    TaskSpec,
+    TaskStatus,
+    TaskWait,
+    TaskLog,
+    TaskTail,
     Images,
     Metrics,
     Routes,
@@ -177,6 +188,23 @@ pub const TREE: &[Row] = &[
     row("          ctl", 0o220, F::InstanceCtl, Ctl, "restart | stop | signal NAME"),
     row("  apps/", 0o555, F::Apps, Dir, "what one file deployed together"),
     row("    <name>", 0o444, F::App, Text, "service, version, replicas, update: a line each"),
+    row(
+        "  jobs/",
+        0o775,
+        F::Jobs,
+        Dir,
+        "manifests of tasks, which run once: create, write, remove",
+    ),
+    row("    <name>", 0o664, F::Job, Draft, "checked when it is closed after writing"),
+    row("  tasks/", 0o555, F::Tasks, Dir, "what runs once, and has run"),
+    row("    clone", 0o440, F::TaskClone, Text, "its open makes a task, and gives its number"),
+    row("    <n>/", 0o555, F::Task, Dir, ""),
+    row("      ctl", 0o220, F::TaskCtl, Ctl, "start | kill | signal NAME"),
+    row("      spec", 0o664, F::TaskSpec, Draft, "its manifest, until it is started"),
+    row("      status", 0o444, F::TaskStatus, Text, "key=value lines"),
+    row("      wait", 0o444, F::TaskWait, Wait, "waits for its end, gives exit status and how"),
+    row("      log", 0o440, F::TaskLog, Grow, "what it wrote"),
+    row("      tail", 0o440, F::TaskTail, Wait, "the same lines, as they are written"),
     row("  volumes/", 0o775, F::Volumes, Dir, "named volumes; removing one deletes what is in it"),
     row("    <name>", 0o444, F::Volume, Text, "key=value lines: state, node, size, used by whom"),
     row("  nodes/", 0o555, F::Nodes, Dir, ""),
@@ -311,6 +339,6 @@ mod tests {
             assert!(parent.children().any(|child| child.file == row.file), "{row:?}");
         }
         assert_eq!(File::InstanceLog.parent(), File::Instance);
-        assert_eq!(File::Root.children().count(), 16);
+        assert_eq!(File::Root.children().count(), 18);
     }
 }

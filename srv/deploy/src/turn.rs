@@ -4,6 +4,7 @@
 use crate::arrival::{Answer, Arrival, Awaited, Heard, Order, Request};
 use crate::audit;
 use crate::clock::Millis;
+use crate::errands::Job;
 use crate::grow::Grow;
 use crate::kept::Kept;
 use crate::lock::{Hand, Lock};
@@ -12,6 +13,7 @@ use crate::pulls::PULL_MS_MAX;
 use crate::record::{Preparing, Record};
 use crate::room::in_words;
 use crate::show;
+use crate::tasks::Task;
 use crate::volumes::Volume;
 use crate::world::{Service, World, container};
 use place::Want;
@@ -55,6 +57,10 @@ pub struct Turn {
     pub failures: BTreeMap<String, BTreeMap<Version, Failure>>,
     /// Volumes as they were, where they are changed.
     pub volumes: BTreeMap<String, Option<Volume>>,
+    /// Tasks as they were, where they are changed.
+    pub tasks: BTreeMap<u32, Option<Task>>,
+    /// Jobs as they were, where they are changed.
+    pub jobs: BTreeMap<String, Option<Job>>,
     /// Deploy locks as they were before somebody broke them, until the write that did is accepted.
     pub locks: BTreeMap<String, Lock>,
     /// Services that are gone, with what is not saved of them.
@@ -88,18 +94,12 @@ impl Turn {
 
     /// Takes over what a part of the turn came to.
     pub fn absorb(&mut self, part: Turn) {
-        for (name, before) in part.touched {
-            self.touched.entry(name).or_insert(before);
-        }
-        for (name, before) in part.kept {
-            self.kept.entry(name).or_insert(before);
-        }
-        for (name, before) in part.failures {
-            self.failures.entry(name).or_insert(before);
-        }
-        for (name, before) in part.volumes {
-            self.volumes.entry(name).or_insert(before);
-        }
+        first(&mut self.touched, part.touched);
+        first(&mut self.kept, part.kept);
+        first(&mut self.failures, part.failures);
+        first(&mut self.volumes, part.volumes);
+        first(&mut self.tasks, part.tasks);
+        first(&mut self.jobs, part.jobs);
         self.removed.extend(part.removed);
         self.lines.extend(part.lines);
         self.orders.extend(part.orders);
@@ -142,6 +142,10 @@ impl World {
             Request::Instance { service, id, verb } => self.instance(&service, id, verb, turn),
             Request::Manifest { service, text } => self.written(&service, text, turn),
             Request::DropVolume { volume } => return self.drop_volume(&volume, answer, turn),
+            Request::TaskSpec { number, text, by } => self.task_written(number, text, &by, turn),
+            Request::Task { number, verb } => self.of_task(number, verb, turn),
+            Request::Job { job, text } => self.job_written(&job, text, turn),
+            Request::DropJob { job } => self.job_removed(&job, turn),
             Request::Edge { name } => self.edge_came(&name, turn),
             Request::Unlink { service } => self.unlinked(&service, turn),
             Request::Place { service } => self.placed(&service, turn),
@@ -180,6 +184,7 @@ impl World {
     }
 
     fn heard(&mut self, heard: Heard, turn: &mut Turn) {
+        let Some(heard) = self.task_heard(heard, turn) else { return };
         match heard {
             Heard::Told(report) => self.told(report, turn),
             Heard::NodeUp { name, capacity, containers, logs } => {
@@ -462,6 +467,13 @@ impl World {
         }
         turn.ended.iter().for_each(|events| events.end());
         self.revision.send_replace(revision);
+    }
+}
+
+/// Adds how things were before a part, where it is not known how they were before that.
+fn first<K: Ord, V>(known: &mut BTreeMap<K, V>, part: BTreeMap<K, V>) {
+    for (key, before) in part {
+        known.entry(key).or_insert(before);
     }
 }
 
