@@ -114,7 +114,7 @@ mod tests {
         let data: Id = "data".parse().unwrap();
         for _ in 0..2 {
             make(&dirs, &spec()).unwrap();
-            assert_eq!(ids(&dirs), [data.clone()]);
+            assert_eq!(ids(&dirs), std::slice::from_ref(&data));
             fs::write(dirs.volumes().join("data/file"), "x").unwrap();
         }
         sweep(&dirs).unwrap();
