@@ -28,6 +28,10 @@ async fn every_row_of_the_table_is_there_and_every_readable_file_reads() {
     rig.manifest("web", &web("web:v1")).await.expect("right");
     rig.deploy(&["apply", "web"]).await.fine();
     let client = rig.client().await;
+    let number = rig.cat("tasks/clone").await;
+    for path in ["jobs/say", &format!("tasks/{number}/spec")] {
+        client.put(path, b"image web:v1\n").await.expect("right");
+    }
     let paths = walk(&client).await;
     for row in TREE.iter().filter(|row| row.file != File::Root && !row.varies()) {
         let there = paths.iter().any(|path| path.rsplit('/').next() == Some(row.name()));
@@ -44,7 +48,9 @@ async fn every_row_of_the_table_is_there_and_every_readable_file_reads() {
                 let told = matches!(row.name(), "events" | "audit");
                 row.shape == Shape::Grow && path.ends_with(row.name()) && told
             });
-            let length = if grows || path.starts_with("manifests/") { text.len() } else { 0 };
+            let written = ["manifests/", "jobs/"].iter().any(|dir| path.starts_with(dir));
+            let true_length = grows || written || path.ends_with("/spec");
+            let length = if true_length { text.len() } else { 0 };
             if !path.ends_with("log") {
                 assert_eq!(stat.length, length as u64, "{path}");
             }

@@ -26,6 +26,7 @@ mod registry;
 mod rig;
 mod secrets;
 mod steady;
+mod tasks;
 mod told;
 mod traces;
 mod verify;

@@ -1,12 +1,11 @@
 //! A file of several services: read into a draft a service, as a server keeps them, and what the
 //! server has of its app besides.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::{Draft, STDIN_PATH};
 use crate::flaw::Flaw;
 use crate::link::Link;
 use crate::out::Out;
-use manifest::Problem;
 use serde_json::json;
 
 /// How files of several services end.
@@ -24,6 +23,8 @@ pub(crate) struct App {
     pub(crate) path: String,
     /// Its services, in the order of the file.
     pub(crate) services: Vec<String>,
+    /// Its tasks, each with its manifest.
+    pub(crate) jobs: Vec<(String, String)>,
 }
 
 /// A service that an app has at the server, and no longer in its file.
@@ -87,8 +88,6 @@ pub(crate) fn check(path: &str, text: &str) -> (Vec<Flaw>, Vec<Draft>, Option<Ap
         parsed.warnings.into_iter().map(|problem| Flaw::warning(path, problem)).collect();
     // A server would refuse them one by one, when others were begun already.
     let mut errors: Vec<_> = parsed.errors.into_iter().chain(parsed.later).collect();
-    errors
-        .extend(parsed.app.iter().flat_map(|app| &app.tasks).map(|task| no_task(&task.name, text)));
     errors.sort_by_key(|problem| (problem.line, problem.column));
     let refused = !errors.is_empty();
     flaws.extend(errors.into_iter().map(|problem| Flaw::error(path, problem)));
@@ -102,21 +101,51 @@ pub(crate) fn check(path: &str, text: &str) -> (Vec<Flaw>, Vec<Draft>, Option<Ap
         manifest,
     };
     let drafts = app.services.into_iter().map(draft).collect();
-    (flaws, drafts, Some(App { name: app.name, path: path.to_string(), services }))
+    let job = |task: &manifest::Manifest| (task.name.clone(), manifest::print(task));
+    let jobs = app.tasks.iter().map(job).collect();
+    (flaws, drafts, Some(App { name: app.name, path: path.to_string(), services, jobs }))
 }
 
-fn no_task(name: &str, text: &str) -> Problem {
-    let begins = |line: &&str| {
-        let rest = line.trim_start().strip_prefix("task").map(str::trim_start);
-        rest.is_some_and(|rest| rest.starts_with(&format!("\"{name}\"")))
-    };
-    let found = (1..).zip(text.lines()).find(|(_, line)| begins(line));
-    let (line, indent) =
-        found.map_or((1, 0), |(n, line)| (n, line.len() - line.trim_start().len()));
-    let column = u32::try_from(indent + 1).unwrap_or(1);
-    let text =
-        format!("task {name}: tasks are not yet supported by this version of deploy; remove it");
-    Problem { line, column, text }
+/// Keeps the tasks of these apps at the server, to be run. Those that a file no longer has are
+/// named, or removed where that is asked for.
+///
+/// # Errors
+/// What the server refuses.
+pub(crate) async fn keep_jobs(link: &Link, out: Out, apps: &[App], prune: bool) -> Result<()> {
+    for App { name: app, path, jobs, .. } in apps {
+        for (job, text) in jobs {
+            let file = format!("jobs/{job}");
+            let before = link.find(&file).await?;
+            if before.as_ref() == Some(text) {
+                continue;
+            }
+            let put = link.client.put(&file, text.as_bytes()).await;
+            put.map_err(|error| Error::at(&file, error))?;
+            tell_job(out, job, if before.is_some() { "changed" } else { "kept" })?;
+        }
+        for job in link.names_if_there("jobs").await? {
+            let file = format!("jobs/{job}");
+            let text = link.find(&file).await?.unwrap_or_default();
+            let its = manifest::app_of(&text).as_ref() == Some(app);
+            if !its || jobs.iter().any(|(name, _)| *name == job) {
+                continue;
+            }
+            if prune {
+                link.remove(&file).await?;
+            }
+            let stays = format!("gone from {path}; it stays: apply --prune removes it");
+            tell_job(out, &job, if prune { "removed" } else { &stays })?;
+        }
+    }
+    Ok(())
+}
+
+fn tell_job(out: Out, job: &str, what: &str) -> Result<()> {
+    if out.json {
+        return out.object(&json!({"job": job, "phase": what}));
+    }
+    out.message(&format!("  job {job}: {what}"));
+    Ok(())
 }
 
 /// What the server has of these apps that is in none of the drafts.
@@ -168,13 +197,26 @@ mod tests {
     }
 
     #[test]
+    fn a_task_is_kept_as_a_job_and_makes_no_service() {
+        let text = "task \"a\" { image = \"x\"; command = \"y z\" }\n";
+        let (flaws, drafts, app) = check("shop.hcl", text);
+        assert_eq!((flaws.len(), drafts.len()), (0, 0), "{flaws:?}");
+        let wanted = "name a\napp shop\nimage x\ncommand y z\n".to_string();
+        assert_eq!(app.unwrap().jobs, [("a".to_string(), wanted)]);
+    }
+
+    #[test]
     fn what_has_no_effect_yet_is_an_error_in_its_place() {
         let text = TEXT.replace("port = 80", "port = 80\n  constraint = \"zone=a\"");
         let (flaws, drafts, app) =
-            check("shop.hcl", &format!("{text}  task \"a\" {{ image = \"x\" }}\n"));
+            check("shop.hcl", &format!("{text}  task \"a\" {{ image = \"x\"; secret = \"b\" }}\n"));
         let places: Vec<(u32, u32)> =
             flaws.iter().map(|flaw| (flaw.problem.line, flaw.problem.column)).collect();
-        assert_eq!((&places[..], drafts.len(), app), (&[(4, 3), (6, 3)][..], 0, None), "{flaws:?}");
+        assert_eq!(
+            (&places[..], drafts.len(), app),
+            (&[(4, 3), (6, 27)][..], 0, None),
+            "{flaws:?}"
+        );
         assert!(
             flaws.iter().all(|flaw| flaw.problem.text.contains("not yet supported")),
             "{flaws:?}"

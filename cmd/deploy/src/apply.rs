@@ -61,6 +61,12 @@ impl<'a> Stage<'a> {
 pub(crate) async fn run(stage: &Stage<'_>, files: Files) -> Result<Exit> {
     let Stage { link, out, command, .. } = *stage;
     let Files { drafts, apps } = files;
+    if drafts.is_empty() && apps.iter().any(|app| !app.jobs.is_empty()) {
+        // A file of tasks alone: nothing is deployed by it.
+        app::keep_jobs(link, out, &apps, command.prune).await?;
+        let gone = app::gone(link, &apps, &drafts).await?;
+        return after(stage, gone, Exit::Done).await;
+    }
     let services = services(link, command, &drafts).await?;
     let held = match ahead(stage, &drafts).await? {
         Some(held) => held,
@@ -72,6 +78,7 @@ pub(crate) async fn run(stage: &Stage<'_>, files: Files) -> Result<Exit> {
         }
     }
     write(link, &drafts).await?;
+    app::keep_jobs(link, out, &apps, command.prune).await?;
     let gone = app::gone(link, &apps, &drafts).await?;
     let names = apps.into_iter().map(|app| app.name).collect::<Vec<_>>();
     let several = command.atomic || !names.is_empty();

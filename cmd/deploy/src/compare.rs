@@ -31,6 +31,20 @@ pub(crate) async fn run(
     files: Files,
 ) -> Result<Exit> {
     let Files { drafts, apps } = files;
+    for (job, text) in apps.iter().flat_map(|app| &app.jobs).filter(|_| verb == Is::Plan) {
+        let what = match link.find(&format!("jobs/{job}")).await? {
+            None => "new",
+            Some(before) if before == *text => "unchanged",
+            Some(_) => "changed",
+        };
+        match out.json {
+            true => out.object(&json!({"job": job, "effect": what}))?,
+            false => out.data(format!("job {job}: {what}, kept to be run\n").as_bytes())?,
+        }
+    }
+    if drafts.is_empty() && apps.iter().any(|app| !app.jobs.is_empty()) {
+        return Ok(Exit::Done);
+    }
     let services = apply::services(link, command, &drafts).await?;
     let gone = app::gone(link, &apps, &drafts).await?;
     let mut all = deployed_all(link, &services).await?;

@@ -30,6 +30,8 @@ pub(crate) enum Exit {
     Usage,
     /// Nobody answers at the address.
     Unreachable,
+    /// What a task ended with, which is its program's to say.
+    Own(u8),
 }
 
 /// Every status in the order of its number, with its meaning.
@@ -67,6 +69,7 @@ impl Exit {
             Exit::Refused => 65,
             Exit::Unreachable => 69,
             Exit::Interrupted => 130,
+            Exit::Own(code) => code,
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) enum Is {
     Version,
     File,
     Detach,
+    Env,
     Timeout,
     WaitLock,
     Force,
@@ -53,6 +54,15 @@ pub(crate) const FILE: Flag =
 /// `--detach`.
 pub(crate) const DETACH: Flag =
     flag(Is::Detach, None, Some("detach"), None, "end when the verb is accepted");
+/// `--env KEY=VALUE`.
+pub(crate) const ENV: Flag =
+    flag(Is::Env, Some('e'), Some("env"), Some("KEY=VALUE"), "a variable for it; repeatable");
+/// `--timeout` of a task.
+pub(crate) const RUN_TIMEOUT: Flag =
+    flag(Is::Timeout, None, Some("timeout"), Some("TIME"), "end it after that: 30s, 5m, 2h");
+/// `--detach` of a task.
+pub(crate) const RUN_DETACH: Flag =
+    flag(Is::Detach, None, Some("detach"), None, "print its number and end when it is started");
 /// `--timeout`.
 pub(crate) const TIMEOUT: Flag =
     flag(Is::Timeout, None, Some("timeout"), Some("TIME"), "follow no longer: 30s, 5m, 2h; exit 7");

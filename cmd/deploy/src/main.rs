@@ -59,6 +59,7 @@ mod source;
 mod status;
 mod stdio;
 mod stop;
+mod task;
 mod top;
 mod total;
 mod typed;

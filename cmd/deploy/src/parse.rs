@@ -31,6 +31,8 @@ pub(crate) struct Command {
     pub(crate) files: Vec<PathBuf>,
     /// `--detach`.
     pub(crate) detach: bool,
+    /// `--env KEY=VALUE`, each.
+    pub(crate) env: Vec<String>,
     /// `--timeout`.
     pub(crate) timeout: Option<Duration>,
     /// `--wait-lock`, with its time where one was said.
@@ -171,6 +173,7 @@ fn take(command: &mut Command, flag: &Flag, parser: &mut lexopt::Parser) -> Resu
         Is::Version => command.version = true,
         Is::File => command.files.push(PathBuf::from(value)),
         Is::Detach => command.detach = true,
+        Is::Env => command.env.push(text(value)?),
         Is::Timeout => command.timeout = Some(time(&text(value)?)?),
         Is::WaitLock if value.is_empty() => command.wait_lock = Some(None),
         Is::WaitLock => command.wait_lock = Some(Some(time(&text(value)?)?)),
@@ -217,6 +220,9 @@ fn services(verb: &Verb, words: &[String]) -> Result<(), Usage> {
     if verb.is == verb::Is::Volume {
         return crate::volume::check(words);
     }
+    if verb.is == verb::Is::Kill {
+        return crate::task::check(words);
+    }
     let names = match verb.is {
         verb::Is::Apply
         | verb::Is::Plan
@@ -230,12 +236,14 @@ fn services(verb: &Verb, words: &[String]) -> Result<(), Usage> {
         | verb::Is::Remove
         | verb::Is::Events
         | verb::Is::Wait => words,
-        verb::Is::Rollback | verb::Is::Scale | verb::Is::History => &words[..1],
+        verb::Is::Rollback | verb::Is::Scale | verb::Is::History | verb::Is::Run => &words[..1],
         verb::Is::Logs
         | verb::Is::Push
         | verb::Is::Images
         | verb::Is::Gc
         | verb::Is::Volume
+        | verb::Is::Ps
+        | verb::Is::Kill
         | verb::Is::Top
         | verb::Is::Metrics
         | verb::Is::Secret

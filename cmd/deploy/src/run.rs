@@ -10,7 +10,7 @@ use crate::out::Out;
 use crate::parse::{self, Command, Usage};
 use crate::verb::{self, Is, Verb};
 use crate::{apply, ask, compare, events, help, history, images, logs, secret, since, status};
-use crate::{stdio, top, volume, wait, walk};
+use crate::{stdio, task, top, volume, wait, walk};
 use ninep::numberless;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -146,6 +146,9 @@ async fn at_server(
         }
         Is::Images => images::list(link, out).await,
         Is::Gc => images::collect(link, out, command.timeout).await,
+        Is::Run => return task::run(link, out, command).await,
+        Is::Ps => task::list(link, out).await,
+        Is::Kill => task::kill(link, out, words).await,
         Is::Volume => volume::run(link, out, words).await,
         Is::Top => top::run(link, out).await,
         Is::Metrics => out.data(link.read("metrics").await?.as_bytes()),

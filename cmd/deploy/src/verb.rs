@@ -1,8 +1,8 @@
 //! The verbs: one table, from which the parser, `help` and `help VERB` are made.
 
 use crate::flag::{
-    ATOMIC, DETACH, EXIT_CODE, FILE, FOLLOW, FORCE, Flag, LONG, MESSAGE, PRUNE, SINCE, SUPERSEDE,
-    TIMEOUT, WAIT_LOCK,
+    ATOMIC, DETACH, ENV, EXIT_CODE, FILE, FOLLOW, FORCE, Flag, LONG, MESSAGE, PRUNE, RUN_DETACH,
+    RUN_TIMEOUT, SINCE, SUPERSEDE, TIMEOUT, WAIT_LOCK,
 };
 
 /// A verb as a user writes it.
@@ -50,6 +50,9 @@ pub(crate) enum Is {
     Push,
     Images,
     Gc,
+    Run,
+    Ps,
+    Kill,
     Volume,
     Top,
     Metrics,
@@ -175,11 +178,27 @@ pub(crate) const VERBS: &[Verb] = &[
         "What instances run from stays, what any history or manifest names, and for an hour what\n\
          was pushed, pulled or asked for. One goes on at a time; Ctrl-C does not end it.",
         "echo gc > /deploy/ctl"),
+    verb(Is::Run, "run", "JOB [-- WORD…]", (1, ANY), &[ENV, RUN_TIMEOUT, RUN_DETACH],
+        "run a job once, and end as it ends",
+        "A job is a task block that apply -f keeps, in jobs/. Words behind -- take the place of\n\
+         its command, --env and --timeout that of what it says. What it writes comes to standard\n\
+         output and standard error, and its exit status is this command's; 124 says that its\n\
+         time was over, and 125 that it could not be started. It is never started again. Ctrl-C\n\
+         leaves it running, says so, and ends with 130: deploy kill ends a task.",
+        "n=$(cat /deploy/tasks/clone); cp /deploy/jobs/migrate /deploy/tasks/$n/spec\n  \
+         echo start > /deploy/tasks/$n/ctl; cat /deploy/tasks/$n/wait"),
+    verb(Is::Ps, "ps", "", (0, 0), &[],
+        "tasks that run, and the last hundred that ended", "",
+        "cat /deploy/tasks/*/status"),
+    verb(Is::Kill, "kill", "TASK…", (1, ANY), &[],
+        "end tasks, by their numbers",
+        "Each is sent its stop_signal, and killed after its stop_timeout.",
+        "echo kill > /deploy/tasks/7/ctl"),
     verb(Is::Volume, "volume", "[list | delete NAME…]", (0, ANY), &[],
         "the named volumes, and who uses each",
-        "delete takes one with all that is in it, when nothing that is kept names it: no instance,\n\
-         nothing deployed, no version that a rollback could go to. Removing the service lets go\n\
-         of them.",
+        "delete takes one with all that is in it, when nothing that is kept names it: no\n\
+         instance, nothing deployed, no version that a rollback could go to. Removing the\n\
+         service lets go of them.",
         "cat /deploy/volumes/data; rm /deploy/volumes/data"),
     verb(Is::Top, "top", "", (0, 0), &[],
         "what goes through the routes now",

@@ -71,7 +71,6 @@ async fn list(link: &Link, out: Out) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-
     #[test]
     fn the_words_are_checked_before_anything_is_asked() {
         let check = |line: &str, right: bool| {

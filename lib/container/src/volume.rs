@@ -118,8 +118,8 @@ fn host(below: Option<&Path>, dir: &Path) -> Result<OwnedFd, Error> {
     let resolve = ResolveFlag::RESOLVE_BENEATH
         | ResolveFlag::RESOLVE_NO_SYMLINKS
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    let opened = openat2(root.as_fd(), rest, OpenHow::new().flags(flags).resolve(resolve));
-    opened.map_err(|why| {
+    let found = openat2(root.as_fd(), rest, OpenHow::new().flags(flags).resolve(resolve));
+    found.map_err(|why| {
         if [Errno::ELOOP, Errno::EXDEV].contains(&why) {
             return wrong("a link is on the way, which is not followed");
         }

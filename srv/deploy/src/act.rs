@@ -190,12 +190,7 @@ async fn on_node(
             client.write(&ctl(&container), format!("signal {signal}").as_bytes()).await
         }
         Order::Remove { container } => client.write(&ctl(&container), b"remove").await,
-        Order::DropVolume { volume } => {
-            client.remove(&format!("volumes/{volume}")).await?;
-            let gone = Heard::VolumeGone { volume, told: Ok(()) };
-            let _ = arrivals.send(Arrival::Heard(gone)).await;
-            Ok(())
-        }
+        Order::DropVolume { volume } => drop_volume(client, arrivals, volume).await,
         Order::DropLog { container } => client.remove(&format!("logs/{container}")).await,
         Order::Tail { service, id, number, container } => {
             let path = format!("instances/{container}/log");
@@ -212,6 +207,18 @@ async fn on_node(
         }
         Order::Publish { .. } | Order::Drain { .. } | Order::Wake { .. } => Ok(()),
     }
+}
+
+/// Has a volume removed, and tells when it is.
+async fn drop_volume(
+    client: &Client,
+    arrivals: &mpsc::Sender<Arrival>,
+    volume: String,
+) -> Result<(), ClientError> {
+    client.remove(&format!("volumes/{volume}")).await?;
+    let gone = Heard::VolumeGone { volume, told: Ok(()) };
+    let _ = arrivals.send(Arrival::Heard(gone)).await;
+    Ok(())
 }
 
 /// What a refused order means for the decision. A lost connection means nothing, nor does a node

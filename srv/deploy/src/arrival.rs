@@ -2,6 +2,7 @@
 
 use crate::clock::Millis;
 use crate::edges::Deed;
+use crate::errands::TaskVerb;
 use crate::hold::Ask;
 use crate::kept::Kept;
 use crate::lock::Hand;
@@ -92,6 +93,34 @@ pub enum Request {
     DropVolume {
         /// Its name.
         volume: String,
+    },
+    /// A task's manifest, written and closed.
+    TaskSpec {
+        /// Its number.
+        number: u32,
+        /// Its text.
+        text: String,
+        /// Who.
+        by: By,
+    },
+    /// A verb in a task's `ctl`.
+    Task {
+        /// Its number.
+        number: u32,
+        /// What is asked.
+        verb: TaskVerb,
+    },
+    /// A job's manifest, written and closed.
+    Job {
+        /// Its name.
+        job: String,
+        /// Its text.
+        text: String,
+    },
+    /// A job's removal.
+    DropJob {
+        /// Its name.
+        job: String,
     },
     /// A directory for a service that has nothing yet.
     Place {

@@ -5,6 +5,7 @@
 
 use crate::arrival::{InstanceVerb, Request};
 use crate::clock::{Millis, stamp};
+use crate::errands::TaskVerb;
 use crate::hold::Ask;
 use crate::lock::{Asker, Hand};
 use crate::secrets::Wish;
@@ -93,6 +94,21 @@ pub fn asked(request: &Request) -> Vec<(String, String)> {
         Request::DropVolume { volume } => {
             vec![(format!("volumes/{volume}"), "remove".to_string())]
         }
+        Request::TaskSpec { number, text, .. } => {
+            vec![(format!("tasks/{number}/spec"), format!("write {} bytes", text.len()))]
+        }
+        Request::Task { number, verb } => {
+            let verb = match verb {
+                TaskVerb::Start => "start".to_string(),
+                TaskVerb::Kill => "kill".to_string(),
+                TaskVerb::Signal(signal) => format!("signal {signal}"),
+            };
+            vec![(format!("tasks/{number}/ctl"), verb)]
+        }
+        Request::Job { job, text } => {
+            vec![(format!("jobs/{job}"), format!("write {} bytes", text.len()))]
+        }
+        Request::DropJob { job } => vec![(format!("jobs/{job}"), "remove".to_string())],
         Request::Renew { edge } => vec![(format!("edges/{edge}/ctl"), "restart".to_string())],
         Request::Strange { file, what, .. } => vec![(file.clone(), what.clone())],
         Request::Over { request, .. } => asked(request),

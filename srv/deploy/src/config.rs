@@ -194,29 +194,7 @@ pub fn parse(
     let text = |name: &str| env(name).and_then(|v| v.into_string().ok());
     let mut addresses = Vec::new();
     let mut door = (text("DEPLOYFS_WEB"), env("DEPLOYFS_WEB_TOKEN").map(PathBuf::from));
-    let mut config = Config {
-        transcript: env("DEPLOYFS_TRANSCRIPT").is_some(),
-        verbose: env("DEPLOYFS_VERBOSE").is_some(),
-        state: env("DEPLOYFS_STATE").unwrap_or_else(|| STATE.into()).into(),
-        addresses: Vec::new(),
-        group: text("DEPLOYFS_GROUP").unwrap_or_else(|| GROUP.to_string()),
-        net: text("DEPLOYFS_NET"),
-        allow_host: Vec::new(),
-        lock_force_s: text("DEPLOYFS_LOCK_FORCE_AFTER").map_or(Ok(LOCK_FORCE_S), seconds)?,
-        edge: Edge {
-            runs: env("DEPLOYFS_NO_EDGE").is_none(),
-            http: text("DEPLOYFS_HTTP").unwrap_or_else(|| ":80".to_string()),
-            https: text("DEPLOYFS_HTTPS").unwrap_or_else(|| ":443".to_string()),
-            certs: env("DEPLOYFS_CERTS").map(PathBuf::from),
-            acme: text("DEPLOYFS_ACME"),
-            acme_contact: text("DEPLOYFS_ACME_CONTACT"),
-            acme_ca: env("DEPLOYFS_ACME_CA").map(PathBuf::from),
-            trust: Vec::new(),
-            access_log: text("DEPLOYFS_ACCESS_LOG"),
-            dns: Vec::new(),
-        },
-        web: None,
-    };
+    let mut config = begun(&env)?;
     let mut words = Parser::from_args(words);
     while let Some(arg) = words.next()? {
         match arg {
@@ -270,6 +248,34 @@ fn check(config: &Config) -> Result<(), Error> {
         return Err(Error::Net(net.clone()));
     }
     absolute(config)
+}
+
+/// What the environment says, over the defaults.
+fn begun(env: impl Fn(&str) -> Option<OsString>) -> Result<Config, Error> {
+    let text = |name: &str| env(name).and_then(|v| v.into_string().ok());
+    Ok(Config {
+        transcript: env("DEPLOYFS_TRANSCRIPT").is_some(),
+        verbose: env("DEPLOYFS_VERBOSE").is_some(),
+        state: env("DEPLOYFS_STATE").unwrap_or_else(|| STATE.into()).into(),
+        addresses: Vec::new(),
+        group: text("DEPLOYFS_GROUP").unwrap_or_else(|| GROUP.to_string()),
+        net: text("DEPLOYFS_NET"),
+        allow_host: Vec::new(),
+        lock_force_s: text("DEPLOYFS_LOCK_FORCE_AFTER").map_or(Ok(LOCK_FORCE_S), seconds)?,
+        edge: Edge {
+            runs: env("DEPLOYFS_NO_EDGE").is_none(),
+            http: text("DEPLOYFS_HTTP").unwrap_or_else(|| ":80".to_string()),
+            https: text("DEPLOYFS_HTTPS").unwrap_or_else(|| ":443".to_string()),
+            certs: env("DEPLOYFS_CERTS").map(PathBuf::from),
+            acme: text("DEPLOYFS_ACME"),
+            acme_contact: text("DEPLOYFS_ACME_CONTACT"),
+            acme_ca: env("DEPLOYFS_ACME_CA").map(PathBuf::from),
+            trust: Vec::new(),
+            access_log: text("DEPLOYFS_ACCESS_LOG"),
+            dns: Vec::new(),
+        },
+        web: None,
+    })
 }
 
 /// What may be said several times, and was not said, is what the environment says.

@@ -244,6 +244,12 @@ impl World {
             needed.extend(record.preparing.as_ref().map(|preparing| preparing.reference.clone()));
             needed.extend(record.draft.as_ref().and_then(|draft| image(name, &draft.text)));
         }
+        for (name, job) in &self.jobs {
+            needed.extend(
+                manifest::parse_task(name, &job.text).manifest.map(|m| m.image.to_string()),
+            );
+        }
+        needed.extend(self.tasks.active().filter_map(|(_, task)| task.reference()));
         Ok(needed.into_iter().collect())
     }
 
@@ -471,7 +477,7 @@ fn read(name: &str, text: &str) -> std::result::Result<Manifest, String> {
 }
 
 /// All that refuses a manifest, one a line.
-fn refusal(errors: &[manifest::Problem]) -> String {
+pub(crate) fn refusal(errors: &[manifest::Problem]) -> String {
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     match lines.len() {
         1 => format!("manifest refused: {}", lines.concat()),

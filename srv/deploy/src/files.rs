@@ -8,6 +8,7 @@ mod open;
 mod place;
 mod readers;
 mod secret;
+mod task;
 
 use crate::arrival::{Arrival, Request};
 use crate::clock;
@@ -50,6 +51,7 @@ pub struct Files {
     vault: Vault,
     making: Arc<Making>,
     readers: Arc<Readers>,
+    job_scratch: Arc<Scratch>,
     gid: u32,
     group: String,
 }
@@ -67,8 +69,8 @@ impl Files {
         let found = Group::from_name(group).ok().flatten();
         let (gid, group) = found.map_or((0, "root".to_string()), |g| (g.gid.as_raw(), g.name));
         let logs = Arc::new(Logs::new(link.clone(), world.clone()));
-        let (scratch, readers, opens) = (Arc::default(), Arc::default(), AtomicU64::new(1));
-        let (vault, making) = (Vault::default(), Arc::default());
+        let (scratch, job_scratch, opens) = (Arc::default(), Arc::default(), AtomicU64::new(1));
+        let (vault, making, readers) = (Vault::default(), Arc::default(), Arc::default());
         Files {
             world,
             arrivals,
@@ -77,6 +79,7 @@ impl Files {
             opens,
             logs,
             scratch,
+            job_scratch,
             vault,
             making,
             readers,
@@ -100,12 +103,16 @@ impl Files {
         if matches!(at.file, File::EdgeStatus | File::EdgeMetrics | File::Metrics) {
             return self.edge_text(at);
         }
-        let world = self.world.lock();
+        let mut world = self.world.lock();
+        if at.file == File::TaskClone {
+            return Answer::Now(Ok(ninep::text(format!("{}\n", world.tasks.claim()))));
+        }
         let now = clock::now();
         let Some(name) = &at.service else {
             let text = match (at.file, &at.item) {
                 (File::App, Some(app)) => Some(show::app(&world, app)),
                 (File::Volume, Some(volume)) => world.volume_text(volume),
+                (File::TaskStatus, _) => at.number().and_then(|number| world.task_text(number)),
                 (file, _) => show::at_root(&world, file, now),
             };
             let text = text.ok_or(Error::NotFound);
@@ -239,6 +246,10 @@ impl Files {
             let name = at.service.as_deref().unwrap_or_default().to_string();
             return Answer::Now(Ok(Box::new(Wait::new(self.world.clone(), name))));
         }
+        if let (File::TaskWait, Some(number)) = (at.file, at.number()) {
+            let (world, text) = (self.world.clone(), Arc::default());
+            return Answer::Now(Ok(Box::new(task::TaskWait { world, number, text })));
+        }
         if let Some(whose) = self.whose_log(at) {
             let logs = Arc::clone(&self.logs);
             return Answer::later(async move {
@@ -332,6 +343,13 @@ impl Tree for Files {
             Shape::Wait if at.file == File::EdgeRoutes => self.open_tables(at, user),
             Shape::Wait => self.open_wait(at),
             Shape::Ctl if at.file == File::EdgeAck => self.open_ack(at, user),
+            Shape::Ctl if at.file == File::TaskCtl => match at.number() {
+                Some(number) => {
+                    let (hand, arrivals) = (open::hand(user), self.arrivals.clone());
+                    Answer::Now(Ok(Box::new(task::TaskCtl { number, hand, arrivals })))
+                }
+                None => Answer::Now(Err(Error::NotFound)),
+            },
             Shape::Ctl if at.file == File::EdgeCtl => Answer::Now(Ok(Box::new(EdgeCtl {
                 hand: open::hand(user),
                 arrivals: self.arrivals.clone(),
@@ -358,6 +376,8 @@ impl Tree for Files {
             }))),
             Shape::Sealed => self.open_secret(at, user),
             Shape::Draft if at.file == File::Grant => self.open_grant(at, how, user),
+            Shape::Draft if at.file == File::TaskSpec => self.open_spec(at, how, user),
+            Shape::Draft if at.file == File::Job => self.open_job(at, how, user),
             Shape::Draft => self.open_draft(at, how, user),
             Shape::Lock => self.open_lock(at, how, user),
         }
@@ -376,6 +396,9 @@ impl Tree for Files {
         }
         if !new.dir && matches!(dir.file, File::Secrets | File::Grants) {
             return self.create_secret(dir, name, user);
+        }
+        if dir.file == File::Jobs && !new.dir {
+            return self.make_job(dir, name, how, user);
         }
         if dir.file != File::Manifests || new.dir {
             return Answer::Now(Err(Error::PermissionDenied));
@@ -399,6 +422,15 @@ impl Tree for Files {
         }
         if matches!(at.file, File::Secret | File::Grant) {
             return self.remove_secret(at, user);
+        }
+        if let (File::Job, Some(name)) = (at.file, &at.item) {
+            if self.job_scratch.take(name).is_some()
+                && !self.world.lock().jobs.contains_key(&**name)
+            {
+                return Answer::Now(Ok(()));
+            }
+            let remove = Request::DropJob { job: name.to_string() };
+            return ask(&self.arrivals, open::over(open::hand(user), remove));
         }
         let (File::Draft, Some(name)) = (at.file, &at.service) else {
             return Answer::Now(Err(Error::PermissionDenied));

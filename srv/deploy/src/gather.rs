@@ -95,6 +95,12 @@ impl Gatherer {
     fn seen(&self) -> Seen {
         let world = self.world.lock();
         let whose = &self.whose;
+        if let (crate::tasks::TASK, Some(id)) = (whose.service.as_str(), whose.id) {
+            let seen = u32::try_from(id.0).ok().and_then(|number| world.tasks.log(number));
+            let Some((runs, bytes)) = seen else { return Seen::default() };
+            let kept = bytes.map(|bytes| (id, bytes)).into_iter().collect();
+            return Seen { there: true, running: runs.then_some(id).into_iter().collect(), kept };
+        }
         let service = world.services.get(&whose.service);
         let same = |service: &&Service| service.record.incarnation == whose.incarnation;
         let Some(service) = service.filter(same) else { return Seen::default() };

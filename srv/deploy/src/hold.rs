@@ -68,6 +68,10 @@ impl World {
             | Request::Place { .. }
             | Request::Renew { .. }
             | Request::DropVolume { .. }
+            | Request::TaskSpec { .. }
+            | Request::Task { .. }
+            | Request::Job { .. }
+            | Request::DropJob { .. }
             | Request::Strange { .. }
             | Request::Lock { .. }
             | Request::Over { .. } => Ok(()),

@@ -40,6 +40,9 @@ pub fn too_many(kept: &BTreeMap<Id, Kept>) -> Vec<Id> {
 impl World {
     /// The node keeps a log: its service's, or nobody's.
     pub(crate) fn keep(&mut self, name: &str, kept: Kept, turn: &mut Turn) {
+        if let Some(number) = crate::tasks::number(name) {
+            return self.task_kept(number, kept, turn);
+        }
         let drop = |container| Order::DropLog { container };
         let owner = split(name).and_then(|(owner, id)| {
             let service = self.services.get_mut(owner)?;

@@ -1,9 +1,9 @@
 //! Whether a change fits, found out before anything is touched, and in which way it can be made:
 //! with the whole surge, with a smaller one, or turned round, one ending before one starts.
 
-use crate::world::World;
+use crate::world::{World, plus};
 use manifest::{Manifest, Outcome, Update};
-use place::{Refusal, Want};
+use place::{Node, Refusal, Want};
 use rollout::Version;
 
 /// How a change that fits is to be made.
@@ -41,6 +41,37 @@ impl Way {
 }
 
 impl World {
+    /// The nodes as placement sees them, for instances of that service; `replaced_by` is the
+    /// version that is started only when all others of the service have ended.
+    #[must_use]
+    pub fn nodes(&self, service: &str, replaced_by: Option<Version>) -> Vec<Node> {
+        let node = &self.node;
+        if node.name.is_empty() {
+            return Vec::new();
+        }
+        let (mut reserved, mut own_bytes) = self.tasks.reserved();
+        let mut instances = 0;
+        for (name, other) in &self.services {
+            let its_own = name == service;
+            let its = other.reserved(&node.name, replaced_by.filter(|_| its_own));
+            reserved = plus(reserved, its.sum);
+            own_bytes += its.own_bytes;
+            instances += if its_own { its.instances } else { 0 };
+        }
+        let (name, capacity, accepting) = (node.name.clone(), node.capacity, node.up);
+        let (volume_bytes, volumes) = (node.volume_bytes, self.volumes_on(&node.name));
+        vec![Node {
+            name,
+            capacity,
+            reserved,
+            volume_bytes,
+            volumes,
+            own_bytes,
+            instances,
+            accepting,
+        }]
+    }
+
     /// The way a change can be made, or why it cannot.
     ///
     /// # Errors

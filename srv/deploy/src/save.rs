@@ -28,6 +28,9 @@ const SERVICE: &str = "service/";
 const EVENT: &str = "event/";
 const GONE: &str = "gone/";
 const VOLUME: &str = "volume/";
+const TASK: &str = "task/";
+const TASK_LAST: &str = "task-last";
+const JOB: &str = "job/";
 /// Then the service, and the version's number.
 const FAILURE: &str = "failure/";
 const INCARNATION: &str = "incarnation";
@@ -163,6 +166,7 @@ impl Journal {
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
             world.volumes.insert(kv.key[VOLUME.len()..].to_string(), volume);
         }
+        errands(&**store, &mut world).await?;
         for kv in store.list(EVENT).await?.0 {
             let saved: SavedLine = serde_json::from_slice(&kv.value)
                 .map_err(|error| Error::Record(kv.key.clone(), error))?;
@@ -264,12 +268,17 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
         changes.extend(failures(name, before, now.unwrap_or(&empty)));
     }
     for name in turn.volumes.keys() {
-        let key = format!("{VOLUME}{name}");
-        match world.volumes.get(name).map(serde_json::to_vec) {
-            Some(Ok(value)) => changes.push(Op::put(key, value)),
-            Some(Err(error)) => tracing::error!("volume {name} has no JSON form: {error}"),
-            None => changes.push(Op::delete(key)),
-        }
+        changes.extend(change(format!("{VOLUME}{name}"), world.volumes.get(name)));
+    }
+    for number in turn.tasks.keys() {
+        let key = format!("{TASK}{number:010}");
+        changes.extend(change(key, world.tasks.all.get(number)));
+    }
+    if !turn.tasks.is_empty() {
+        changes.push(Op::put(TASK_LAST, world.tasks.last.to_string()));
+    }
+    for job in turn.jobs.keys() {
+        changes.extend(change(format!("{JOB}{job}"), world.jobs.get(job)));
     }
     if let Some(before) = &turn.secrets {
         changes.extend(shelf::changes(before, &world.secrets));
@@ -294,6 +303,40 @@ pub fn changes(world: &mut World, turn: &Turn) -> Vec<Op> {
     changes
 }
 
+/// What makes the store say of a thing what it is, or that it is not.
+fn change(key: String, now: Option<&impl Serialize>) -> Option<Op> {
+    match now.map(serde_json::to_vec) {
+        Some(Ok(value)) => Some(Op::put(key, value)),
+        // It is plain data with text keys, which always has a JSON form.
+        Some(Err(error)) => {
+            tracing::error!("{key} has no JSON form: {error}");
+            None
+        }
+        None => Some(Op::delete(key)),
+    }
+}
+
+/// Tasks and jobs as they were saved.
+async fn errands(store: &dyn Store, world: &mut World) -> Result<(), Error> {
+    let bad = |key: &str| {
+        let key = key.to_string();
+        move |error| Error::Record(key, error)
+    };
+    for kv in store.list(TASK).await?.0 {
+        let task = serde_json::from_slice(&kv.value).map_err(bad(&kv.key))?;
+        let number = kv.key[TASK.len()..].parse().unwrap_or(0);
+        world.tasks.all.insert(number, task);
+    }
+    if let Some(kv) = store.get(TASK_LAST).await?.0 {
+        world.tasks.last = serde_json::from_slice(&kv.value).map_err(bad(&kv.key))?;
+    }
+    for kv in store.list(JOB).await?.0 {
+        let job = serde_json::from_slice(&kv.value).map_err(bad(&kv.key))?;
+        world.jobs.insert(kv.key[JOB.len()..].to_string(), job);
+    }
+    Ok(())
+}
+
 /// What a change is about.
 pub(crate) fn key(op: &Op) -> &str {
     let (Op::Put { key, .. } | Op::Delete { key }) = op;
@@ -315,6 +358,10 @@ pub fn restored(world: &World, changes: &[Op]) -> Vec<(String, Op)> {
             put(key, serde_json::to_vec(world.volumes.get(name)?))
         } else if let Some(op) = shelf::held(&world.secrets, key) {
             Some(op)
+        } else if let Some(number) = key.strip_prefix(TASK) {
+            put(key, serde_json::to_vec(world.tasks.all.get(&number.parse().ok()?)?))
+        } else if let Some(job) = key.strip_prefix(JOB) {
+            put(key, serde_json::to_vec(world.jobs.get(job)?))
         } else if let Some((name, number)) = key.strip_prefix(FAILURE)?.rsplit_once('/') {
             let version = Version(number.parse().ok()?);
             put(key, serde_json::to_vec(world.services.get(name)?.failures.get(&version)?))
@@ -325,7 +372,7 @@ pub fn restored(world: &World, changes: &[Op]) -> Vec<(String, Op)> {
     };
     let undone = |op: &Op| match op {
         // Numbers up to which others are used may be higher than they are.
-        Op::Put { key, .. } => key != INCARNATION && key != GENERATION,
+        Op::Put { key, .. } => ![INCARNATION, GENERATION, TASK_LAST].contains(&key.as_str()),
         Op::Delete { key } => !key.starts_with(EVENT),
     };
     let changed = changes.iter().filter(|op| undone(op));

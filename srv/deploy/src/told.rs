@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 impl World {
     /// Takes one report.
     pub(crate) fn told(&mut self, report: Report, turn: &mut Turn) {
+        if self.task_told(&report, turn) {
+            return;
+        }
         match report {
             Report::Pulling { reference, done, .. } => self.pulls.came(&reference, done, turn.now),
             Report::Pulled { reference, digest } => self.pulled(&reference, &digest, turn),
@@ -135,6 +138,7 @@ impl World {
     /// An image is there: applies that waited for it go on, and versions that asked for it.
     fn pulled(&mut self, reference: &str, digest: &str, turn: &mut Turn) {
         self.node.images.insert(digest.to_string());
+        self.tasks_pulled(reference, digest, turn);
         for (name, waits) in self.concerned(reference) {
             if waits && !self.waits_for_others(&name, digest, turn) {
                 self.resolved(&name, digest, turn);
@@ -146,6 +150,7 @@ impl World {
     }
 
     fn pull_failed(&mut self, reference: &str, reason: &str, permanent: bool, turn: &mut Turn) {
+        self.tasks_not_pulled(reference, reason, turn);
         for (name, waits) in self.concerned(reference) {
             if waits {
                 self.unprepare(&name, &format!("failed: {}", about(reference, reason)), turn);
@@ -273,6 +278,7 @@ impl World {
             }
             self.resume(&service, turn);
         }
+        self.adopt_tasks(&mut containers, turn);
         for unknown in containers.into_keys() {
             turn.orders.push(Order::Remove { container: unknown });
         }

@@ -5,6 +5,7 @@ use crate::arrival::{Answer, Arrival, Awaited, Heard, Order, Request};
 use crate::audit;
 use crate::bond::{Bond, Part};
 use crate::clock::Millis;
+use crate::errands::Job;
 use crate::grow::Grow;
 use crate::kept::Kept;
 pub use crate::line::Line;
@@ -16,6 +17,7 @@ use crate::room::in_words;
 use crate::routes;
 use crate::secrets::{Secrets, handovers};
 use crate::show;
+use crate::tasks::Task;
 use crate::volumes::Volume;
 use crate::world::{Service, World, container};
 use place::Want;
@@ -50,6 +52,10 @@ pub struct Turn {
     pub volumes: BTreeMap<String, Option<Volume>>,
     /// The secrets as they were, where they are changed.
     pub secrets: Option<Secrets>,
+    /// Tasks as they were, where they are changed.
+    pub tasks: BTreeMap<u32, Option<Task>>,
+    /// Jobs as they were, where they are changed.
+    pub jobs: BTreeMap<String, Option<Job>>,
     /// Services that are gone, with what is not saved of them.
     pub removed: BTreeMap<String, Service>,
     /// Lines to save and to tell.
@@ -81,18 +87,12 @@ impl Turn {
 
     /// Takes over what a part of the turn came to.
     pub fn absorb(&mut self, part: Turn) {
-        for (name, before) in part.touched {
-            self.touched.entry(name).or_insert(before);
-        }
-        for (name, before) in part.kept {
-            self.kept.entry(name).or_insert(before);
-        }
-        for (name, before) in part.failures {
-            self.failures.entry(name).or_insert(before);
-        }
-        for (name, before) in part.volumes {
-            self.volumes.entry(name).or_insert(before);
-        }
+        first(&mut self.touched, part.touched);
+        first(&mut self.kept, part.kept);
+        first(&mut self.failures, part.failures);
+        first(&mut self.volumes, part.volumes);
+        first(&mut self.tasks, part.tasks);
+        first(&mut self.jobs, part.jobs);
         self.secrets = self.secrets.take().or(part.secrets);
         self.removed.extend(part.removed);
         self.lines.extend(part.lines);
@@ -137,6 +137,10 @@ impl World {
             Request::Manifest { service, text } => self.written(&service, text, turn),
             Request::DropVolume { volume } => return self.drop_volume(&volume, answer, turn),
             Request::Secrets(wish) => self.of_secrets(wish, turn),
+            Request::TaskSpec { number, text, by } => self.task_written(number, text, &by, turn),
+            Request::Task { number, verb } => self.of_task(number, verb, turn),
+            Request::Job { job, text } => self.job_written(&job, text, turn),
+            Request::DropJob { job } => self.job_removed(&job, turn),
             Request::Edge { name } => self.edge_came(&name, turn),
             Request::Unlink { service } => self.unlinked(&service, turn),
             Request::Place { service } => self.placed(&service, turn),
@@ -175,6 +179,7 @@ impl World {
     }
 
     fn heard(&mut self, heard: Heard, turn: &mut Turn) {
+        let Some(heard) = self.task_heard(heard, turn) else { return };
         match heard {
             Heard::Told(report) => self.told(report, turn),
             Heard::NodeUp { name, capacity, containers, logs } => {
@@ -473,6 +478,13 @@ impl World {
         }
         turn.ended.iter().for_each(|events| events.end());
         self.revision.send_replace(revision);
+    }
+}
+
+/// Adds how things were before a part, where it is not known how they were before that.
+fn first<K: Ord, V>(known: &mut BTreeMap<K, V>, part: BTreeMap<K, V>) {
+    for (key, before) in part {
+        known.entry(key).or_insert(before);
     }
 }
 

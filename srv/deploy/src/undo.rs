@@ -72,6 +72,18 @@ impl World {
                 None => self.volumes.remove(name),
             };
         }
+        for (number, before) in &turn.tasks {
+            match before {
+                Some(task) => self.tasks.all.insert(*number, task.clone()),
+                None => self.tasks.all.remove(number),
+            };
+        }
+        for (job, before) in &turn.jobs {
+            match before {
+                Some(before) => self.jobs.insert(job.clone(), before.clone()),
+                None => self.jobs.remove(job),
+            };
+        }
         for (name, before) in &turn.failures {
             if let Some(service) = self.services.get_mut(name) {
                 service.failures.clone_from(before);

@@ -89,6 +89,18 @@ impl World {
                     ));
                 }
             }
+            let tasks =
+                self.tasks.active().filter(|(number, _)| crate::tasks::name(*number) != name);
+            for (number, task) in tasks {
+                let theirs = task.manifest().and_then(|manifest| shares(&manifest, volume));
+                if theirs.is_some_and(|theirs| !(theirs && shared)) {
+                    return Err(format!(
+                        "volume {volume} is of task {number} ({}), which runs, and has one writer \
+                         unless both say shared",
+                        task.name
+                    ));
+                }
+            }
         }
         Ok(())
     }
@@ -210,6 +222,11 @@ impl World {
                 now.push(format!("service {name} (an apply in flight)"));
             }
         }
+        for (number, task) in self.tasks.active() {
+            if task.manifest().is_some_and(|manifest| shares(&manifest, volume).is_some()) {
+                now.push(format!("task {number} ({})", task.name));
+            }
+        }
         now.extend(later);
         now
     }
@@ -224,7 +241,10 @@ impl World {
     #[must_use]
     pub fn allocated_volumes(&self) -> u64 {
         let own = self.services.values().map(|one| one.reserved(&self.node.name, None).own_bytes);
-        self.volumes_on(&self.node.name).into_values().chain(own).fold(0, u64::saturating_add)
+        self.volumes_on(&self.node.name)
+            .into_values()
+            .chain(own)
+            .fold(self.tasks.reserved().1, u64::saturating_add)
     }
 
     /// The text of a volume's file.

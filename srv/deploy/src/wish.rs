@@ -86,6 +86,14 @@ impl World {
         Some((spec, Arc::clone(manifest)))
     }
 
+    /// The same for a task's.
+    pub(crate) fn task_spec(&self, number: u32, task: &Manifest, digest: &str) -> Option<String> {
+        let mut wish = wish(&task.name, task, digest, crate::tasks::name(number));
+        wish.dns = self.names_at.as_deref();
+        wish.volumes = task.volumes.iter().map(|one| volume(one, &self.allow_host)).collect();
+        serde_json::to_string(&wish).ok()
+    }
+
     /// How long an instance has from its signal to the kill: its version may have been given
     /// another time since it started.
     pub(crate) fn stop_timeout_ms(&self, name: &str, id: Id) -> Option<u64> {

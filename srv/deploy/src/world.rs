@@ -5,6 +5,7 @@
 use crate::book::{Book, Reserved};
 use crate::clock::Millis;
 use crate::edges::Edges;
+use crate::errands::Job;
 use crate::grow::Grow;
 use crate::kept::Kept;
 use crate::lock::{Held, Lock};
@@ -14,10 +15,11 @@ use crate::record::{Edition, Record};
 use crate::report::Container;
 use crate::routes::Routes;
 use crate::secrets::Secrets;
+use crate::tasks::Tasks;
 use crate::turn::{Line, Turn};
 use crate::volumes::Volume;
 use manifest::Manifest;
-use place::{Node, Resources};
+use place::Resources;
 use rollout::{Id, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,6 +75,10 @@ pub struct World {
     pub names_at: Option<String>,
     /// Named volumes, wherever they are.
     pub volumes: BTreeMap<String, Volume>,
+    /// What runs once, and has run.
+    pub tasks: Tasks,
+    /// Manifests of tasks, by name.
+    pub jobs: BTreeMap<String, Job>,
     /// Directories of the machine below which volumes may be.
     pub allow_host: Vec<String>,
     /// Updates that ended, by how.
@@ -128,6 +134,8 @@ impl Default for World {
             routes_known: false,
             names_at: None,
             volumes: BTreeMap::new(),
+            tasks: Tasks::default(),
+            jobs: BTreeMap::new(),
             allow_host: Vec::new(),
             ended: BTreeMap::new(),
             events: Arc::default(),
@@ -324,37 +332,6 @@ impl Service {
 }
 
 impl World {
-    /// The nodes as placement sees them, for instances of that service; `replaced_by` is the
-    /// version that is started only when all others of the service have ended.
-    #[must_use]
-    pub fn nodes(&self, service: &str, replaced_by: Option<Version>) -> Vec<Node> {
-        let node = &self.node;
-        if node.name.is_empty() {
-            return Vec::new();
-        }
-        let mut reserved = Resources::default();
-        let (mut instances, mut own_bytes) = (0, 0);
-        for (name, other) in &self.services {
-            let its_own = name == service;
-            let its = other.reserved(&node.name, replaced_by.filter(|_| its_own));
-            reserved = plus(reserved, its.sum);
-            own_bytes += its.own_bytes;
-            instances += if its_own { its.instances } else { 0 };
-        }
-        let (name, capacity, accepting) = (node.name.clone(), node.capacity, node.up);
-        let (volume_bytes, volumes) = (node.volume_bytes, self.volumes_on(&node.name));
-        vec![Node {
-            name,
-            capacity,
-            reserved,
-            volume_bytes,
-            volumes,
-            own_bytes,
-            instances,
-            accepting,
-        }]
-    }
-
     /// Tells those who follow what could not be saved why it stands still. These lines are not
     /// saved themselves, and end with this server.
     pub fn hold_back(&self, turn: &Turn, why: &str) {
@@ -389,7 +366,7 @@ impl World {
     pub fn allocated(&self) -> Resources {
         let each =
             self.services.values().map(|service| service.reserved(&self.node.name, None).sum);
-        each.fold(Resources::default(), plus)
+        each.fold(self.tasks.reserved().0, plus)
     }
 
     /// The service and instance a container belongs to.
@@ -410,7 +387,7 @@ pub struct Numbers {
     pub last_version: u32,
 }
 
-fn plus(a: Resources, b: Resources) -> Resources {
+pub(crate) fn plus(a: Resources, b: Resources) -> Resources {
     Resources {
         cpu_milli: a.cpu_milli + b.cpu_milli,
         memory_bytes: a.memory_bytes + b.memory_bytes,

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 mod applies;
 mod nodes;
+mod tasks;
 mod volumes;
 
 /// What a line of a script stands for.
@@ -49,21 +50,6 @@ fn arrival(line: &str) -> (Arrival, Option<oneshot::Receiver<Result<(), String>>
             let reason = "no progress for 1.0s".to_string();
             return (Arrival::Heard(Heard::PullLate { service, reference, reason }), None);
         }
-        // disk BYTES [VOLUME …]
-        "disk" => {
-            let mut words = rest.split(' ').map(String::from);
-            let (name, bytes) = ("n".to_string(), words.next().unwrap().parse().unwrap());
-            let volumes = words.collect();
-            return (Arrival::Heard(Heard::Disk { name, bytes, volumes }), None);
-        }
-        "drop" => Request::DropVolume { volume: rest.to_string() },
-        // gone VOLUME [REASON]
-        "gone" => {
-            let (volume, why) = rest.split_once(' ').unwrap_or((rest, ""));
-            let told = if why.is_empty() { Ok(()) } else { Err(why.to_string()) };
-            let volume = volume.to_string();
-            return (Arrival::Heard(Heard::VolumeGone { volume, told }), None);
-        }
         "gc-refused" => {
             let reason = rest.to_string();
             return (Arrival::Heard(Heard::CollectRefused { reason }), None);
@@ -81,7 +67,13 @@ fn arrival(line: &str) -> (Arrival, Option<oneshot::Receiver<Result<(), String>>
             let up = Heard::NodeUp { name: "n".to_string(), capacity, containers, logs };
             return (Arrival::Heard(up), None);
         }
-        other => panic!("no such line: {other}"),
+        other => match volumes::heard(other, rest).or_else(|| tasks::heard(other, rest)) {
+            Some(heard) => return (Arrival::Heard(heard), None),
+            None => {
+                let asked = volumes::asked(other, rest).or_else(|| tasks::asked(other, rest, by));
+                asked.unwrap_or_else(|| panic!("no such line: {other}"))
+            }
+        },
     };
     (Arrival::Asked(request, answer), Some(answered))
 }

@@ -365,7 +365,10 @@ pub(crate) mod tests {
 
     #[test]
     fn volumes_and_configuration_stay_in_their_directories() {
-        let named = |name: &str, path: &str| serde_json::json!({"volumes": [{"kind": "named", "name": name, "path": path}]});
+        let named = |name: &str, path: &str| {
+            let named = serde_json::json!({"kind": "named", "name": name, "path": path});
+            serde_json::json!({"volumes": [named]})
+        };
         check(named("data", "/d"), "");
         check(named("../data", "/d"), "bad instance name '../data'");
         check(named("data", "d"), "volume 'd' does not begin with '/'");

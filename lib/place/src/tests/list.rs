@@ -99,10 +99,10 @@ fn room_counts_what_both_cores_and_memory_allow() {
     assert_eq!(crate::room(&[], &of(resources("0.5", "512M")), 10), 0);
 }
 
-/// Bytes for volumes, the volumes that are there, and the bytes of those of instances' own.
+/// Bytes for volumes, the volumes there are, and bytes of those that instances have.
 type Disk<'a> = (u64, &'a [(&'a str, u64)], u64);
 
-/// Nodes of any cores and memory, with these disks; a want of
+/// Nodes of any cores and memory, with these bytes for volumes and the volumes on them; a want of
 /// `NAME BYTES`, a lasting volume, or `- BYTES`, one of its own; the answer, and the room for ten.
 #[track_caller]
 fn check_volumes(nodes: &[Disk<'_>], want: &str, answer: &str, most: u32) {

@@ -65,6 +65,8 @@ pub(super) struct Draft {
     hand: Hand,
     scratch: Arc<Scratch>,
     arrivals: mpsc::Sender<Arrival>,
+    /// It is a task's and no service's: one with errors is not saved.
+    job: bool,
 }
 
 impl Draft {
@@ -76,7 +78,19 @@ impl Draft {
         arrivals: &mpsc::Sender<Arrival>,
     ) -> Draft {
         let (scratch, arrivals) = (Arc::clone(scratch), arrivals.clone());
-        Draft { name, text, append: how.append, dirty: how.truncate, hand, scratch, arrivals }
+        let (append, dirty, job) = (how.append, how.truncate, false);
+        Draft { name, text, append, dirty, hand, scratch, arrivals, job }
+    }
+
+    /// The same of a job.
+    pub(super) fn of_job(
+        name: Arc<str>,
+        text: Vec<u8>,
+        by: (How, Hand),
+        scratch: &Arc<Scratch>,
+        arrivals: &mpsc::Sender<Arrival>,
+    ) -> Draft {
+        Draft { job: true, ..Draft::new(name, text, by, scratch, arrivals) }
     }
 
     /// The open made the file: it is to be there even if nothing is written.
@@ -132,9 +146,18 @@ impl Open for Draft {
             return self.scratch.put(&self.name, text).into();
         }
         let (name, scratch) = (Arc::clone(&self.name), Arc::clone(&self.scratch));
-        let (arrivals, hand) = (self.arrivals.clone(), self.hand);
+        let (arrivals, hand, job) = (self.arrivals.clone(), self.hand, self.job);
         Answer::later(async move {
-            let result = send(&arrivals, over(hand, request(&name, text.clone()))).await;
+            let asked = match job {
+                true => Request::Job { job: name.to_string(), text: as_text(text.clone()) },
+                false => request(&name, text.clone()),
+            };
+            let result = send(&arrivals, over(hand, asked)).await;
+            if job {
+                // What is wrong is told to whoever closes it, and what was there before stays.
+                scratch.take(&name);
+                return result.map_err(super::refusal);
+            }
             // What could not be saved stays here, to be read and written again; what another's
             // lock stands against must not be what its holder reads.
             match kept(result.clone()) {
@@ -155,12 +178,15 @@ pub(super) fn kept(result: std::result::Result<(), String>) -> std::result::Resu
     }
 }
 
-/// A written manifest on its way to the loop. Bytes that are no text become marks that the
-/// language refuses where they stand.
+/// A written manifest on its way to the loop.
 pub(super) fn request(name: &str, text: Vec<u8>) -> Request {
-    let text = match String::from_utf8(text) {
+    Request::Manifest { service: name.to_string(), text: as_text(text) }
+}
+
+/// Bytes that are no text become marks that the language refuses where they stand.
+fn as_text(text: Vec<u8>) -> String {
+    match String::from_utf8(text) {
         Ok(text) => text,
         Err(bytes) => String::from_utf8_lossy(bytes.as_bytes()).into_owned(),
-    };
-    Request::Manifest { service: name.to_string(), text }
+    }
 }

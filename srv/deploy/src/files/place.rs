@@ -71,6 +71,11 @@ impl Place {
         service.at(number, crate::clock::now())
     }
 
+    /// The task it belongs to.
+    pub(super) fn number(&self) -> Option<u32> {
+        self.item.as_ref()?.parse().ok()
+    }
+
     pub(super) fn edition<'a>(&self, service: &'a Service) -> Option<(Version, &'a Edition)> {
         let name = self.item.as_deref()?;
         let mut versions = service.record.versions.iter();
@@ -89,7 +94,12 @@ impl Files {
         }
         let world = self.world.lock();
         let service = at.service_in(&world);
+        if at.file == File::Job {
+            drop(world);
+            return at.item.as_deref().is_some_and(|name| self.job_text(name).is_some());
+        }
         let item = match below_what(at.file) {
+            Some(File::Task) => at.number().is_some_and(|number| world.tasks.has(number)),
             Some(File::Past) => service.is_some_and(|s| at.edition(s).is_some()),
             Some(File::Instance) => service.is_some_and(|s| at.instance(s).is_some()),
             Some(File::App) => {
@@ -120,6 +130,12 @@ impl Files {
         let names: Vec<String> = match at.file {
             File::Manifests => self.drafts(),
             File::Active => self.world.lock().services.keys().cloned().collect(),
+            File::Jobs => self.jobs(),
+            File::Tasks => {
+                let numbers = self.world.lock().tasks.numbers();
+                let tasks = numbers.iter().map(|n| at.below(File::Task, &n.to_string()));
+                return [at.below(File::TaskClone, "")].into_iter().chain(tasks).collect();
+            }
             File::Volumes => self.world.lock().volumes.keys().cloned().collect(),
             File::Secrets => self.world.lock().secrets.all.keys().cloned().collect(),
             File::Grants => {
@@ -147,6 +163,14 @@ impl Files {
         let varying = at.file.children().next();
         let places = varying.into_iter().flat_map(|row| names.iter().map(move |n| (row.file, n)));
         places.map(|(file, name)| at.below(file, name)).collect()
+    }
+
+    fn jobs(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.world.lock().jobs.keys().cloned().collect();
+        names.extend(self.job_scratch.names());
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     fn drafts(&self) -> Vec<String> {
@@ -210,6 +234,13 @@ impl Files {
                     (length, u64::from(generation))
                 }),
             },
+            Shape::Draft if at.file == File::TaskSpec => {
+                (self.spec_text(at).map_or(0, |text| text.len() as u64), 0)
+            }
+            Shape::Draft if at.file == File::Job => {
+                let text = at.item.as_deref().and_then(|name| self.job_text(name));
+                (text.map_or(0, |text| text.len() as u64), 0)
+            }
             Shape::Draft => {
                 let text = at.service.as_deref().and_then(|name| self.draft_text(name));
                 (text.map_or(0, |text| text.len() as u64), 0)
@@ -238,6 +269,10 @@ impl Files {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other file is a log")]
     pub(super) fn whose_log(&self, at: &Place) -> Option<Whose> {
+        if matches!(at.file, File::TaskLog | File::TaskTail) {
+            let id = Some(Id(u64::from(at.number()?)));
+            return Some(Whose { service: crate::tasks::TASK.to_string(), incarnation: 0, id });
+        }
         let of_instance = match at.file {
             File::Log | File::Tail => false,
             File::InstanceLog | File::InstanceTail => true,

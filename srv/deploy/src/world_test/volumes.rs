@@ -1,8 +1,26 @@
 //! Volumes: where an instance goes that has one, who may have it, and when it goes.
 
 use super::{A, B, check, run};
+use crate::arrival::{Heard, Request};
 use crate::turn::Turn;
 use crate::world::World;
+
+/// `disk BYTES [VOLUME …]`, and `gone VOLUME [REASON]`.
+pub(super) fn heard(word: &str, rest: &str) -> Option<Heard> {
+    if word == "disk" {
+        let mut words = rest.split(' ').map(String::from);
+        let (name, bytes) = ("n".to_string(), words.next()?.parse().ok()?);
+        return Some(Heard::Disk { name, bytes, volumes: words.collect() });
+    }
+    let (volume, why) = rest.split_once(' ').unwrap_or((rest, ""));
+    let told = if why.is_empty() { Ok(()) } else { Err(why.to_string()) };
+    (word == "gone").then(|| Heard::VolumeGone { volume: volume.to_string(), told })
+}
+
+/// `drop VOLUME`
+pub(super) fn asked(word: &str, rest: &str) -> Option<Request> {
+    (word == "drop").then(|| Request::DropVolume { volume: rest.to_string() })
+}
 
 /// A service with the volume `data` at v1.
 fn with_data(line: &str) -> String {
