@@ -377,3 +377,7 @@ fn used(record: &Record, name: &str) -> Option<&'static str> {
         None
     }
 }
+
+#[cfg(test)]
+#[path = "secrets_test.rs"]
+mod tests;

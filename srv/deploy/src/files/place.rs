@@ -95,12 +95,13 @@ impl Files {
             Some(File::App) => {
                 at.item.as_deref().is_some_and(|app| world.of_app(app).next().is_some())
             }
-            Some(File::Secret) => at
-                .item
-                .as_deref()
-                .is_some_and(|name| world.secrets.all.contains_key(name) || self.making.has(name)),
+            Some(File::Secret) => at.item.as_deref().is_some_and(|name| {
+                world.secrets.all.contains_key(name) || self.making.has(&format!("secrets/{name}"))
+            }),
             Some(File::Grant) => at.item.as_deref().is_some_and(|name| {
-                world.secrets.grants.contains_key(name) || world.services.contains_key(name)
+                world.secrets.grants.contains_key(name)
+                    || world.services.contains_key(name)
+                    || self.making.has(&format!("grants/{name}"))
             }),
             Some(File::Node) => at.item.as_deref() == Some(world.node.name.as_str()),
             Some(File::Edge) => {
