@@ -57,7 +57,10 @@ fn the_seeds_config_is_an_app_of_two_services() {
         "name web\napp shop\nimage 127.0.0.1:5000/web:v1\nreplicas 2\nport 3000\ncpu 0.5\n\
          memory 512M\nhealth http /health\nhealth_interval 5\nroute app.example.com /\n"
     );
-    assert_eq!(api.secrets, [Secret { name: "db.url".into(), env: Some("DATABASE_URL".into()), version: 0 }]);
+    assert_eq!(
+        api.secrets,
+        [Secret { name: "db.url".into(), env: Some("DATABASE_URL".into()), version: 0 }]
+    );
     assert_eq!((api.env.len(), api.cpu_milli, api.memory_bytes), (0, 1000, 1_000_000_000));
     assert_eq!(api.health, Health::Http { path: "/healthz".into(), port: None });
     assert_eq!(app.secrets().into_iter().collect::<Vec<_>>(), ["db.url"]);
