@@ -212,7 +212,8 @@ pub(crate) const VERBS: &[Verb] = &[
         "VERB [NAME [SERVICE…]]",
         (1, ANY), &[],
         "sealed values, and which services have them",
-        "set NAME · list · grant NAME SERVICE… · revoke NAME SERVICE… · delete NAME · rotate-key\n\n\
+        "set NAME · list · grant NAME SERVICE… · revoke NAME SERVICE…\n\
+         delete NAME · rotate-key\n\n\
          set takes the value from standard input, to the byte, or on a terminal asks for it and\n\
          shows nothing: a line there, without its end. From standard input a line's end at the\n\
          end is part of the value: printf %s VALUE has none. 64 KiB at most. Nobody can read it\n\

@@ -4,6 +4,7 @@
 use crate::arrival::{Arrival, Heard, Order};
 use crate::link::Link;
 use crate::report::Report;
+use crate::secrets::Handover;
 use crate::vault::Vault;
 use ninep::client::{Client, ClientError};
 use std::collections::HashMap;
@@ -159,19 +160,7 @@ async fn on_node(
         }
         Order::Down => client.write("ctl", b"down").await,
         Order::Start { container, spec, secrets } => {
-            let made = client.mkdir(&format!("instances/{container}")).await;
-            // One that is there already was asked for before, and only the answer was lost.
-            if made != Err(ClientError::Refused(ninep::Error::Exists.to_string())) {
-                made?;
-            }
-            client.write(&format!("instances/{container}/spec"), spec.as_bytes()).await?;
-            if !secrets.is_empty() {
-                let parcel = vault.parcel(&secrets).map_err(ClientError::Refused)?;
-                client
-                    .put_sealed(&format!("instances/{container}/secrets"), parcel.bytes())
-                    .await?;
-            }
-            client.write(&ctl(&container), b"start").await
+            start(client, vault, &container, &spec, &secrets).await
         }
         Order::Stop { container, timeout_ms: None } => {
             client.write(&ctl(&container), b"stop").await
@@ -219,6 +208,28 @@ async fn drop_volume(
     let gone = Heard::VolumeGone { volume, told: Ok(()) };
     let _ = arrivals.send(Arrival::Heard(gone)).await;
     Ok(())
+}
+
+/// Has a container run. What it is handed over is opened only now.
+async fn start(
+    client: &Client,
+    vault: &Vault,
+    container: &str,
+    spec: &str,
+    secrets: &[Handover],
+) -> Result<(), ClientError> {
+    let at = |file: &str| format!("instances/{container}/{file}");
+    let made = client.mkdir(&format!("instances/{container}")).await;
+    // One that is there already was asked for before, and only the answer was lost.
+    if made != Err(ClientError::Refused(ninep::Error::Exists.to_string())) {
+        made?;
+    }
+    client.write(&at("spec"), spec.as_bytes()).await?;
+    if !secrets.is_empty() {
+        let parcel = vault.parcel(secrets).map_err(ClientError::Refused)?;
+        client.put_sealed(&at("secrets"), parcel.bytes()).await?;
+    }
+    client.write(&at("ctl"), b"start").await
 }
 
 /// What a refused order means for the decision. A lost connection means nothing, nor does a node

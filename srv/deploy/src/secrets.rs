@@ -288,7 +288,7 @@ impl World {
         may.map_err(|why| format!("manifest refused: {service}: {why}"))
     }
 
-    /// Refuses to go back to a version whose secrets are not kept, or no more the service's to have.
+    /// Refuses to go back to a version whose secrets are not kept, or not the service's any more.
     pub(crate) fn secrets_kept(&self, service: &str, version: Version) -> Result {
         let one = self.services.get(service);
         let edition = one.and_then(|one| one.record.edition(Some(version)));
@@ -377,3 +377,7 @@ fn used(record: &Record, name: &str) -> Option<&'static str> {
         None
     }
 }
+
+#[cfg(test)]
+#[path = "secrets_test.rs"]
+mod tests;

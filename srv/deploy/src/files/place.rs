@@ -108,12 +108,13 @@ impl Files {
             Some(File::Volume) => {
                 at.item.as_deref().is_some_and(|name| world.volumes.contains_key(name))
             }
-            Some(File::Secret) => at
-                .item
-                .as_deref()
-                .is_some_and(|name| world.secrets.all.contains_key(name) || self.making.has(name)),
+            Some(File::Secret) => at.item.as_deref().is_some_and(|name| {
+                world.secrets.all.contains_key(name) || self.making.has(&format!("secrets/{name}"))
+            }),
             Some(File::Grant) => at.item.as_deref().is_some_and(|name| {
-                world.secrets.grants.contains_key(name) || world.services.contains_key(name)
+                world.secrets.grants.contains_key(name)
+                    || world.services.contains_key(name)
+                    || self.making.has(&format!("grants/{name}"))
             }),
             Some(File::Node) => at.item.as_deref() == Some(world.node.name.as_str()),
             Some(File::Edge) => {

@@ -18,17 +18,42 @@ use tokio::sync::mpsc;
 /// Bytes of a service's grants, at most.
 const GRANTS_BYTES_MAX: usize = 32 << 10;
 
-/// Secrets that are being made, by how many: they are there for who makes them.
+/// Files that are being made, by how many: they are there for who makes them.
 #[derive(Debug, Default)]
 pub(super) struct Making(Mutex<BTreeMap<String, usize>>);
 
 impl Making {
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.all().contains_key(name)
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.all().contains_key(path)
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is being made, until this is dropped.
+struct Made {
+    path: String,
+    making: Arc<Making>,
+}
+
+impl Made {
+    fn new(making: &Arc<Making>, path: String) -> Made {
+        *making.all().entry(path.clone()).or_default() += 1;
+        Made { path, making: Arc::clone(making) }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let mut all = self.making.all();
+        if let Some(count) = all.get_mut(&self.path) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.path);
+            }
+        }
     }
 }
 
@@ -39,17 +64,16 @@ pub(super) struct SecretFile {
     dirty: bool,
     hand: Hand,
     vault: Vault,
-    making: Arc<Making>,
+    _made: Made,
     arrivals: mpsc::Sender<Arrival>,
 }
 
 impl SecretFile {
     fn new(files: &Files, name: &str, user: &User, dirty: bool) -> SecretFile {
-        let making = Arc::clone(&files.making);
-        *making.all().entry(name.to_string()).or_default() += 1;
+        let _made = Made::new(&files.making, format!("secrets/{name}"));
         let (vault, arrivals) = (files.vault.clone(), files.arrivals.clone());
         let (name, value) = (name.to_string(), Value::new());
-        SecretFile { name, value, dirty, hand: hand(user), vault, making, arrivals }
+        SecretFile { name, value, dirty, hand: hand(user), vault, _made, arrivals }
     }
 }
 
@@ -84,18 +108,6 @@ impl Open for SecretFile {
     }
 }
 
-impl Drop for SecretFile {
-    fn drop(&mut self) {
-        let mut all = self.making.all();
-        if let Some(count) = all.get_mut(&self.name) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.name);
-            }
-        }
-    }
-}
-
 /// An open of a service's grants: read as they were, and taken when it is closed after writing.
 pub(super) struct GrantFile {
     service: String,
@@ -103,6 +115,7 @@ pub(super) struct GrantFile {
     append: bool,
     dirty: bool,
     hand: Hand,
+    _made: Made,
     arrivals: mpsc::Sender<Arrival>,
 }
 
@@ -159,7 +172,9 @@ impl Files {
         };
         let (append, dirty, hand) = (how.append, how.truncate, hand(user));
         let arrivals = self.arrivals.clone();
-        Answer::Now(Ok(Box::new(GrantFile { service, text, append, dirty, hand, arrivals })))
+        let _made = Made::new(&self.making, format!("grants/{service}"));
+        let open = GrantFile { service, text, append, dirty, hand, _made, arrivals };
+        Answer::Now(Ok(Box::new(open)))
     }
 
     /// Makes a secret, or a service's grants, which are what is written then.
@@ -179,7 +194,8 @@ impl Files {
             let (service, hand) = (name.to_string(), hand(user));
             let (text, arrivals) = (Vec::new(), self.arrivals.clone());
             let (append, dirty) = (false, false);
-            let open = GrantFile { service, text, append, dirty, hand, arrivals };
+            let _made = Made::new(&self.making, format!("grants/{name}"));
+            let open = GrantFile { service, text, append, dirty, hand, _made, arrivals };
             (dir.below(File::Grant, name), Some(Box::new(open)))
         } else {
             return Answer::Now(Err(Error::BadName));
