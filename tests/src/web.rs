@@ -10,7 +10,9 @@ mod streams;
 
 use crate::rig::{PATIENCE, Rig, web};
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -28,6 +30,20 @@ async fn opened(rig: &Rig, times: usize) -> String {
     let events = rig.until("events", |text| text.matches(OPEN).count() == times).await;
     let line = events.lines().rfind(|line| line.contains(OPEN)).expect("it was told");
     line.rsplit(' ').next().expect("an address").to_string()
+}
+
+/// A server whose door asks for a token, where that is, and in which directory the token is.
+async fn with_token(token: &str) -> (Rig, String, TempDir) {
+    let dir = tempfile::Builder::new().prefix("deploy-test-").tempdir().expect("tempdir");
+    let path = dir.path().join("token");
+    std::fs::write(&path, token).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("kept");
+    // The words of a rig live as long as the test does.
+    let words = ["--no-edge", "--web", "127.0.0.1:0", "--web-token", path.to_str().expect("UTF-8")];
+    let words = words.map(|word| &*Box::leak(word.to_string().into_boxed_str()));
+    let rig = Rig::with(Box::leak(Box::new(words))).await;
+    let at = opened(&rig, 1).await;
+    (rig, at, dir)
 }
 
 /// An answer.

@@ -14,6 +14,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+/// What is said of a question that was asked of a page that is no more.
+const GONE: [&str; 3] = ["navigated or closed", "context was destroyed", "Promise was collected"];
+
 /// A browser with one page.
 pub(super) struct Browser {
     child: Child,
@@ -87,6 +90,11 @@ impl Browser {
                 let Message::Text(text) = message else { continue };
                 let said: Value = serde_json::from_str(&text).expect("JSON");
                 if said["id"] == id {
+                    // A page that was loaded anew meanwhile has no answer.
+                    let error = said["error"]["message"].as_str().unwrap_or_default();
+                    if GONE.iter().any(|gone| error.contains(gone)) {
+                        return Value::Null;
+                    }
                     assert!(said.get("error").is_none(), "{method}: {said}");
                     return said["result"].clone();
                 }
@@ -137,7 +145,7 @@ impl Browser {
              let is = false; try {{ is = {expression}; }} catch {{}} \
              if (is) done(true); else requestAnimationFrame(look); }}; look(); }})"
         );
-        let waited = timeout(PATIENCE, self.eval(&looks)).await;
+        let waited = timeout(PATIENCE, async { while self.eval(&looks).await != true {} }).await;
         assert!(waited.is_ok(), "{expression} never came to be");
     }
 

@@ -1,8 +1,7 @@
 //! What the HTTP door does with requests that mean it no good, or make no sense.
 
-use super::{ALONE, Said, ask, get, opened, raw, request};
+use super::{ALONE, Said, ask, get, opened, raw, request, with_token};
 use crate::rig::{PATIENCE, Rig, web};
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -158,18 +157,7 @@ async fn another_sites_page_and_another_user_do_nothing_here() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_token_whoever_has_it_comes_in_and_nobody_else() {
-    let dir = tempfile::Builder::new().prefix("deploy-test-").tempdir().expect("tempdir");
-    let path = dir.path().join("token");
-    let write = |text: &str| {
-        std::fs::write(&path, text).expect("written");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("kept");
-    };
-    write("a-token-of-some-length\n");
-    // The words of a rig live as long as the test does.
-    let words = ["--no-edge", "--web", "127.0.0.1:0", "--web-token", path.to_str().expect("UTF-8")];
-    let words = words.map(|word| &*Box::leak(word.to_string().into_boxed_str()));
-    let rig = Rig::with(Box::leak(Box::new(words))).await;
-    let at = opened(&rig, 1).await;
+    let (rig, at, dir) = with_token("a-token-of-some-length\n").await;
     let said = async |path: &str, fields: &str| {
         Said::read(&raw(&at, request("GET", path, "deploy.example", fields, "").as_bytes()).await)
     };
@@ -183,7 +171,7 @@ async fn with_a_token_whoever_has_it_comes_in_and_nobody_else() {
     assert_eq!(said("/v1/services", right).await.status, 200);
     assert_eq!(said("/", "").await.status, 200, "the page asks for it");
     assert_eq!(ask("GET", &at, "/v1/openapi.json").await.status, 200);
-    write("another-token-of-some-length\n");
+    std::fs::write(dir.path().join("token"), "another-token-of-some-length\n").expect("written");
     said("/v1/services", right).await.refused(401, "not the right one");
     rig.end().await;
 }

@@ -2,7 +2,7 @@
 //! rules.
 
 use super::browser::Browser;
-use super::{WITH_EDGE, deploy, opened};
+use super::{WITH_EDGE, deploy, opened, with_token};
 use crate::rig::{Rig, bin};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -228,6 +228,32 @@ async fn the_page_is_usable_without_eyes_or_a_mouse() {
         let shown = "getComputedStyle(document.activeElement).outlineStyle !== 'none'";
         assert_eq!(browser.eval(shown).await, true, "where the focus is can be seen");
     }
+    browser.end().await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_asks_for_the_token_and_keeps_it_for_its_tab() {
+    let (rig, at, _dir) = with_token("a-token-of-some-length\n").await;
+    let mut browser = Browser::start().await;
+    browser.window(1280, 900, "light").await;
+    browser.open(&format!("http://{at}/")).await;
+    browser.until("document.querySelector('#key').open").await;
+    picture(&mut browser, "key").await;
+    let give = |token: &str| {
+        format!(
+            "document.querySelector('#token').value = '{token}'; \
+             document.querySelector('#key button').click()"
+        )
+    };
+    // A wrong one is asked for again, by a page that was loaded anew.
+    browser.eval("window.before = true").await;
+    browser.eval(&give("not-the-one-that-is-asked-for")).await;
+    browser.until("!window.before && document.querySelector('#key').open").await;
+    browser.eval(&give("a-token-of-some-length")).await;
+    browser.until("document.querySelector('#link').textContent === 'connected'").await;
+    browser.until("/Cores reserved/.test(document.querySelector('#nodes').textContent)").await;
+    assert_eq!(browser.eval("document.cookie + localStorage.length").await, "0");
     browser.end().await;
     rig.end().await;
 }
