@@ -23,13 +23,13 @@ use crate::vault::Vault;
 use crate::world::Shared;
 use bytes::Bytes;
 use draft::{Draft, Scratch};
-use edge::{Ack, EdgeCtl, Tables};
+use edge::EdgeCtl;
 use lock::LockFile;
 use ninep::tree::Created;
 use ninep::{Answer, Error, How, NewFile, Open, Result, Stat, Tree, User};
 use nix::unistd::Group;
 use open::{Ctl, Follow, Held, InstanceCtl, Wait, Watch};
-use readers::{Readers, Speaker};
+use readers::Readers;
 use secret::Making;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,21 +176,6 @@ impl Files {
             let text: String = lines.map(|line| format!("{line}\n")).collect();
             Ok(ninep::text(Bytes::from(head + &text)))
         })
-    }
-
-    fn open_ack(&self, at: &Place, user: &User) -> Answer<Box<dyn Open>> {
-        let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
-        let (readers, edge) = (Arc::clone(&self.readers), name.to_string());
-        let speaker = Speaker { readers, edge, connection: user.connection };
-        let tables = self.world.lock().routes.follow();
-        let open = self.opens.fetch_add(1, Ordering::Relaxed);
-        Answer::Now(Ok(Box::new(Ack::new(speaker, tables, open, self.arrivals.clone()))))
-    }
-
-    fn open_tables(&self, at: &Place, user: &User) -> Answer<Box<dyn Open>> {
-        let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
-        let reader = self.readers.begin(name, user.connection);
-        Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow(), reader))))
     }
 
     fn open_grow(&self, at: &Place) -> Answer<Box<dyn Open>> {

@@ -2,14 +2,16 @@
 
 use super::open::{over, taken};
 use super::readers::{Reader, Speaker};
+use super::{Files, Place};
 use crate::arrival::{Arrival, Request};
 use crate::edge::EdgeLink;
 use crate::edges::{Deed, LINE_BYTES_MAX, Word};
 use crate::lock::Hand;
 use crate::routes::Table;
 use bytes::Bytes;
-use ninep::{Answer, Error, Open};
+use ninep::{Answer, Error, Open, User};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::{Mutex, mpsc, watch};
 
 /// Lines of an `ack` that may wait for the loop.
@@ -148,6 +150,23 @@ impl Open for Ack {
             let _ = self.deeds.try_send(self.deed(word));
         }
         Answer::Now(u32::try_from(data.len()).map_err(|_| Error::Length))
+    }
+}
+
+impl Files {
+    pub(super) fn open_ack(&self, at: &Place, user: &User) -> Answer<Box<dyn Open>> {
+        let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
+        let (readers, edge) = (Arc::clone(&self.readers), name.to_string());
+        let speaker = Speaker { readers, edge, connection: user.connection };
+        let tables = self.world.lock().routes.follow();
+        let open = self.opens.fetch_add(1, Ordering::Relaxed);
+        Answer::Now(Ok(Box::new(Ack::new(speaker, tables, open, self.arrivals.clone()))))
+    }
+
+    pub(super) fn open_tables(&self, at: &Place, user: &User) -> Answer<Box<dyn Open>> {
+        let Some(name) = at.item.as_deref() else { return Answer::Now(Err(Error::NotFound)) };
+        let reader = self.readers.begin(name, user.connection);
+        Answer::Now(Ok(Box::new(Tables::new(self.world.lock().routes.follow(), reader))))
     }
 }
 
