@@ -183,9 +183,9 @@ pub(crate) const VERBS: &[Verb] = &[
     verb(Is::Metrics, "metrics", "", (0, 0), &[],
         "figures of server and edges for Prometheus", "", "cat /deploy/metrics"),
     verb(Is::Secret, "secret",
-        "VERB [NAME [SERVICE…]]",
+        "VERB [NAME…]",
         (1, ANY), &[],
-        "values that are sealed, and which services have them",
+        "sealed values, and which services have them",
         "set NAME · list · grant NAME SERVICE… · revoke NAME SERVICE…\n\
          delete NAME · rotate-key\n\n\
          set takes the value from standard input, to the byte, or on a terminal asks for it and\n\

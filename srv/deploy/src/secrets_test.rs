@@ -20,7 +20,7 @@ impl Rig {
         let keys = Keys::open(dir.path()).unwrap();
         let mut world = World::default();
         for (number, name) in [(1, "web"), (2, "api")] {
-            let record = crate::record::Record::new(number, Numbers::default());
+            let record = Record::new(number, Numbers::default());
             world.services.insert(name.to_string(), Service::new(name, record));
         }
         Rig { world, keys, turn: Turn::new(5_000), _dir: dir }
