@@ -45,7 +45,7 @@ fn checked(name: &str, value: Value) -> Result<Value> {
 
 /// Asks on the terminal for a line, which is not shown.
 async fn ask(prompt: String) -> Result<Option<Value>> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|why| local(why))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(local)?;
     let quiet = Quiet::begin()?;
     let mut out = quiet.terminal.try_clone().map_err(local)?;
     out.write_all(prompt.as_bytes()).map_err(local)?;
