@@ -209,7 +209,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb(Is::Metrics, "metrics", "", (0, 0), &[],
         "figures of server and edges for Prometheus", "", "cat /deploy/metrics"),
     verb(Is::Secret, "secret",
-        "VERB [NAME [SERVICE…]]",
+        "VERB [NAME…]",
         (1, ANY), &[],
         "sealed values, and which services have them",
         "set NAME · list · grant NAME SERVICE… · revoke NAME SERVICE…\n\
