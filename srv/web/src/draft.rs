@@ -74,7 +74,7 @@ fn no_task(name: &str, text: &str) -> Problem {
     };
     let line = (1..).zip(text.lines()).find(|(_, line)| begins(line)).map_or(1, |(n, _)| n);
     let text =
-        format!("task {name}: tasks are not yet supported by this version of deploy; remove it");
+        format!("task {name}: this door takes no tasks: deploy apply -f keeps them; remove it");
     Problem { line, column: 1, text }
 }
 
