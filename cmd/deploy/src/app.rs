@@ -208,8 +208,10 @@ mod tests {
     #[test]
     fn what_has_no_effect_yet_is_an_error_in_its_place() {
         let text = TEXT.replace("port = 80", "port = 80\n  constraint = \"zone=a\"");
-        let (flaws, drafts, app) =
-            check("shop.hcl", &format!("{text}  task \"a\" {{ image = \"x\"; secret = \"b\" }}\n"));
+        let (flaws, drafts, app) = check(
+            "shop.hcl",
+            &format!("{text}  task \"a\" {{ image = \"x\"; constraint = \"b=c\" }}\n"),
+        );
         let places: Vec<(u32, u32)> =
             flaws.iter().map(|flaw| (flaw.problem.line, flaw.problem.column)).collect();
         assert_eq!(
