@@ -349,6 +349,6 @@ mod tests {
             assert!(parent.children().any(|child| child.file == row.file), "{row:?}");
         }
         assert_eq!(File::InstanceLog.parent(), File::Instance);
-        assert_eq!(File::Root.children().count(), 18);
+        assert_eq!(File::Root.children().count(), 20);
     }
 }

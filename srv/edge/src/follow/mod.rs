@@ -149,9 +149,14 @@ impl Follow {
                     Ok(generation) => {
                         self.books.wait_for_ports(generation).await;
                         let news = self.books.news();
-                        ack.write(&news.lines).await?;
-                        self.books.told(&news);
+                        // What it cannot do of a table is known before it says that it serves it.
+                        let words = news.lines.iter().cloned();
+                        let (told, rest): (Vec<_>, Vec<_>) =
+                            words.partition(|line| line.starts_with("told "));
+                        ack.write(&told).await?;
                         ack.write(&[format!("serves {generation}")]).await?;
+                        ack.write(&rest).await?;
+                        self.books.told(&news);
                     }
                     Err(error) => tracing::warn!("a table is not taken: {error}"),
                 }

@@ -55,7 +55,8 @@ fn paths(text: &str) -> Vec<String> {
         assert!(all.unwrap() >= waited.unwrap(), "{line}");
         fields[6].to_owned()
     };
-    text.lines().map(|line| line.rsplit_once(' ').unwrap().0).map(path).collect()
+    // Behind it stand the request's own name, and how it was cut.
+    text.lines().map(|line| line.rsplitn(3, ' ').nth(2).unwrap()).map(path).collect()
 }
 
 /// Looks at a file until it has what is wanted.
