@@ -156,6 +156,6 @@ mod tests {
                     task \"job\" { image = \"a:1\" }\n";
         check(app, &[(2, 11, "is not an image"), (3, 3, "did you mean replicas?")]);
         let task = b"service \"web\" { image = \"a:1\" }\ntask \"job\" { image = \"a:1\" }\n";
-        check(task, &[(2, 1, "not yet supported")]);
+        check(task, &[(2, 1, "this door takes no tasks")]);
     }
 }
