@@ -156,7 +156,13 @@ pub(crate) fn refusal(text: &str) -> Exit {
 
 /// Whether a reason is that somebody deploys already.
 fn is_busy(reason: &str) -> bool {
-    reason.contains(" in flight; wait for it") || reason.contains(" in flight since ")
+    let busy = [
+        " in flight; wait for it",
+        " in flight since ",
+        "apply is in flight, ",
+        "with others, which are in flight",
+    ];
+    busy.iter().any(|words| reason.contains(words))
 }
 
 /// Whether a reason is that there is no room: on any node, or on a disk.
@@ -196,6 +202,8 @@ mod tests {
         check("apply: no room for a second instance beside the one that runs", 8);
         check("apply: update to v3 in flight; wait for it, or cancel it first", 6);
         check("apply: another apply, by ann, is in flight since …, phase pull; wait for it", 6);
+        check("pause: an apply is in flight, its image is being fetched; wait for it", 6);
+        check("apply: deployed all or none with others, which are in flight yet; wait", 6);
         check("cancel: no update in flight", 1);
         check("permission denied", 1);
         check("lock is in use by ann (uid 1000) since …, phase build; wait for it: …", 6);

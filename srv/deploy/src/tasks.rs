@@ -389,7 +389,8 @@ impl World {
         let Some(task) = self.task(number, turn) else { return };
         let stop_ms = task.manifest().map(|manifest| manifest.stop_timeout_ms);
         let text = format!("task {number} ({}): told to end: {why}", task.name);
-        task.told = Some(why);
+        // What it is told first is why it ends.
+        task.told.get_or_insert(why);
         turn.note(text);
         turn.orders.push(Order::Stop { container: name(number), timeout_ms: stop_ms });
     }
@@ -441,9 +442,10 @@ impl World {
 
     /// Forgets the oldest that have ended, where they are too many.
     fn prune_tasks(&mut self, turn: &mut Turn) {
-        let ended = self.tasks.all.iter().filter(|(_, task)| task.stage == Stage::Ended);
-        let ended: Vec<u32> = ended.map(|(number, _)| *number).collect();
-        for number in &ended[..ended.len().saturating_sub(ENDED_MAX)] {
+        let at = |(number, task): (&u32, &Task)| Some((task.ended.as_ref()?.at, *number));
+        let mut ended: Vec<(Millis, u32)> = self.tasks.all.iter().filter_map(at).collect();
+        ended.sort_unstable();
+        for (_, number) in &ended[..ended.len().saturating_sub(ENDED_MAX)] {
             let Some(task) = self.tasks.all.remove(number) else { continue };
             if task.log_bytes.is_some_and(|bytes| bytes > 0) {
                 turn.orders.push(Order::DropLog { container: name(*number) });

@@ -10,6 +10,7 @@ const SOON_MS = 60;
 // Where an instance is on its way is no event of the tree: it is looked at while one goes.
 const LOOK_MS = 250;
 const FIGURES_MS = 2000;
+const NAME = /^#([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)$/;
 
 const seen = { rows: [], events: [], one: null, current: "", unfollow: null };
 
@@ -51,14 +52,18 @@ const lookAtAll = steadily(async () => {
 	at("empty").hidden = services.length > 0;
 	if (seen.current) await lookAtOne();
 	else put(at("nodes"), draw.nodes((await tree.get("/v1/nodes")).nodes));
+	// What was in its way has passed.
+	linked(true, "connected");
 });
 
 async function lookAtOne() {
 	const name = seen.current;
 	const one = await tree.get(`/v1/services/${name}`).catch((error) => {
-		if (error.status === 404) location.hash = "";
-		throw error;
+		if (error.status !== 404) throw error;
+		location.hash = "";
+		return null;
 	});
+	if (one === null) return;
 	const { history } = await tree.get(`/v1/services/${name}/history`);
 	if (name !== seen.current) return;
 	seen.one = one;
@@ -155,6 +160,8 @@ function ask(title, number, label) {
 	return new Promise((answered) => {
 		dialog.addEventListener("close", () => {
 			if (dialog.returnValue !== "yes") answered(null);
+			// An empty field is no number: not nought.
+			else if (number !== null && at("number").value === "") answered(null);
 			else answered(number === null ? true : Number(at("number").value));
 		}, { once: true });
 	});
@@ -203,7 +210,8 @@ function told({ event, data, error }) {
 
 // Another service is looked at, or all of them.
 function turn() {
-	const name = decodeURIComponent(location.hash.slice(1));
+	// A link may say anything; only what can be a service's name goes into a path.
+	const name = NAME.exec(location.hash)?.[1] ?? "";
 	if (name === "main") return;
 	seen.current = name;
 	seen.one = null;

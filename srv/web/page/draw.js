@@ -135,7 +135,7 @@ function tone(state) {
 export function event({ time, service, text }, named) {
 	const kind = /(^|: )(failed|gave up)/.test(text) ? "bad" : /^done /.test(text) ? "good" : "";
 	return make("li", { class: kind }, time ? when(time) : "",
-		named && service !== "-" ? make("span", { class: "of" }, service) : "", text);
+		named && service && service !== "-" ? make("span", { class: "of" }, service) : "", text);
 }
 
 export function line({ time, instance, stream, text }) {
@@ -163,7 +163,7 @@ export function history(versions, { current, target }, back) {
 }
 
 // Only a version that once was there in full can be gone back to.
-const completed = ({ ended, ends }) => [ended, ...ends].some((end) => /(^|Z )done /.test(end));
+const completed = ({ ended, ends }) => [ended, ...ends].some((end) => /(^|Z |: )done /.test(end));
 
 export function nodes(all) {
 	const part = (used, whole, unit, shown) =>

@@ -69,12 +69,15 @@ fn read(text: &str) -> Value {
 mod tests {
     use super::*;
 
+    const END: &str = "2026-11-20T12:34:06Z by root (uid 0): done update v6→v7 (0.9s)";
+
     #[test]
     fn a_version_says_who_when_how_it_ended_and_what_failed() {
         let text = "# version ab12cd34ef56 v7\n# image sha256:ab\n# by root (uid 0)\n\
                     # at 2026-11-20T12:34:05Z\n# ended done update v6→v7 (0.9s)\n\
                     # commit ab12 mend\n# message for good\n# story 4\n\
-                    # then 2026-11-20T12:34:06Z done update v6→v7 (0.9s)\n# validated\n\
+                    # then 2026-11-20T12:34:06Z by root (uid 0): done update v6→v7 (0.9s)\n\
+                    # validated\n\
                     # failed 2026-11-20T13:00:00Z 2: killed\n# log last words\n\
                     # a comment of the manifest's own\nimage app:1\nreplicas 3\n";
         let version = read(text);
@@ -82,7 +85,7 @@ mod tests {
             (&version["number"], &version["version"]),
             (&json!("v7"), &json!("ab12cd34ef56"))
         );
-        assert_eq!(version["ends"], json!(["2026-11-20T12:34:06Z done update v6→v7 (0.9s)"]));
+        assert_eq!(version["ends"], json!([END]));
         assert_eq!(version["failure"]["reason"], "2026-11-20T13:00:00Z 2: killed");
         assert_eq!(version["failure"]["log"], json!(["last words"]));
         assert_eq!(version["validated"], true);

@@ -24,6 +24,10 @@ impl World {
                 (Stage::Starting | Stage::Running, Some(found)) => {
                     self.adopt_task(number, &task, &found, turn);
                 }
+                // It was told to end before it began.
+                (Stage::Starting, None) if task.told.is_some() => {
+                    self.task_over(number, 143, "killed before it was started".to_string(), turn);
+                }
                 // What the order to start it was lost with; a name starts one container once.
                 (Stage::Starting, None) => {
                     let Some(task) = self.task(number, turn) else { continue };
@@ -54,6 +58,9 @@ impl World {
             "exited" => {
                 let exit = found.exit.clone().unwrap_or_default();
                 self.task_exited(number, &exit, turn);
+            }
+            "new" if task.told.is_some() => {
+                self.task_over(number, 143, "killed before it was started".to_string(), turn);
             }
             // Made, and the order to start it was lost.
             "new" => {

@@ -208,3 +208,43 @@ fn the_oldest_that_have_ended_are_forgotten_and_a_turn_that_could_not_be_saved_f
     world.undo(&mut turn);
     assert_eq!(world.tasks.all, before);
 }
+
+#[test]
+fn the_first_to_end_is_forgotten_whatever_its_number() {
+    let mut world = running();
+    let like = world.tasks.all[&1].clone();
+    let others = 2..=u32::try_from(ENDED_MAX).unwrap() + 1;
+    for number in others.clone() {
+        world.tasks.all.insert(number, like.clone());
+    }
+    let mut turn = Turn::new(9);
+    others.for_each(|number| world.task_over(number, 0, "0".to_string(), &mut turn));
+    world.task_over(1, 7, "7".to_string(), &mut Turn::new(10));
+    assert!(world.task_text(1).is_some() && world.task_text(2).is_none());
+}
+
+#[test]
+fn one_that_was_killed_before_it_began_never_begins() {
+    let mut world = World::default();
+    world.tasks.claim();
+    run(
+        &mut world,
+        &format!(
+            "node-up
+             > -: node n answers
+             spec 1 image box:1
+             task 1 start
+             > -: task 1 (task): asked for by root
+             > do pull box:1
+             node pulled box:1 digest={A}
+             > do start task--1
+             task 1 kill
+             > -: task 1 (task): told to end: killed
+             > do stop task--1
+             node-up
+             > -: node n answers
+             > -: task 1 (task): killed before it was started
+             > do remove task--1"
+        ),
+    );
+}
